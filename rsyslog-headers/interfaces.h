@@ -1,0 +1,107 @@
+/* Interfaces of the core, obtained by name and exact version through obj_if_t.UseObj.
+ *
+ * Upstream: runtime/obj.h, runtime/glbl.h, runtime/prop.h, runtime/statsobj.h, runtime/ruleset.h.
+ * Members that the modules do not call are void pointers that keep the place.
+ *
+ *              8.2302.0  8.2504.0  8.2608.0  8.2610.0
+ * glbl            10        10        11        11      the part described here is the same
+ * prop             1         1         1         1
+ * statsobj        13        13        16        17      three layouts
+ *
+ * UseObj grants one version only, and leaves 2 in ifIsLoaded after a refusal: zero it before the
+ * next try, or that try fails as well.
+ */
+#ifndef RZMQ_INTERFACES_H
+#define RZMQ_INTERFACES_H
+
+#include <stdint.h>
+#include "codes.h"
+#include "message.h"
+
+typedef struct rsconf_s rsconf_t;
+typedef struct statsobj_s statsobj_t;
+
+/* every interface begins like this */
+typedef struct {
+	int ifVersion;
+	int ifIsLoaded;
+} interface_t;
+
+typedef struct {
+	interface_t head;
+	rsRetVal (*UseObj)(const char *srcFile, uchar *pObjName, uchar *pObjFile, interface_t *pIf);
+	rsRetVal (*ReleaseObj)(const char *srcFile, uchar *pObjName, uchar *pObjFile, interface_t *pIf);
+	void *rest[13];
+} obj_if_t;
+#define objCURR_IF_VERSION 2
+
+typedef struct {
+	interface_t head;
+	void *GetWorkDir;
+	int (*GetMaxLine)(rsconf_t *cnf);
+	void *to_term_state[14];
+	int (*GetGlobalInputTermState)(void);
+	void *rest[47]; /* more than any release has: the core fills in what it knows */
+} glbl_if_t;
+
+typedef struct {
+	interface_t head;
+	void *DebugPrint;
+	rsRetVal (*Construct)(prop_t **ppThis);
+	rsRetVal (*ConstructFinalize)(prop_t *pThis);
+	rsRetVal (*Destruct)(prop_t **ppThis);
+	rsRetVal (*SetString)(prop_t *pThis, const uchar *psz, int len);
+	void *rest[5];
+} prop_if_t;
+#define propCURR_IF_VERSION 1
+
+/* a counter is a 64-bit unsigned number of ours that the core reads (ctrType_IntCtr) */
+enum { ctrType_IntCtr = 0, ctrType_Int = 1 };
+#define CTR_FLAG_NONE 0
+#define CTR_FLAG_RESETTABLE 1
+
+/* the part of statsobj that is the same in every version */
+typedef struct {
+	interface_t head;
+	void *DebugPrint;
+	rsRetVal (*Construct)(statsobj_t **ppThis);
+	rsRetVal (*ConstructFinalize)(statsobj_t *pThis);
+	rsRetVal (*Destruct)(statsobj_t **ppThis);
+	rsRetVal (*SetName)(statsobj_t *pThis, uchar *name);
+	rsRetVal (*SetOrigin)(statsobj_t *pThis, uchar *name);
+} statsobj_common_t;
+
+typedef rsRetVal (*statsobj_AddCounter_t)(statsobj_t *pThis, const uchar *ctrName, int ctrType,
+					  int8_t flags, void *pCtr);
+
+typedef struct {
+	statsobj_common_t common;
+	void *to_add_counter[4];
+	statsobj_AddCounter_t AddCounter;
+	void *rest[6];
+} statsobj_if_v13_t;
+
+typedef struct {
+	statsobj_common_t common;
+	void *to_add_counter[6];
+	statsobj_AddCounter_t AddCounter;
+	void *rest[6];
+} statsobj_if_v16_t;
+
+typedef struct {
+	statsobj_common_t common;
+	void *to_add_counter[7];
+	statsobj_AddCounter_t AddCounter;
+	void *rest[6];
+} statsobj_if_v17_t;
+
+/* exported by rsyslogd */
+extern rsconf_t *runConf;
+rsRetVal rulesetGetRuleset(rsconf_t *conf, ruleset_t **ppRuleset, uchar *pszName);
+/* the work directory as text, NULL when none is set (runtime/glbl.h) */
+const uchar *glblGetWorkDirRaw(rsconf_t *cnf);
+/* errno (0 = none), code (0 = none), then as printf (runtime/errmsg.h) */
+void LogError(int iErrno, int iErrCode, const char *fmt, ...);
+void LogMsg(int iErrno, int iErrCode, int severity, const char *fmt, ...);
+
+#endif

@@ -1,0 +1,176 @@
+//! Counters of an instance, as impstats shows them in every format the core knows.
+//!
+//! The numbers live here; the core reads them (and, with `resetCounters`, sets them to 0) from its
+//! own thread, so they are atomics. They stay in place until the core has let go of the statistics
+//! object, which `Drop` sees to.
+
+use crate::log::Log;
+use crate::rsyslogd::Rsyslogd;
+use crate::strings::to_c;
+use crate::sys;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One number of an instance. Any thread may count.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to a number that only grows.
+    pub fn add(&self, amount: u64) {
+        self.0.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Takes from a number that goes up and down.
+    pub fn subtract(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
+    /// Says how much there is at present.
+    pub fn set(&self, amount: u64) {
+        self.0.store(amount, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one instance, shown under its name with the module as origin.
+#[derive(Debug)]
+pub struct Counters {
+    numbers: Box<[Counter]>,
+    shown: Option<Shown>,
+}
+
+/// The statistics object in the core.
+#[derive(Debug)]
+struct Shown {
+    object: *mut sys::statsobj_t,
+    rsyslogd: Arc<Rsyslogd>,
+}
+
+// SAFETY: the object is touched only when it is made and when it is destructed, and the core guards
+// its list of statistics objects with a lock of its own (runtime/statsobj.c).
+unsafe impl Send for Shown {}
+// SAFETY: as above; there is no method that uses the object through a shared reference.
+unsafe impl Sync for Shown {}
+
+/// How the core treats a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reset {
+    WithOthers,
+    Never,
+}
+
+impl Counters {
+    /// Registers counters with the core: `names` in the order in which [`Counters::of`] finds them;
+    /// a name that begins with `=` is a present state that impstats never resets.
+    ///
+    /// Where the core's statistics are of an unknown version, the numbers are counted and not shown.
+    pub fn new(
+        rsyslogd: &Arc<Rsyslogd>,
+        module: &str,
+        instance: &str,
+        names: &[&'static str],
+    ) -> Self {
+        let numbers: Box<[Counter]> = names.iter().map(|_| Counter::default()).collect();
+        let shown = Self::show(rsyslogd, module, instance, names, &numbers);
+        Self { numbers, shown }
+    }
+
+    /// The counter at `index` in the list of names.
+    pub fn of(&self, index: usize) -> &Counter {
+        &self.numbers[index]
+    }
+
+    fn show(
+        rsyslogd: &Arc<Rsyslogd>,
+        module: &str,
+        instance: &str,
+        names: &[&'static str],
+        numbers: &[Counter],
+    ) -> Option<Shown> {
+        let statistics = rsyslogd.statistics()?;
+        let common = &statistics.common;
+        let (construct, finalize) = (common.Construct?, common.ConstructFinalize?);
+        let (set_name, set_origin) = (common.SetName?, common.SetOrigin?);
+        let mut object = std::ptr::null_mut();
+        // SAFETY: the functions are those of the granted statsobj interface, called in the order its
+        // header asks for: construct, name, counters, finalize. Names are copied by the core. The
+        // numbers live in a box that does not move and that `Drop` outlives the object with.
+        unsafe {
+            if construct(&mut object) != sys::RS_RET_OK {
+                Log::module(module).error("no memory for the counters: they are not shown");
+                return None;
+            }
+            let shown = Shown { object, rsyslogd: Arc::clone(rsyslogd) };
+            set_name(object, to_c(instance).as_ptr().cast_mut().cast());
+            set_origin(object, to_c(module).as_ptr().cast_mut().cast());
+            for (name, number) in names.iter().zip(numbers) {
+                let (name, reset) = match name.strip_prefix('=') {
+                    Some(name) => (name, Reset::Never),
+                    None => (*name, Reset::WithOthers),
+                };
+                let flags = match reset {
+                    Reset::Never => sys::CTR_FLAG_NONE,
+                    Reset::WithOthers => sys::CTR_FLAG_RESETTABLE,
+                };
+                (statistics.add_counter)(
+                    object,
+                    to_c(name).as_ptr().cast(),
+                    sys::ctrType_IntCtr as i32,
+                    flags as i8,
+                    number.0.as_ptr().cast(),
+                );
+            }
+            finalize(object);
+            Some(shown)
+        }
+    }
+}
+
+impl Drop for Counters {
+    fn drop(&mut self) {
+        let Some(mut shown) = self.shown.take() else { return };
+        let destruct = shown.rsyslogd.statistics().and_then(|s| s.common.Destruct);
+        if let Some(destruct) = destruct {
+            // SAFETY: the object was made by this interface and is destructed once; after that the
+            // core no longer reads the numbers, which are freed behind this.
+            unsafe { destruct(&mut shown.object) };
+        }
+    }
+}
+
+/// Defines the counters of an instance: one table of methods and the names impstats shows.
+///
+/// A name that begins with `=` is a present state, which impstats never resets.
+#[macro_export]
+macro_rules! counters {
+    ($(#[$about:meta])* $set:ident { $($(#[$what:meta])* $counter:ident = $name:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        pub(crate) struct $set($crate::Counters);
+
+        #[allow(non_camel_case_types)]
+        enum Place { $($counter,)* }
+
+        impl $set {
+            /// Registers them with the core.
+            pub(crate) fn new(
+                rsyslogd: &::std::sync::Arc<$crate::Rsyslogd>,
+                module: &str,
+                instance: &str,
+            ) -> Self {
+                Self($crate::Counters::new(rsyslogd, module, instance, &[$($name,)*]))
+            }
+
+            $($(#[$what])*
+            pub(crate) fn $counter(&self) -> &$crate::Counter {
+                self.0.of(Place::$counter as usize)
+            })*
+        }
+    };
+}

@@ -1,0 +1,307 @@
+//! How an input hands lines to rsyslog: properties, rulesets, batches.
+//!
+//! A [`Submitter`] belongs to one thread. Its batch goes to the queue at once (multiSubmitMsg2); a
+//! line longer than `maxMessageSize` goes alone through submitMsg2, which alone applies the
+//! administrator's oversize rule (truncate, split or accept).
+
+use crate::rsyslogd::Rsyslogd;
+use crate::strings::to_c;
+use crate::sys;
+use std::ffi::{CStr, c_int};
+use std::ptr;
+use std::sync::Arc;
+
+/// Lines that go to the queue at once. Larger ones gained nothing in measurements.
+const BATCH: usize = 128;
+
+/// Back-pressure when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowControl {
+    /// Wait until there is room: nothing is lost while rsyslogd runs.
+    Full,
+    /// Wait a little for each line.
+    Light,
+    /// Do not wait: lines are lost once the queue's own time-out is over.
+    No,
+}
+
+impl FlowControl {
+    fn code(self) -> sys::flowControl_t {
+        match self {
+            Self::Full => sys::eFLOWCTL_FULL_DELAY,
+            Self::Light => sys::eFLOWCTL_LIGHT_DELAY,
+            Self::No => sys::eFLOWCTL_NO_DELAY,
+        }
+    }
+}
+
+/// A text that many messages share: an input's name, a peer's address.
+#[derive(Debug)]
+pub struct Property {
+    pointer: *mut sys::prop_t,
+    destruct: Option<unsafe extern "C" fn(*mut *mut sys::prop_t) -> sys::rsRetVal>,
+}
+
+// SAFETY: a property does not change once it is made, and its reference count is atomic
+// (runtime/prop.c).
+unsafe impl Send for Property {}
+
+impl Property {
+    /// Makes a property; `None` when memory is short.
+    pub fn new(rsyslogd: &Rsyslogd, text: &str) -> Option<Self> {
+        let prop = rsyslogd.prop();
+        let mut pointer = ptr::null_mut();
+        let bytes = to_c(text);
+        let length = c_int::try_from(bytes.as_bytes().len()).ok()?;
+        // SAFETY: the functions of the granted interface in the order its header asks for; the text
+        // is copied.
+        unsafe {
+            if prop.Construct?(&mut pointer) != sys::RS_RET_OK || pointer.is_null() {
+                return None;
+            }
+            prop.SetString?(pointer, bytes.as_ptr().cast(), length);
+            prop.ConstructFinalize?(pointer);
+        }
+        Some(Self { pointer, destruct: prop.Destruct })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut sys::prop_t {
+        self.pointer
+    }
+}
+
+impl Drop for Property {
+    fn drop(&mut self) {
+        if let Some(destruct) = self.destruct {
+            // SAFETY: gives back the one reference that `new` obtained.
+            unsafe { destruct(&mut self.pointer) };
+        }
+    }
+}
+
+/// A ruleset that an input's lines go to.
+#[derive(Debug, Clone, Copy)]
+pub struct Ruleset(*mut sys::ruleset_t);
+
+// SAFETY: rulesets live as long as the configuration and are not changed while inputs run; the
+// pointer is only handed back to the core.
+unsafe impl Send for Ruleset {}
+
+impl Ruleset {
+    /// Finds a ruleset of the configuration by its name.
+    pub fn find(rsyslogd: &Rsyslogd, name: &str) -> Option<Self> {
+        let mut ruleset = ptr::null_mut();
+        let name = to_c(name);
+        // SAFETY: exported by rsyslogd; the configuration is the one it handed us.
+        let code = unsafe {
+            sys::rulesetGetRuleset(
+                rsyslogd.configuration(),
+                &mut ruleset,
+                name.as_ptr().cast_mut().cast(),
+            )
+        };
+        (code == sys::RS_RET_OK && !ruleset.is_null()).then_some(Self(ruleset))
+    }
+}
+
+/// rsyslog's own rate limiter: at most `burst` lines in `interval` seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Seconds.
+    pub interval: u32,
+    /// Lines.
+    pub burst: u32,
+}
+
+/// What a line brings with it.
+#[derive(Debug, Clone, Copy)]
+pub struct LineContext<'a> {
+    /// The sender's address.
+    pub from: &'a Property,
+    /// Members of `$!rzmq`; empty = no such object.
+    pub metadata: &'a [(&'a CStr, &'a str)],
+}
+
+/// The queue reported a failure: lines of the batch that was handed over may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("rsyslog's queue answered {code} to a batch of {lines} lines; some or all of them are lost")]
+pub struct SubmitError {
+    /// rsyslog's return code.
+    pub code: i32,
+    /// The size of the batch.
+    pub lines: usize,
+}
+
+/// Gathers the lines of one input and submits them in batches.
+#[derive(Debug)]
+pub struct Submitter {
+    input_name: Property,
+    ruleset: Option<Ruleset>,
+    flow: sys::flowControl_t,
+    max_message_size: usize,
+    limiter: Option<Limiter>,
+    pending: Vec<*mut sys::smsg_t>,
+    rsyslogd: Arc<Rsyslogd>,
+}
+
+// SAFETY: the pending messages belong to the submitter alone until they are handed over.
+unsafe impl Send for Submitter {}
+
+impl Submitter {
+    /// For the input `name`; `None` when memory is short.
+    pub fn new(
+        rsyslogd: &Arc<Rsyslogd>,
+        name: &str,
+        ruleset: Option<Ruleset>,
+        flow: FlowControl,
+        limit: Option<RateLimit>,
+    ) -> Option<Self> {
+        let limiter = match limit {
+            Some(limit) => Some(Limiter::new(name, limit)?),
+            None => None,
+        };
+        Some(Self {
+            input_name: Property::new(rsyslogd, name)?,
+            ruleset,
+            flow: flow.code(),
+            max_message_size: rsyslogd.max_message_size(),
+            limiter,
+            pending: Vec::with_capacity(BATCH),
+            rsyslogd: Arc::clone(rsyslogd),
+        })
+    }
+
+    /// Takes one line; submits when the batch is full. Answers whether the line was taken: `false`
+    /// means that the rate limit discarded it.
+    ///
+    /// May block for as long as the queue is full (flow control).
+    pub fn add(&mut self, line: &[u8], context: LineContext<'_>) -> Result<bool, SubmitError> {
+        let Some(message) = self.message(line, context) else {
+            return Err(SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 });
+        };
+        if let Some(limiter) = &self.limiter {
+            return limiter.submit(message);
+        }
+        if line.len() > self.max_message_size {
+            self.flush()?;
+            // SAFETY: the message is ours and handed over by this call.
+            let code = unsafe { sys::submitMsg2(message) };
+            return if code == sys::RS_RET_OK { Ok(true) } else { Err(SubmitError { code, lines: 1 }) };
+        }
+        self.pending.push(message);
+        if self.pending.len() == BATCH {
+            self.flush()?;
+        }
+        Ok(true)
+    }
+
+    /// Submits what is gathered.
+    pub fn flush(&mut self) -> Result<(), SubmitError> {
+        let lines = self.pending.len();
+        if lines == 0 {
+            return Ok(());
+        }
+        let mut batch = sys::multi_submit_t {
+            maxElem: BATCH as i16,
+            nElem: lines as i16,
+            ppMsgs: self.pending.as_mut_ptr(),
+        };
+        // SAFETY: the core takes over the `nElem` messages; they are forgotten below.
+        let code = unsafe { sys::multiSubmitMsg2(&mut batch) };
+        self.pending.clear();
+        if code == sys::RS_RET_OK { Ok(()) } else { Err(SubmitError { code, lines }) }
+    }
+
+    /// Whether rsyslogd is being stopped; then nothing more may be submitted.
+    pub fn is_stopping(&self) -> bool {
+        self.rsyslogd.is_stopping()
+    }
+
+    fn message(&self, line: &[u8], context: LineContext<'_>) -> Option<*mut sys::smsg_t> {
+        let mut message = ptr::null_mut();
+        // SAFETY: exported by rsyslogd; the line is copied, the properties' reference counts are
+        // raised by the setters. msgFlags was proven to be in place when the module was loaded.
+        unsafe {
+            if sys::msgConstruct(&mut message) != sys::RS_RET_OK || message.is_null() {
+                return None;
+            }
+            sys::MsgSetRawMsg(message, line.as_ptr().cast(), line.len());
+            sys::MsgSetInputName(message, self.input_name.as_ptr());
+            sys::MsgSetFlowControlType(message, self.flow);
+            (*message).msgFlags = (sys::NEEDS_PARSING | sys::PARSE_HOSTNAME) as c_int;
+            sys::MsgSetRcvFrom(message, context.from.as_ptr());
+            sys::MsgSetRcvFromIP(message, context.from.as_ptr());
+            if let Some(ruleset) = self.ruleset {
+                sys::MsgSetRuleset(message, ruleset.0);
+            }
+        }
+        if !context.metadata.is_empty() {
+            add_metadata(message, context.metadata);
+        }
+        Some(message)
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        for message in &mut self.pending {
+            // SAFETY: still ours; not used after this.
+            unsafe { sys::msgDestruct(message) };
+        }
+    }
+}
+
+/// Sets `$!rzmq` of a message of ours.
+fn add_metadata(message: *mut sys::smsg_t, members: &[(&CStr, &str)]) {
+    // SAFETY: libfastjson copies names and texts; the object is handed over to the message.
+    unsafe {
+        let object = sys::fjson_object_new_object();
+        if object.is_null() {
+            return;
+        }
+        for (name, text) in members {
+            let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
+            let value = sys::fjson_object_new_string_len(text.as_ptr().cast(), length);
+            sys::fjson_object_object_add(object, name.as_ptr(), value);
+        }
+        sys::msgAddJSON(message, c"!rzmq".as_ptr().cast_mut().cast(), object, 0, 0);
+    }
+}
+
+/// The core's rate limiter; it submits what it lets pass.
+#[derive(Debug)]
+struct Limiter(*mut sys::ratelimit_t);
+
+impl Limiter {
+    fn new(name: &str, limit: RateLimit) -> Option<Self> {
+        let mut limiter = ptr::null_mut();
+        let name = to_c(name);
+        // SAFETY: exported by rsyslogd; it copies the names.
+        unsafe {
+            let code = sys::ratelimitNew(&mut limiter, c"imrzmq".as_ptr(), name.as_ptr());
+            if code != sys::RS_RET_OK || limiter.is_null() {
+                return None;
+            }
+            sys::ratelimitSetLinuxLike(limiter, limit.interval, limit.burst);
+        }
+        Some(Self(limiter))
+    }
+
+    fn submit(&self, message: *mut sys::smsg_t) -> Result<bool, SubmitError> {
+        // SAFETY: the limiter is used by this thread only; the message is handed over, or destroyed
+        // by the limiter, and without a batch it goes through submitMsg2, which keeps the oversize
+        // rule.
+        match unsafe { sys::ratelimitAddMsg(self.0, ptr::null_mut(), message) } {
+            sys::RS_RET_OK => Ok(true),
+            sys::RS_RET_DISCARDMSG => Ok(false),
+            code => Err(SubmitError { code, lines: 1 }),
+        }
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        // SAFETY: made by ratelimitNew, destructed once.
+        unsafe { sys::ratelimitDestruct(self.0) };
+    }
+}

@@ -1,0 +1,233 @@
+//! The rsyslogd that loaded the module: the interfaces it grants and what it says of itself.
+//!
+//! Interfaces are asked for by exact version, the newest known first; the layout used is that of the
+//! version granted. Without glbl or prop the module refuses to load; without statistics of a known
+//! version it runs and says that its counters are not shown.
+
+use crate::layout;
+use crate::log::Log;
+use crate::registration::LoadError;
+use crate::strings::from_c;
+use crate::sys;
+use std::ffi::{CStr, c_int};
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// The versions of glbl whose beginning is the one described: 8.2302 to 8.2504, 8.2608 to 8.2610.
+const GLBL_VERSIONS: [c_int; 2] = [11, 10];
+
+/// The rsyslogd around us. Shared by the instances of a module; any thread may ask it.
+pub struct Rsyslogd {
+    stopping: unsafe extern "C" fn() -> c_int,
+    max_line: unsafe extern "C" fn(*mut sys::rsconf_t) -> c_int,
+    glbl_version: c_int,
+    prop: sys::prop_if_t,
+    statistics: Option<Statistics>,
+    configuration: AtomicPtr<sys::rsconf_t>,
+}
+
+/// The part of the statistics interface that is used, whatever its version.
+pub(crate) struct Statistics {
+    pub(crate) common: sys::statsobj_common_t,
+    pub(crate) add_counter: unsafe extern "C" fn(
+        *mut sys::statsobj_t,
+        *const sys::uchar,
+        c_int,
+        i8,
+        *mut std::ffi::c_void,
+    ) -> sys::rsRetVal,
+}
+
+impl std::fmt::Debug for Rsyslogd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rsyslogd").finish_non_exhaustive()
+    }
+}
+
+impl Rsyslogd {
+    /// Obtains the interfaces and proves the layout of messages.
+    ///
+    /// # Safety
+    /// `query` is the function that rsyslogd handed to modInit.
+    pub(crate) unsafe fn connect(
+        module: &str,
+        query: sys::query_entry_point_t,
+    ) -> Result<Self, LoadError> {
+        // SAFETY: by this function's contract.
+        let objects = unsafe { Objects::obtain(query) }?;
+
+        let mut glbl: sys::glbl_if_t = zeroed_interface();
+        let glbl_version = objects.newest(c"glbl", &GLBL_VERSIONS, &mut glbl)?;
+        let mut prop: sys::prop_if_t = zeroed_interface();
+        objects.newest(c"prop", &[sys::propCURR_IF_VERSION as c_int], &mut prop)?;
+        let (Some(stopping), Some(max_line)) = (glbl.GetGlobalInputTermState, glbl.GetMaxLine)
+        else {
+            return Err(LoadError::Interface { name: "glbl", known: "10, 11" });
+        };
+        let rsyslogd = Self {
+            stopping,
+            max_line,
+            glbl_version,
+            prop,
+            statistics: objects.statistics(),
+            configuration: AtomicPtr::new(ptr::null_mut()),
+        };
+        layout::prove(&rsyslogd)?;
+        if rsyslogd.statistics.is_none() {
+            Log::module(module).warning(
+                "this rsyslogd's statistics are of a version this module does not know (known: 13, \
+                 16, 17): the module works, impstats does not show its counters",
+            );
+        }
+        Ok(rsyslogd)
+    }
+
+    /// Whether rsyslogd is being stopped. 1 from the first signal on, 0 at HUP.
+    pub fn is_stopping(&self) -> bool {
+        // SAFETY: glbl.GetGlobalInputTermState of the granted interface; callable from any thread.
+        unsafe { (self.stopping)() != 0 }
+    }
+
+    /// The longest message in bytes, as `maxMessageSize` sets it.
+    pub fn max_message_size(&self) -> usize {
+        // SAFETY: glbl.GetMaxLine of the granted interface with the configuration the core gave us.
+        let bytes = unsafe { (self.max_line)(self.configuration()) };
+        usize::try_from(bytes).unwrap_or(0)
+    }
+
+    /// The work directory of the configuration, if one is set.
+    pub fn work_directory(&self) -> Option<PathBuf> {
+        // SAFETY: exported by rsyslogd; answers a string that belongs to the configuration, or null.
+        let text = unsafe { from_c(sys::glblGetWorkDirRaw(self.configuration()).cast()) };
+        text.filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether an action queue keeps a batch that was refused at a stop. Releases up to 8.2504
+    /// (glbl 10) do not; 8.2608 and later (glbl 11) do.
+    pub fn requeues_at_stop(&self) -> bool {
+        self.glbl_version >= 11
+    }
+
+    /// The configuration that is being loaded or runs.
+    pub(crate) fn configuration(&self) -> *mut sys::rsconf_t {
+        self.configuration.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_configuration(&self, configuration: *mut sys::rsconf_t) {
+        self.configuration.store(configuration, Ordering::Release);
+    }
+
+    pub(crate) fn prop(&self) -> &sys::prop_if_t {
+        &self.prop
+    }
+
+    pub(crate) fn statistics(&self) -> Option<&Statistics> {
+        self.statistics.as_ref()
+    }
+}
+
+/// The core's object interface, by which all others are had.
+struct Objects {
+    interface: sys::obj_if_t,
+}
+
+impl Objects {
+    /// # Safety
+    /// `query` is the function that rsyslogd handed to modInit.
+    unsafe fn obtain(query: sys::query_entry_point_t) -> Result<Self, LoadError> {
+        const MISSING: LoadError = LoadError::Interface { name: "obj", known: "2" };
+        let query = query.ok_or(MISSING)?;
+        let mut entry: sys::entry_point_t = None;
+        // SAFETY: by contract; the name is NUL-terminated and `entry` valid for the call.
+        let code = unsafe { query(c"objGetObjInterface".as_ptr().cast_mut().cast(), &mut entry) };
+        let Some(entry) = entry.filter(|_| code == sys::RS_RET_OK) else { return Err(MISSING) };
+        // SAFETY: "objGetObjInterface" names a function of this type (runtime/obj.h).
+        let get: unsafe extern "C" fn(*mut sys::obj_if_t) -> sys::rsRetVal =
+            unsafe { std::mem::transmute(entry) };
+        let mut interface: sys::obj_if_t = zeroed_interface();
+        interface.head.ifVersion = sys::objCURR_IF_VERSION as c_int;
+        // SAFETY: the struct is as large as the core's of this version (asserts.c).
+        if unsafe { get(&mut interface) } != sys::RS_RET_OK || interface.UseObj.is_none() {
+            return Err(MISSING);
+        }
+        Ok(Self { interface })
+    }
+
+    /// Asks for `versions` in turn; the first that is granted fills `table` and is answered.
+    fn newest<T: Interface>(
+        &self,
+        name: &'static CStr,
+        versions: &[c_int],
+        table: &mut T,
+    ) -> Result<c_int, LoadError> {
+        for &version in versions {
+            *table = zeroed_interface();
+            let head = ptr::from_mut(table).cast::<sys::interface_t>();
+            // SAFETY: every table begins with interface_t (trait Interface) and is at least as large
+            // as the core's of the versions asked for (asserts.c). UseObj was checked in `obtain`.
+            let code = unsafe {
+                (*head).ifVersion = version;
+                self.interface.UseObj.map_or(sys::RS_RET_ERR, |use_object| {
+                    use_object(
+                        c"rzmq".as_ptr(),
+                        name.as_ptr().cast_mut().cast(),
+                        ptr::null_mut(),
+                        head,
+                    )
+                })
+            };
+            if code == sys::RS_RET_OK {
+                return Ok(version);
+            }
+        }
+        Err(match name.to_bytes() {
+            b"glbl" => LoadError::Interface { name: "glbl", known: "10, 11" },
+            _ => LoadError::Interface { name: "prop", known: "1" },
+        })
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        let mut v17: sys::statsobj_if_v17_t = zeroed_interface();
+        if self.newest(c"statsobj", &[17], &mut v17).is_ok() {
+            return Some(Statistics { common: v17.common, add_counter: v17.AddCounter? });
+        }
+        let mut v16: sys::statsobj_if_v16_t = zeroed_interface();
+        if self.newest(c"statsobj", &[16], &mut v16).is_ok() {
+            return Some(Statistics { common: v16.common, add_counter: v16.AddCounter? });
+        }
+        let mut v13: sys::statsobj_if_v13_t = zeroed_interface();
+        self.newest(c"statsobj", &[13], &mut v13).ok()?;
+        Some(Statistics { common: v13.common, add_counter: v13.AddCounter? })
+    }
+}
+
+/// A table of function pointers that begins with `interface_t`.
+///
+/// # Safety
+/// The type is a C struct of that shape: all bytes zero is a valid value (no function is there).
+unsafe trait Interface {}
+// SAFETY: rsyslog-headers/interfaces.h; bindgen makes each member an Option of a function or a
+// plain pointer.
+unsafe impl Interface for sys::obj_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::glbl_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::prop_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::statsobj_if_v13_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::statsobj_if_v16_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::statsobj_if_v17_t {}
+
+fn zeroed_interface<T: Interface>() -> T {
+    // SAFETY: by the trait's contract zero bytes are a valid value.
+    unsafe { std::mem::zeroed() }
+}
+
+// SAFETY: the tables are read-only after `connect`, the core's functions in them may be called from
+// any thread, and the configuration pointer is an atomic.
+unsafe impl Send for Rsyslogd {}
+// SAFETY: as above.
+unsafe impl Sync for Rsyslogd {}

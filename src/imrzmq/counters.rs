@@ -1,0 +1,30 @@
+//! The counters of an input.
+//!
+//! Over any run: received = submitted + discarded_empty + discarded_unauthenticated +
+//! discarded_ratelimit + failed.
+
+rzmq_host::counters! {
+    /// One input's numbers.
+    InputCounters {
+        /// Messages that came from the socket.
+        received = "received",
+        /// Bytes of their lines.
+        bytes = "bytes",
+        /// Lines handed to rsyslog's queue.
+        submitted = "submitted",
+        /// Messages whose line was empty.
+        discarded_empty = "discarded_empty",
+        /// Messages without an authenticated sender on a CURVE server.
+        discarded_unauthenticated = "discarded_unauthenticated",
+        /// Lines over the rate limit.
+        discarded_ratelimit = "discarded_ratelimit",
+        /// Lines that rsyslog's queue answered with an error.
+        failed = "failed",
+        /// Peers connected at present.
+        connections = "=connections",
+        /// Handshakes that failed for another reason than a refused key, since the socket is open.
+        handshakes_failed = "=handshakes_failed",
+        /// Keys that were not let in since the socket is open.
+        keys_refused = "=keys_refused",
+    }
+}

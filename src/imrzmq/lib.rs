@@ -1,0 +1,105 @@
+//! imrzmq: the input module. Glue of host (rsyslog) and link (ZeroMQ).
+//!
+//! The walk of a line: libzmq's thread decrypts a message; the input's listener (listener.rs) takes
+//! it from the socket, gives it the sender's address, and submits it with its neighbours to the
+//! queue of the input's ruleset. statement.rs is what the configuration says.
+//!
+//! Threads: rsyslog's input thread, which waits for the stop; a listener an input; libzmq's own.
+//! Locks: none on the way of a line but the queue's.
+
+mod counters;
+mod listener;
+mod params;
+mod statement;
+
+use listener::Listener;
+use rustix::event::{Timespec, poll};
+use rzmq_host::{Error, InputModule, LoadError, Log, Module, Param, Rsyslogd, Values};
+use rzmq_link::{Context, spawn_without_signals};
+use rzmq_module::Credentials;
+use statement::Statement;
+use std::ffi::CStr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// How long rsyslog's input thread sleeps; the signal of a stop ends it early.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// What `module(load="imrzmq")` says, and its inputs.
+#[derive(Default)]
+struct Imrzmq {
+    credentials: Credentials,
+    io_threads: i32,
+    statements: Vec<Statement>,
+    listeners: Vec<Listener>,
+}
+
+rzmq_host::input_module!(Imrzmq);
+
+impl Module for Imrzmq {
+    const NAME: &'static CStr = c"imrzmq";
+    const MODULE_PARAMS: &'static [Param] = &rzmq_module::MODULE;
+
+    fn requirement() -> Result<(), LoadError> {
+        rzmq_module::requirement()
+    }
+
+    fn configure(_rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<Self, Error> {
+        let credentials = Credentials::read(values);
+        if !credentials.is_empty() {
+            credentials.security().map_err(Error::new)?;
+        }
+        let io_threads = values.int("iothreads").unwrap_or(1);
+        Ok(Self { credentials, io_threads, ..Self::default() })
+    }
+}
+
+impl InputModule for Imrzmq {
+    const INPUT_PARAMS: &'static [Param] = Statement::PARAMS;
+
+    fn add_input(&mut self, _rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<(), Error> {
+        self.statements.push(Statement::read(&self.credentials, values)?);
+        Ok(())
+    }
+
+    fn check(&mut self, rsyslogd: &Arc<Rsyslogd>) {
+        for statement in &mut self.statements {
+            statement.find_ruleset(rsyslogd);
+        }
+    }
+
+    fn activate(&mut self, rsyslogd: &Arc<Rsyslogd>) -> Result<(), Error> {
+        if self.statements.is_empty() {
+            return Ok(());
+        }
+        let context = Arc::new(Context::new(self.io_threads).map_err(Error::new)?);
+        for statement in self.statements.drain(..) {
+            self.listeners.push(Listener::new(rsyslogd, &context, statement));
+        }
+        Ok(())
+    }
+
+    fn run(self, rsyslogd: &Arc<Rsyslogd>) {
+        let mut threads = Vec::new();
+        let mut wakers = Vec::new();
+        for listener in self.listeners {
+            let started = UnixStream::pair().and_then(|(waker, wake)| {
+                wakers.push(waker);
+                spawn_without_signals("imrzmq listener", move || listener.run(&wake))
+            });
+            match started {
+                Ok(thread) => threads.push(thread),
+                Err(why) => Log::module("imrzmq").error(format!("an input cannot start: {why}")),
+            }
+        }
+        while !rsyslogd.is_stopping() {
+            // EINTR is the signal of the stop; a time-out covers one that came just before.
+            let _ = poll(&mut [], Some(&LOOK));
+        }
+        drop(wakers);
+        for thread in threads {
+            // A panic in it was logged where it happened.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! One input while rsyslogd runs: a thread that drains the socket and submits lines in batches.
+//!
+//! It owns its socket, its submitter and its counters; nothing is shared with other inputs, so one
+//! whose ruleset's queue is full holds up no other. It sleeps until a message comes or the module
+//! wakes it for the stop.
+
+use crate::counters::InputCounters;
+use crate::statement::Statement;
+use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
+use rzmq_link::{Context, LinkError, Notices, Received, Socket};
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The wait for a message; the present connections are noted as often.
+const WAIT: Duration = Duration::from_millis(500);
+/// The wait before a listener that could not bind tries again; it doubles up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// Between two lines in the log about the same trouble.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+/// At a stop, what has arrived already is still taken for this long.
+const LAST_CALL: Duration = Duration::from_millis(100);
+/// Messages taken before the connections are noted again.
+const ROUND: usize = 8192;
+/// Addresses that are remembered; beyond that the memory begins anew.
+const MOST_ADDRESSES: usize = 4096;
+/// What rsyslog calls a sender without an address: one on this host.
+const LOCAL: &str = "127.0.0.1";
+
+/// An input with what it needs to work.
+pub(crate) struct Listener {
+    statement: Statement,
+    log: Log,
+    counters: InputCounters,
+    context: Arc<Context>,
+    notices: Arc<dyn Notices>,
+    rsyslogd: Arc<Rsyslogd>,
+    socket: Option<Socket>,
+}
+
+impl Listener {
+    /// Registers the counters and opens the socket, while rsyslogd still has its privileges. A
+    /// failure is logged; the thread tries again.
+    pub(crate) fn new(
+        rsyslogd: &Arc<Rsyslogd>,
+        context: &Arc<Context>,
+        statement: Statement,
+    ) -> Self {
+        let log = statement.log();
+        let mut listener = Self {
+            counters: InputCounters::new(rsyslogd, "imrzmq", &statement.spec.name),
+            notices: rzmq_module::notices(&log),
+            log,
+            statement,
+            context: Arc::clone(context),
+            rsyslogd: Arc::clone(rsyslogd),
+            socket: None,
+        };
+        match listener.open() {
+            Ok(socket) => listener.socket = Some(socket),
+            Err(why) => listener.log.error(format!("{why}; it is tried again")),
+        }
+        listener
+    }
+
+    fn open(&self) -> Result<Socket, LinkError> {
+        self.context.open(&self.statement.spec, Arc::clone(&self.notices))
+    }
+
+    /// Works until the stop; `wake` becomes readable then.
+    pub(crate) fn run(mut self, wake: &UnixStream) {
+        let Some(socket) = self.socket.take().or_else(|| self.open_at_last(wake)) else { return };
+        let submitter = Submitter::new(
+            &self.rsyslogd,
+            "imrzmq",
+            self.statement.ruleset,
+            self.statement.flow,
+            self.statement.limit,
+        );
+        let local = Property::new(&self.rsyslogd, LOCAL);
+        let (Some(submitter), Some(local)) = (submitter, local) else {
+            self.log.error("memory is short: this input does not work");
+            return;
+        };
+        let addresses = Addresses { known: HashMap::new(), local };
+        Intake { listener: &self, socket: &socket, submitter, addresses, failed: 0, told: None }.run(wake);
+    }
+
+    /// Tries again until the socket is open or the stop comes.
+    fn open_at_last(&self, wake: &UnixStream) -> Option<Socket> {
+        let (mut pause, longest) = RETRY;
+        let mut told = Instant::now();
+        // A read that times out is the pause; anything else is the stop.
+        loop {
+            if wake.set_read_timeout(Some(pause)).is_err() || !is_quiet(wake) {
+                return None;
+            }
+            match self.open() {
+                Ok(socket) => {
+                    self.log.info("the socket is open now");
+                    return Some(socket);
+                }
+                Err(why) if told.elapsed() >= TELL_AGAIN => {
+                    told = Instant::now();
+                    self.log.error(format!("{why}; it is tried again"));
+                }
+                Err(_) => {}
+            }
+            pause = (pause * 2).min(longest);
+        }
+    }
+}
+
+/// Waits for the stop as long as the stream's time-out says; answers whether it did not come.
+fn is_quiet(mut wake: &UnixStream) -> bool {
+    let arrived = wake.read(&mut [0]);
+    matches!(
+        arrived.map_err(|why| why.kind()),
+        Err(ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    )
+}
+
+/// The senders' addresses as rsyslog's properties, one each.
+struct Addresses {
+    known: HashMap<String, Property>,
+    local: Property,
+}
+
+impl Addresses {
+    fn of(&mut self, rsyslogd: &Rsyslogd, address: Option<&str>) -> &Property {
+        let Some(address) = address else { return &self.local };
+        if !self.known.contains_key(address) {
+            if self.known.len() >= MOST_ADDRESSES {
+                self.known.clear();
+            }
+            if let Some(property) = Property::new(rsyslogd, address) {
+                self.known.insert(address.to_string(), property);
+            }
+        }
+        self.known.get(address).unwrap_or(&self.local)
+    }
+}
+
+/// The way of the lines.
+struct Intake<'a> {
+    listener: &'a Listener,
+    socket: &'a Socket,
+    submitter: Submitter,
+    addresses: Addresses,
+    /// Lines of this drain that the queue answered with an error.
+    failed: u64,
+    told: Option<Instant>,
+}
+
+impl Intake<'_> {
+    fn run(&mut self, wake: &UnixStream) {
+        let mut received = Received::new();
+        while !self.submitter.is_stopping() {
+            self.drain(&mut received, ROUND);
+            self.note_connections();
+            match self.socket.wait_readable(wake, WAIT) {
+                Ok(ready) if ready.woken => break,
+                Ok(_) => {}
+                Err(why) => {
+                    self.tell(&format!("{why}"));
+                    std::thread::sleep(RETRY.0);
+                }
+            }
+        }
+        let last_call = Instant::now();
+        while last_call.elapsed() < LAST_CALL && self.drain(&mut received, 128) {}
+        self.note_connections();
+    }
+
+    /// Takes what is there, up to `most` messages, and submits it. Answers whether there may be more.
+    fn drain(&mut self, received: &mut Received, most: usize) -> bool {
+        let mut lines = 0;
+        let mut bytes = 0;
+        let mut submitted = 0;
+        let more = loop {
+            if lines == most {
+                break true;
+            }
+            match self.socket.receive(received) {
+                Ok(true) => {}
+                Ok(false) => break false,
+                Err(why) => {
+                    self.tell(&format!("{why}"));
+                    break false;
+                }
+            }
+            lines += 1;
+            bytes += received.body().len() as u64;
+            submitted += u64::from(self.take(received));
+        };
+        let listener = self.listener;
+        let counters = &listener.counters;
+        counters.received().add(lines as u64);
+        counters.bytes().add(bytes);
+        if let Err(why) = self.submitter.flush() {
+            self.failed(why);
+        }
+        counters.submitted().add(submitted - std::mem::take(&mut self.failed));
+        more
+    }
+
+    /// Takes one message; answers whether its line is on its way to the queue.
+    fn take(&mut self, received: &Received) -> bool {
+        let counters = &self.listener.counters;
+        let line = received.body();
+        if !received.authenticated() {
+            counters.discarded_unauthenticated().add(1);
+            return false;
+        }
+        if line.is_empty() {
+            counters.discarded_empty().add(1);
+            return false;
+        }
+        let address = received.peer_address();
+        let from = self.addresses.of(&self.listener.rsyslogd, address);
+        let added = if self.listener.statement.metadata {
+            let key = received.key();
+            let topic = received.topic().map(String::from_utf8_lossy);
+            let members: [Option<(&CStr, &str)>; 4] = [
+                key.and_then(|key| self.socket.certificate_name(key)).map(|name| (c"peer", name)),
+                key.map(|key| (c"key", key)),
+                Some((c"address", address.unwrap_or(LOCAL))),
+                topic.as_deref().map(|topic| (c"topic", topic)),
+            ];
+            let members: Vec<_> = members.into_iter().flatten().collect();
+            self.submitter.add(line, LineContext { from, metadata: &members })
+        } else {
+            self.submitter.add(line, LineContext { from, metadata: &[] })
+        };
+        match added {
+            Ok(true) => true,
+            Ok(false) => {
+                counters.discarded_ratelimit().add(1);
+                false
+            }
+            Err(why) => {
+                // The line is one of those that failed: `drain` takes them off what was submitted.
+                self.failed(why);
+                true
+            }
+        }
+    }
+
+    fn failed(&mut self, why: SubmitError) {
+        self.listener.counters.failed().add(why.lines as u64);
+        self.failed += why.lines as u64;
+        self.tell(&why.to_string());
+    }
+
+    fn note_connections(&self) {
+        let counters = &self.listener.counters;
+        counters.connections().set(self.socket.connections());
+        counters.handshakes_failed().set(self.socket.handshakes_failed());
+        counters.keys_refused().set(self.socket.keys_refused());
+    }
+
+    /// Writes a trouble to the log, at most once a minute.
+    fn tell(&mut self, trouble: &str) {
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            self.told = Some(Instant::now());
+            self.listener.log.error(trouble);
+        }
+    }
+}

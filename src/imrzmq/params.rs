@@ -1,0 +1,48 @@
+//! The parameters of `input(type="imrzmq")`.
+
+use rzmq_host::{Kind, Param, join};
+use rzmq_module::INSTANCE;
+
+const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
+    Param { name, kind, default, required: false, help }
+}
+
+const OWN: [Param; 6] = [
+    param("ruleset", Kind::Text, "", "The ruleset that the lines go to; not written: the default one."),
+    param(
+        "rcvhwm",
+        Kind::Number(0, i32::MAX as i64),
+        "1000",
+        "Messages that libzmq holds for one peer; 0 = without limit.",
+    ),
+    param(
+        "flowcontrol",
+        Kind::Choice(&["full", "light", "no"]),
+        "full",
+        "What happens while rsyslog's queue is full. `full`: wait, so that the senders wait too and \
+         nothing is lost; `light`: wait a second a line; `no`: lines are lost after the queue's own \
+         time-out.",
+    ),
+    param(
+        "ratelimit.interval",
+        Kind::Number(0, 86_400),
+        "0",
+        "Seconds over which the lines of this input are counted; 0 = no limit.",
+    ),
+    param(
+        "ratelimit.burst",
+        Kind::Number(1, u32::MAX as i64),
+        "10000",
+        "Lines let through in an interval; the rest is discarded and counted.",
+    ),
+    param(
+        "metadata",
+        Kind::Switch,
+        "off",
+        "Each line gets `$!rzmq!peer` (the name in the sender's certificate), `$!rzmq!key` (its \
+         public key), `$!rzmq!address` and `$!rzmq!topic`, as far as they are known.",
+    ),
+];
+
+/// All of them.
+pub(crate) const INPUT: [Param; INSTANCE.len() + OWN.len()] = join(&INSTANCE, &OWN);

@@ -1,0 +1,91 @@
+//! What one `input(type="imrzmq")` statement says, checked: everything that can be known without
+//! touching the network.
+
+use crate::params::INPUT;
+use rzmq_host::{Error, FlowControl, Log, RateLimit, Rsyslogd, Ruleset, Values};
+use rzmq_link::{SocketSpec, SocketType};
+use rzmq_module::{Credentials, Instance, statement_name};
+
+/// An input's settings.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) spec: SocketSpec,
+    pub(crate) flow: FlowControl,
+    pub(crate) limit: Option<RateLimit>,
+    pub(crate) metadata: bool,
+    /// Found in `find_ruleset`, once the configuration is whole.
+    pub(crate) ruleset: Option<Ruleset>,
+    ruleset_name: Option<String>,
+}
+
+impl Statement {
+    /// The parameters it knows.
+    pub(crate) const PARAMS: &'static [rzmq_host::Param] = &INPUT;
+
+    /// Reads the statement; every mistake is logged with the instance's name in front.
+    pub(crate) fn read(module: &Credentials, values: &Values) -> Result<Self, Error> {
+        let log = Log::instance("imrzmq", &statement_name(values));
+        let instance = match Instance::read(values, module, SocketType::INPUTS) {
+            Ok(instance) => instance,
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    log.error(mistake);
+                }
+                return Err(Error::new(format!(
+                    "the input \"{}\" is not used; see above. Nothing falls back to plaintext",
+                    statement_name(values)
+                )));
+            }
+        };
+        for sentence in instance.broken_certificates() {
+            log.error(sentence);
+        }
+        let mut spec = instance.spec;
+        let subscribes = matches!(spec.socket_type, SocketType::Sub | SocketType::Dish);
+        if spec.socket_type == SocketType::Sub && spec.topics.is_empty() {
+            // The empty prefix: everything. The C module received nothing, without a word.
+            spec.topics.push(String::new());
+        } else if !subscribes && !spec.topics.is_empty() {
+            log.warning(format!(
+                "parameter topics: only SUB and DISH sockets have topics, this {} socket receives \
+                 everything",
+                spec.socket_type.name()
+            ));
+            spec.topics.clear();
+        }
+        let seconds = values.number("ratelimit.interval").unwrap_or(0);
+        let lines = values.number("ratelimit.burst").unwrap_or(10_000);
+        Ok(Self {
+            spec,
+            flow: match values.text("flowcontrol") {
+                Some("light") => FlowControl::Light,
+                Some("no") => FlowControl::No,
+                _ => FlowControl::Full,
+            },
+            limit: (seconds > 0).then(|| RateLimit {
+                interval: u32::try_from(seconds).unwrap_or(u32::MAX),
+                burst: u32::try_from(lines).unwrap_or(u32::MAX),
+            }),
+            metadata: values.switch("metadata").unwrap_or(false),
+            ruleset: None,
+            ruleset_name: values.text("ruleset").map(str::to_string),
+        })
+    }
+
+    /// The instance's log.
+    pub(crate) fn log(&self) -> Log {
+        Log::instance("imrzmq", &self.spec.name)
+    }
+
+    /// Finds the ruleset now that the whole configuration is known.
+    pub(crate) fn find_ruleset(&mut self, rsyslogd: &Rsyslogd) {
+        let Some(name) = &self.ruleset_name else { return };
+        self.ruleset = Ruleset::find(rsyslogd, name);
+        if self.ruleset.is_none() {
+            self.log().error(format!(
+                "parameter ruleset=\"{name}\": there is no such ruleset; the lines go to the default \
+                 one, so that none is lost"
+            ));
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Who is let in: the ZAP handler (ZeroMQ RFC 27) of one context.
+//!
+//! libzmq asks it, over `inproc://zeromq.zap.01`, about each key that a CURVE client shows
+//! to one of the context's servers. Each server socket has a domain of its own, by which its
+//! list is found; with ZAP_ENFORCE_DOMAIN libzmq lets nobody in when this handler is absent.
+//!
+//! A refusal is status 300, never 400 or 500: after those a libzmq client never comes back,
+//! even when its key is allowed later; after 300 it tries again once the server's handshake
+//! time is over.
+//!
+//! Owns: one thread, which ends when the `Authenticator` is dropped. Locks: the table of
+//! domains, held for a look-up; a domain's throttle, held while it counts. Neither is held
+//! while a notice is given.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::certificate::PublicKey;
+use crate::error::LinkError;
+use crate::notice::{Notice, Notices, Throttle};
+use crate::raw::{self, Awaited, Errno, Frame};
+use crate::security::Allowed;
+
+const ADDRESS: &str = "inproc://zeromq.zap.01";
+const THREAD: &str = "rzmq-auth";
+
+/// What a server socket wants of the authenticator.
+struct Domain {
+    /// None: any key.
+    allowed: Option<HashSet<PublicKey>>,
+    refused: AtomicU64,
+    notices: Arc<dyn Notices>,
+    throttle: Mutex<Throttle>,
+}
+
+type Domains = Mutex<HashMap<Vec<u8>, Arc<Domain>>>;
+
+/// The thread that answers, and the table it answers from.
+pub(crate) struct Authenticator {
+    domains: Arc<Domains>,
+    /// Its other end is readable when this one is closed: the sign to end.
+    alive: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A server socket's entry in the table; it goes when this is dropped.
+pub(crate) struct Registration {
+    name: Vec<u8>,
+    domain: Arc<Domain>,
+    domains: Arc<Domains>,
+}
+
+impl Authenticator {
+    /// Takes the context's ZAP address; there can be one only.
+    pub(crate) fn start(context: &Arc<raw::Context>) -> Result<Authenticator, LinkError> {
+        let failed = |errno: Errno| LinkError::Authenticator(errno.to_string());
+        let socket = context.socket(zmq_sys::ZMQ_REP).map_err(failed)?;
+        socket.set_int(zmq_sys::ZMQ_LINGER, 0).map_err(failed)?;
+        socket.bind(ADDRESS).map_err(failed)?;
+        let thread_failed = |error: std::io::Error| LinkError::Thread {
+            thread: THREAD,
+            reason: error.to_string(),
+        };
+        let (alive, end) = UnixStream::pair().map_err(thread_failed)?;
+        let domains = Arc::new(Domains::default());
+        let table = Arc::clone(&domains);
+        let thread = raw::spawn_without_signals(THREAD, move || serve(&socket, &end, &table))
+            .map_err(thread_failed)?;
+        Ok(Authenticator {
+            domains,
+            alive: Some(alive),
+            thread: Some(thread),
+        })
+    }
+
+    /// Lets `allowed` in at the sockets with this domain.
+    pub(crate) fn register(
+        &self,
+        name: Vec<u8>,
+        allowed: &Allowed,
+        notices: Arc<dyn Notices>,
+    ) -> Registration {
+        let allowed = match allowed {
+            Allowed::Any => None,
+            Allowed::Keys(certificates) => Some(
+                certificates
+                    .iter()
+                    .map(|certificate| certificate.public)
+                    .collect(),
+            ),
+        };
+        let throttle = Mutex::new(Throttle::new());
+        let domain = Arc::new(Domain {
+            allowed,
+            refused: AtomicU64::new(0),
+            notices,
+            throttle,
+        });
+        lock(&self.domains).insert(name.clone(), Arc::clone(&domain));
+        Registration {
+            name,
+            domain,
+            domains: Arc::clone(&self.domains),
+        }
+    }
+}
+
+impl Drop for Authenticator {
+    fn drop(&mut self) {
+        self.alive = None;
+        if let Some(thread) = self.thread.take() {
+            // an Err means that it panicked and is over too
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Registration {
+    /// How many times a key was refused here.
+    pub(crate) fn refused(&self) -> u64 {
+        self.domain.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        lock(&self.domains).remove(&self.name);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // whoever panicked left a table that is still a table
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(socket: &raw::Socket, end: &UnixStream, domains: &Domains) {
+    let mut request = Request::default();
+    loop {
+        let mut items = [
+            Awaited::message(socket),
+            Awaited::descriptor(end.as_raw_fd()),
+        ];
+        match raw::wait(&mut items, -1) {
+            Err(errno) if errno.is_interrupted() => continue,
+            Err(_) => return,
+            Ok(()) => {}
+        }
+        if items[1].came() {
+            return;
+        }
+        while request.receive(socket) {
+            let (status, user) = request.decide(domains);
+            if request.answer(socket, status, user.as_bytes()).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// The frames of a request: version, request id, domain, address, identity, mechanism, key.
+#[derive(Default)]
+struct Request {
+    frames: Vec<Frame>,
+    /// More frames came than a CURVE request has.
+    too_long: bool,
+}
+
+impl Request {
+    const FRAMES: usize = 7;
+
+    fn receive(&mut self, socket: &raw::Socket) -> bool {
+        self.frames.clear();
+        self.too_long = false;
+        loop {
+            let mut frame = Frame::new();
+            if socket.receive(&mut frame).is_err() {
+                return false;
+            }
+            let more = frame.more();
+            if self.frames.len() < Self::FRAMES {
+                self.frames.push(frame);
+            } else {
+                self.too_long = true;
+            }
+            if !more {
+                return true;
+            }
+        }
+    }
+
+    /// The status and the user id to answer with.
+    fn decide(&self, domains: &Domains) -> (&'static str, String) {
+        let refusal = ("300", String::new());
+        let [version, _, domain, address, _, mechanism, key] = self.frames.as_slice() else {
+            return refusal;
+        };
+        if self.too_long || version.bytes() != b"1.0" || mechanism.bytes() != b"CURVE" {
+            return refusal;
+        }
+        let Ok(key) = <[u8; 32]>::try_from(key.bytes()) else {
+            return refusal;
+        };
+        let key = PublicKey::from_bytes(key);
+        // gone, if the socket is just being closed
+        let Some(domain) = lock(domains).get(domain.bytes()).cloned() else {
+            return refusal;
+        };
+        if domain
+            .allowed
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(&key))
+        {
+            return ("200", key.to_string());
+        }
+        domain.refuse(String::from_utf8_lossy(address.bytes()).into_owned(), key);
+        refusal
+    }
+
+    fn answer(&self, socket: &raw::Socket, status: &str, user: &[u8]) -> Result<(), Errno> {
+        let request_id = self.frames.get(1).map(Frame::bytes).unwrap_or_default();
+        let frames: [&[u8]; 6] = [b"1.0", request_id, status.as_bytes(), b"", user, b""];
+        let last = frames.len() - 1;
+        for (index, bytes) in frames.iter().enumerate() {
+            socket.send(&mut Frame::joined(&[bytes])?, index < last)?;
+        }
+        Ok(())
+    }
+}
+
+impl Domain {
+    fn refuse(&self, address: String, key: PublicKey) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let cause = format!("{address} {key}");
+        let admitted = lock(&self.throttle).admit(&cause, Instant::now());
+        if let Some(held_back) = admitted {
+            self.notices.notice(&Notice::RefusedKey {
+                address,
+                key,
+                held_back,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::{self, Certificate, KeyPair};
+    use std::time::Duration;
+
+    struct Log(Mutex<Vec<Notice>>);
+
+    impl Notices for Log {
+        fn notice(&self, notice: &Notice) {
+            lock(&self.0).push(notice.clone());
+        }
+    }
+
+    fn log() -> Arc<Log> {
+        Arc::new(Log(Mutex::default()))
+    }
+
+    fn only(key: PublicKey) -> Allowed {
+        Allowed::Keys(vec![Certificate {
+            public: key,
+            name: None,
+            path: "x".into(),
+        }])
+    }
+
+    /// Asks as libzmq's sessions do, and returns status and user id.
+    fn ask(context: &Arc<raw::Context>, frames: &[&[u8]]) -> (String, String) {
+        let socket = context.socket(zmq_sys::ZMQ_REQ).unwrap();
+        socket.set_int(zmq_sys::ZMQ_LINGER, 0).unwrap();
+        socket.connect(ADDRESS).unwrap();
+        for (index, bytes) in frames.iter().enumerate() {
+            socket
+                .send(
+                    &mut Frame::joined(&[bytes]).unwrap(),
+                    index + 1 < frames.len(),
+                )
+                .unwrap();
+        }
+        raw::wait(&mut [Awaited::message(&socket)], 5000).unwrap();
+        let mut answer = Vec::new();
+        loop {
+            let mut frame = Frame::new();
+            socket.receive(&mut frame).unwrap();
+            answer.push(String::from_utf8(frame.bytes().to_vec()).unwrap());
+            if !frame.more() {
+                break;
+            }
+        }
+        assert_eq!(answer.len(), 6);
+        assert_eq!(answer[0], "1.0");
+        assert_eq!(
+            answer[1].as_bytes(),
+            *frames.get(1).unwrap_or(&b"".as_slice())
+        );
+        (answer[2].clone(), answer[4].clone())
+    }
+
+    #[test]
+    fn keys_are_judged_by_the_list_of_their_domain() {
+        let context = raw::Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let (a, b) = (
+            PublicKey::from_bytes([1; 32]),
+            PublicKey::from_bytes([2; 32]),
+        );
+        let notices = log();
+        let for_a = authenticator.register(b"A".to_vec(), &only(a), notices.clone());
+        let _for_all = authenticator.register(b"*".to_vec(), &Allowed::Any, notices.clone());
+        let judged = |domain: &[u8], key: PublicKey| {
+            let key = key.as_bytes();
+            ask(
+                &context,
+                &[b"1.0", b"7", domain, b"10.0.0.7", b"", b"CURVE", key],
+            )
+        };
+        assert_eq!(judged(b"A", a), ("200".to_owned(), a.to_string()));
+        assert_eq!(judged(b"A", b), ("300".to_owned(), String::new()));
+        assert_eq!(judged(b"*", b), ("200".to_owned(), b.to_string()));
+        assert_eq!(judged(b"unknown", a).0, "300");
+        assert_eq!(judged(b"A", b).0, "300");
+        assert_eq!(for_a.refused(), 2);
+        let address = "10.0.0.7".to_owned();
+        let told = Notice::RefusedKey {
+            address,
+            key: b,
+            held_back: 0,
+        };
+        assert_eq!(*lock(&notices.0), [told]);
+        drop(for_a);
+        assert_eq!(judged(b"A", a).0, "300");
+    }
+
+    #[test]
+    fn malformed_requests_are_refused_and_the_next_is_served() {
+        let context = raw::Context::new().unwrap();
+        let authenticator = Authenticator::start(&context).unwrap();
+        let _all = authenticator.register(b"D".to_vec(), &Allowed::Any, log());
+        let key = [9; 32];
+        let malformed: &[&[&[u8]]] = &[
+            &[b""],
+            &[b"1.0"],
+            &[b"1.0", b"id"],
+            &[b"2.0", b"id", b"D", b"", b"", b"CURVE", &key],
+            &[b"1.0", b"id", b"D", b"", b"", b"PLAIN", &key],
+            &[b"1.0", b"id", b"D", b"", b"", b"NULL"],
+            &[b"1.0", b"id", b"D", b"", b"", b"CURVE", &key[1..]],
+            &[b"1.0", b"id", b"D", b"", b"", b"CURVE", &key, b"more"],
+            &[b"1.0", b"id", b"D\xff\0", b"\xff", b"\0", b"CURVE", &key],
+        ];
+        for frames in malformed {
+            assert_eq!(ask(&context, frames).0, "300", "{frames:?}");
+            let good: &[&[u8]] = &[b"1.0", b"id", b"D", b"", b"", b"CURVE", &key];
+            assert_eq!(ask(&context, good).0, "200");
+        }
+    }
+
+    #[test]
+    fn there_is_one_a_context() {
+        let context = raw::Context::new().unwrap();
+        let _first = Authenticator::start(&context).unwrap();
+        assert!(matches!(
+            Authenticator::start(&context),
+            Err(LinkError::Authenticator(_))
+        ));
+        Authenticator::start(&raw::Context::new().unwrap()).unwrap();
+    }
+
+    /// A CURVE server made by hand; says whether a stranger's message arrived in time.
+    fn arrives(authenticated: bool, server: &KeyPair, time: Duration) -> bool {
+        let context = raw::Context::new().unwrap();
+        let authenticator = authenticated.then(|| Authenticator::start(&context).unwrap());
+        let _all = authenticator
+            .as_ref()
+            .map(|authenticator| authenticator.register(b"D".to_vec(), &Allowed::Any, log()));
+        let socket = context.socket(zmq_sys::ZMQ_PULL).unwrap();
+        socket.set_int(zmq_sys::ZMQ_CURVE_SERVER, 1).unwrap();
+        socket
+            .set(zmq_sys::ZMQ_CURVE_SECRETKEY, server.secret())
+            .unwrap();
+        socket.set(zmq_sys::ZMQ_ZAP_DOMAIN, b"D").unwrap();
+        socket.set_int(raw::ZAP_ENFORCE_DOMAIN, 1).unwrap();
+        socket.bind("tcp://127.0.0.1:*").unwrap();
+        let peer = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        let keys = zmq::CurveKeyPair::new().unwrap();
+        peer.set_curve_serverkey(server.public.as_bytes()).unwrap();
+        peer.set_curve_publickey(&keys.public_key).unwrap();
+        peer.set_curve_secretkey(&keys.secret_key).unwrap();
+        peer.set_linger(0).unwrap();
+        peer.connect(&socket.last_endpoint().unwrap()).unwrap();
+        peer.send("hello", 0).unwrap();
+        let mut items = [Awaited::message(&socket)];
+        raw::wait(&mut items, time.as_millis() as i64).unwrap();
+        items[0].came()
+    }
+
+    #[test]
+    fn without_the_authenticator_nobody_is_let_in() {
+        let server = certificate::generate().unwrap();
+        assert!(arrives(true, &server, Duration::from_secs(10)));
+        assert!(!arrives(false, &server, Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,252 @@
+//! A module's ZeroMQ context: opens sockets, and keeps the two threads that serve them.
+//!
+//! Made at activation, never while rsyslogd reads its configuration: it starts threads, and
+//! rsyslogd forks in between.
+//!
+//! Owns: libzmq's context with its I/O threads, the monitor (from the first socket on) and
+//! the authenticator (from the first CURVE server on). All end with the last of the context
+//! and its sockets; that waits no longer than the sockets' linger times. Locks: one, held
+//! while the threads are started.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::authenticator::{Authenticator, Registration};
+use crate::endpoint::{Endpoint, Mode};
+use crate::error::LinkError;
+use crate::monitor::{Monitor, Role};
+use crate::notice::Notices;
+use crate::options::{Options, refused};
+use crate::raw::{self, Errno};
+use crate::security::{Allowed, Security};
+use crate::socket::Socket;
+use crate::socket_type::SocketType;
+
+/// Opens sockets. One a module.
+pub struct Context {
+    shared: Arc<Shared>,
+}
+
+/// Everything a socket is to be.
+#[derive(Debug, Clone)]
+pub struct SocketSpec {
+    /// The instance's name; part of the authenticator's domain.
+    pub name: String,
+    /// What kind of socket.
+    pub socket_type: SocketType,
+    /// Where it binds and connects; all of it, or the socket is not opened.
+    pub endpoints: Vec<Endpoint>,
+    /// Whom it trusts.
+    pub security: Arc<Security>,
+    /// Everything else.
+    pub options: Options,
+    /// What a SUB subscribes to (nothing: everything) or which groups a DISH joins. The
+    /// other types ignore it.
+    pub topics: Vec<String>,
+}
+
+impl SocketSpec {
+    /// The contradictions that can be seen before anything is opened: for the check of a
+    /// configuration.
+    pub fn check(&self) -> Result<(), LinkError> {
+        if self.endpoints.is_empty() {
+            return Err(LinkError::NoEndpoint);
+        }
+        for endpoint in &self.endpoints {
+            if endpoint.needs_ipv6() && !self.options.ipv6 {
+                return Err(LinkError::Ipv6Off(endpoint.clone()));
+            }
+            if endpoint.has_connections() {
+                continue;
+            }
+            if self.security.is_curve() {
+                return Err(LinkError::NoCurveOver(endpoint.clone()));
+            }
+            if !matches!(self.socket_type, SocketType::Pub | SocketType::Sub) {
+                let socket_type = self.socket_type.name();
+                return Err(LinkError::Multicast {
+                    endpoint: endpoint.clone(),
+                    socket_type,
+                });
+            }
+        }
+        if self.socket_type == SocketType::Dish && self.topics.is_empty() {
+            return Err(LinkError::NoGroups);
+        }
+        Ok(())
+    }
+}
+
+/// What the context and its sockets share. Fields are dropped in this order: the threads
+/// close their sockets before the context can end.
+pub(crate) struct Shared {
+    threads: Mutex<Threads>,
+    raw: Arc<raw::Context>,
+}
+
+#[derive(Default)]
+struct Threads {
+    monitor: Option<Monitor>,
+    authenticator: Option<Authenticator>,
+}
+
+impl Context {
+    /// A context whose messages are moved by this many threads of libzmq's. It starts none
+    /// before the first socket.
+    pub fn new(io_threads: i32) -> Result<Context, LinkError> {
+        if !(1..=64).contains(&io_threads) {
+            return Err(LinkError::IoThreads(io_threads));
+        }
+        let failed = |errno: Errno| LinkError::Context(errno.to_string());
+        let raw = raw::Context::new().map_err(failed)?;
+        raw.set_io_threads(io_threads).map_err(failed)?;
+        Ok(Context {
+            shared: Arc::new(Shared {
+                threads: Mutex::default(),
+                raw,
+            }),
+        })
+    }
+
+    /// Opens a socket: all its binds and connects work, or there is no socket.
+    pub fn open(&self, spec: &SocketSpec, notices: Arc<dyn Notices>) -> Result<Socket, LinkError> {
+        spec.check()?;
+        let shared = &self.shared;
+        let kind = spec.socket_type;
+        let raw = shared
+            .raw
+            .socket(kind.number())
+            .map_err(|errno| LinkError::Socket {
+                socket_type: kind.name(),
+                reason: errno.to_string(),
+            })?;
+        spec.options.apply(&raw, kind)?;
+        let registration = shared.secure(&raw, spec, &notices)?;
+        let peers = shared.watch(&raw, spec, notices)?;
+        // from here on the monitor is stopped when the socket is dropped
+        let mut socket = Socket::new(Arc::clone(shared), raw, spec, peers, registration);
+        socket.subscribe(&spec.topics)?;
+        for mode in [Mode::Bind, Mode::Connect] {
+            for endpoint in spec
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.mode == mode)
+            {
+                socket.attach(endpoint)?;
+            }
+        }
+        Ok(socket)
+    }
+}
+
+impl Shared {
+    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn secure(
+        &self,
+        socket: &raw::Socket,
+        spec: &SocketSpec,
+        notices: &Arc<dyn Notices>,
+    ) -> Result<Option<Registration>, LinkError> {
+        if spec.security.is_curve() && !raw::has(c"curve") {
+            return Err(LinkError::NoCurve(crate::version_text()));
+        }
+        let set = |name, option, value: &[u8]| {
+            socket.set(option, value).map_err(refused(name, "(a key)"))
+        };
+        match &*spec.security {
+            Security::Plaintext => Ok(None),
+            Security::Client { server, own } => {
+                set(
+                    "ZMQ_CURVE_SERVERKEY",
+                    zmq_sys::ZMQ_CURVE_SERVERKEY,
+                    server.as_bytes(),
+                )?;
+                set(
+                    "ZMQ_CURVE_PUBLICKEY",
+                    zmq_sys::ZMQ_CURVE_PUBLICKEY,
+                    own.public.as_bytes(),
+                )?;
+                set(
+                    "ZMQ_CURVE_SECRETKEY",
+                    zmq_sys::ZMQ_CURVE_SECRETKEY,
+                    own.secret(),
+                )?;
+                Ok(None)
+            }
+            Security::Server { own, allowed, .. } => {
+                let domain = domain(&spec.name);
+                socket
+                    .set(zmq_sys::ZMQ_ZAP_DOMAIN, &domain)
+                    .map_err(refused("ZMQ_ZAP_DOMAIN", &spec.name))?;
+                socket
+                    .set_int(raw::ZAP_ENFORCE_DOMAIN, 1)
+                    .map_err(refused("ZMQ_ZAP_ENFORCE_DOMAIN", 1))?;
+                socket
+                    .set_int(zmq_sys::ZMQ_CURVE_SERVER, 1)
+                    .map_err(refused("ZMQ_CURVE_SERVER", 1))?;
+                set(
+                    "ZMQ_CURVE_PUBLICKEY",
+                    zmq_sys::ZMQ_CURVE_PUBLICKEY,
+                    own.public.as_bytes(),
+                )?;
+                set(
+                    "ZMQ_CURVE_SECRETKEY",
+                    zmq_sys::ZMQ_CURVE_SECRETKEY,
+                    own.secret(),
+                )?;
+                self.register(domain, allowed, notices).map(Some)
+            }
+        }
+    }
+
+    fn register(
+        &self,
+        domain: Vec<u8>,
+        allowed: &Allowed,
+        notices: &Arc<dyn Notices>,
+    ) -> Result<Registration, LinkError> {
+        let mut threads = self.threads();
+        let authenticator = match &mut threads.authenticator {
+            Some(running) => running,
+            none => none.insert(Authenticator::start(&self.raw)?),
+        };
+        Ok(authenticator.register(domain, allowed, Arc::clone(notices)))
+    }
+
+    fn watch(
+        &self,
+        socket: &raw::Socket,
+        spec: &SocketSpec,
+        notices: Arc<dyn Notices>,
+    ) -> Result<Arc<crate::monitor::Peers>, LinkError> {
+        let role = match &*spec.security {
+            Security::Plaintext => Role::Plain,
+            Security::Server { .. } => Role::Server,
+            Security::Client { own, .. } => Role::Client(own.public),
+        };
+        let mut threads = self.threads();
+        let monitor = match &mut threads.monitor {
+            Some(running) => running,
+            none => none.insert(Monitor::start()?),
+        };
+        monitor
+            .watch(&self.raw, socket, role, spec.options.handshake_ivl, notices)
+            .map_err(|errno| LinkError::Socket {
+                socket_type: spec.socket_type.name(),
+                reason: format!("its monitor: {errno}"),
+            })
+    }
+}
+
+/// A name no other socket of this process has: two sockets of one instance (a listener that
+/// is being closed and the one that replaces it) have lists of their own.
+fn domain(name: &str) -> Vec<u8> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut domain = format!("rzmq.{}.", NUMBER.fetch_add(1, Ordering::Relaxed)).into_bytes();
+    // libzmq compares 255 bytes at most
+    domain.extend(name.bytes().take(200));
+    domain
+}

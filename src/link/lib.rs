@@ -1,0 +1,60 @@
+//! ZeroMQ as rsyslog-rzmq uses it: endpoints, socket types, options, CURVE with its
+//! certificates, the authenticator, the monitor. It knows nothing of rsyslog.
+//!
+//! A module reads its parameters with [`parse_endpoints`], [`SocketType::parse`] and
+//! [`Security::from_settings`] while the configuration is read (this starts no thread), makes
+//! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
+//!
+//! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
+//! `zpl`, `certificate`, `security` · `endpoint`, `socket_type`, `options` · `notice`,
+//! `authenticator`, `monitor` (a thread each, a context) · `context`, `socket`.
+
+mod authenticator;
+mod certificate;
+mod context;
+mod endpoint;
+mod error;
+mod monitor;
+mod notice;
+mod options;
+mod raw;
+mod security;
+mod socket;
+mod socket_type;
+mod z85;
+mod zpl;
+
+pub use certificate::{
+    Certificate, CertificateError, Directory, KeyPair, PublicKey, generate, load_directory,
+    load_own, load_peer,
+};
+pub use context::{Context, SocketSpec};
+pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
+pub use error::LinkError;
+pub use notice::{HandshakeFailure, Notice, Notices};
+pub use options::Options;
+pub use raw::spawn_without_signals;
+pub use security::{Allowed, Security, SecurityError, SecuritySettings};
+pub use socket::{Readiness, Received, Sent, Socket};
+pub use socket_type::{SocketType, SocketTypeError};
+
+/// The loaded libzmq can encrypt. One that cannot must not be used.
+pub fn has_curve() -> bool {
+    raw::has(c"curve")
+}
+
+/// The loaded libzmq has the draft API (RADIO, DISH, SCATTER, GATHER, CLIENT, SERVER).
+pub fn has_drafts() -> bool {
+    raw::has_drafts()
+}
+
+/// The version of the loaded libzmq.
+pub fn libzmq_version() -> (i32, i32, i32) {
+    raw::version()
+}
+
+/// The version as people write it.
+fn version_text() -> String {
+    let (major, minor, patch) = raw::version();
+    format!("{major}.{minor}.{patch}")
+}

@@ -1,0 +1,316 @@
+//! What a socket tells about its peers, without knowing where a log is.
+//!
+//! Notices come from this crate's threads (authenticator, monitor). Each cause is reported
+//! once a minute and socket at most; the next report says how many were held back.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::certificate::PublicKey;
+
+/// Takes the notices of a socket. It is called from other threads than the socket's and must
+/// not wait for the thread that closes the socket or the context.
+pub trait Notices: Send + Sync {
+    /// Something happened.
+    fn notice(&self, notice: &Notice);
+}
+
+/// Something that happened to a socket, as a sentence (`Display`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The authenticator let nobody in with this key.
+    RefusedKey {
+        /// The peer's address: an IP address, or what libzmq knows of a local peer.
+        address: String,
+        /// The key it showed.
+        key: PublicKey,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// A connection was made, but the two sides did not come to terms.
+    HandshakeFailed {
+        /// The endpoint it happened at: ours if bound, the peer's if connected.
+        endpoint: String,
+        /// The peer, where it is known and not the endpoint.
+        peer: Option<String>,
+        /// Why.
+        cause: HandshakeFailure,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// A peer is there and past the handshake.
+    Connected {
+        /// The endpoint it happened at.
+        endpoint: String,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// A peer that was connected is gone.
+    Disconnected {
+        /// The endpoint it happened at.
+        endpoint: String,
+        /// The peer, where it is known and not the endpoint.
+        peer: Option<String>,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// Nobody answers at an address; it is tried again.
+    Unreachable {
+        /// The endpoint that is called.
+        endpoint: String,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// A peer called and could not be taken: no file descriptors left, mostly.
+    AcceptFailed {
+        /// The endpoint it happened at.
+        endpoint: String,
+        /// The system's reason.
+        reason: String,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+}
+
+/// Why a handshake failed, as far as this side can know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeFailure {
+    /// The server did not answer our key until the deadline: what a server does that does
+    /// not allow it.
+    Ignored {
+        /// The key we showed.
+        key: PublicKey,
+    },
+    /// The peer hung up at the sight of our greeting, on a CURVE client.
+    HungUpOnClient,
+    /// The peer hung up or fell silent, on a CURVE server.
+    HungUpOnServer,
+    /// The peer hung up or fell silent, without CURVE.
+    HungUpPlain,
+    /// One side speaks CURVE and the other does not.
+    Mechanism,
+    /// The keys don't fit: the peer takes us for another server.
+    Cryptographic,
+    /// The server said no.
+    Refused {
+        /// The key we showed.
+        key: Option<PublicKey>,
+        /// The server's ZAP status.
+        status: u32,
+    },
+    /// The peer speaks no ZeroMQ that libzmq understands.
+    Protocol {
+        /// libzmq's number for what was wrong.
+        code: u32,
+    },
+}
+
+impl fmt::Display for HandshakeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HandshakeFailure::Ignored { key } => {
+                write!(f, "it does not answer our key {key}: most likely the key is not allowed there")
+            }
+            HandshakeFailure::HungUpOnClient => f.write_str(
+                "it hung up: servercertpath may hold another server's key, or the peer speaks no CURVE",
+            ),
+            HandshakeFailure::HungUpOnServer => f.write_str(
+                "it broke off: it may hold another key of this server, speak no CURVE or no ZeroMQ",
+            ),
+            HandshakeFailure::HungUpPlain => {
+                f.write_str("it broke off: it may ask for CURVE, or speak no ZeroMQ")
+            }
+            HandshakeFailure::Mechanism => {
+                f.write_str("one side speaks CURVE and the other plaintext: check authtype on both")
+            }
+            HandshakeFailure::Cryptographic => {
+                f.write_str("the keys do not fit: it may hold another key of this server")
+            }
+            HandshakeFailure::Refused { key: Some(key), status } => {
+                write!(f, "it refused our key {key} (status {status}): the key is not allowed there")
+            }
+            HandshakeFailure::Refused { key: None, status } => {
+                write!(f, "it refused us (status {status})")
+            }
+            HandshakeFailure::Protocol { code } => {
+                write!(f, "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})")
+            }
+        }
+    }
+}
+
+impl Notice {
+    fn held_back(&self) -> u64 {
+        match self {
+            Notice::RefusedKey { held_back, .. }
+            | Notice::HandshakeFailed { held_back, .. }
+            | Notice::Connected { held_back, .. }
+            | Notice::Disconnected { held_back, .. }
+            | Notice::Unreachable { held_back, .. }
+            | Notice::AcceptFailed { held_back, .. } => *held_back,
+        }
+    }
+}
+
+/// `" from PEER"`, where the peer is known.
+struct From<'a>(&'a Option<String>);
+
+impl fmt::Display for From<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|peer| write!(f, " from {peer}"))
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::RefusedKey { address, key, .. } => {
+                write!(
+                    f,
+                    "refused {address}: its key {key} is not among those allowed"
+                )?;
+            }
+            Notice::HandshakeFailed {
+                endpoint,
+                peer,
+                cause,
+                ..
+            } => {
+                write!(f, "handshake failed at {endpoint}{}: {cause}", From(peer))?;
+            }
+            Notice::Connected { endpoint, .. } => write!(f, "connected at {endpoint}")?,
+            Notice::Disconnected { endpoint, peer, .. } => {
+                write!(f, "connection lost at {endpoint}{}", From(peer))?;
+            }
+            Notice::Unreachable { endpoint, .. } => {
+                write!(f, "{endpoint} cannot be reached; trying again")?;
+            }
+            Notice::AcceptFailed {
+                endpoint, reason, ..
+            } => {
+                write!(
+                    f,
+                    "a connection at {endpoint} could not be accepted: {reason}"
+                )?;
+            }
+        }
+        match self.held_back() {
+            0 => Ok(()),
+            count => write!(
+                f,
+                " ({count} more of this kind since the last such message)"
+            ),
+        }
+    }
+}
+
+/// Lets a cause through once a minute and counts what it held back.
+pub(crate) struct Throttle {
+    causes: HashMap<String, (Instant, u64)>,
+}
+
+impl Throttle {
+    const EVERY: Duration = Duration::from_secs(60);
+    /// A stranger must not fill our memory with causes: those beyond share one place.
+    const CAUSES_MAX: usize = 64;
+    const OTHERS: &str = "";
+
+    pub(crate) fn new() -> Throttle {
+        Throttle {
+            causes: HashMap::new(),
+        }
+    }
+
+    /// How many were held back, if the cause may be told now.
+    pub(crate) fn admit(&mut self, cause: &str, now: Instant) -> Option<u64> {
+        let due = |since: Instant| now.saturating_duration_since(since) >= Self::EVERY;
+        if !self.causes.contains_key(cause) && self.causes.len() >= Self::CAUSES_MAX {
+            self.causes
+                .retain(|_, (since, held_back)| *held_back > 0 || !due(*since));
+        }
+        let full = self.causes.len() >= Self::CAUSES_MAX;
+        let cause = if full && !self.causes.contains_key(cause) {
+            Self::OTHERS
+        } else {
+            cause
+        };
+        match self.causes.get_mut(cause) {
+            None => {
+                self.causes.insert(cause.to_owned(), (now, 0));
+                Some(0)
+            }
+            Some((since, held_back)) if due(*since) => {
+                *since = now;
+                Some(std::mem::take(held_back))
+            }
+            Some((_, held_back)) => {
+                *held_back += 1;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_speaks_once_a_minute_and_counts() {
+        let mut throttle = Throttle::new();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(throttle.admit("a", at(0)), Some(0));
+        assert_eq!(throttle.admit("a", at(1)), None);
+        assert_eq!(throttle.admit("b", at(2)), Some(0));
+        assert_eq!(throttle.admit("a", at(59)), None);
+        assert_eq!(throttle.admit("a", at(60)), Some(2));
+        assert_eq!(throttle.admit("a", at(200)), Some(0));
+    }
+
+    #[test]
+    fn a_flood_of_causes_is_bounded_and_counted() {
+        let mut throttle = Throttle::new();
+        let start = Instant::now();
+        let told = (0..10_000)
+            .filter(|n| throttle.admit(&format!("cause {n}"), start).is_some())
+            .count();
+        assert_eq!(told, Throttle::CAUSES_MAX + 1);
+        assert_eq!(throttle.causes.len(), Throttle::CAUSES_MAX + 1);
+        let later = start + Throttle::EVERY;
+        let held_back = throttle.admit("yet another", later);
+        assert_eq!(held_back, Some(0));
+        assert_eq!(
+            throttle.admit(Throttle::OTHERS, later),
+            Some(10_000 - told as u64)
+        );
+    }
+
+    #[test]
+    fn notices_are_sentences() {
+        let notice = Notice::RefusedKey {
+            address: "10.0.0.7".into(),
+            key: PublicKey::from_bytes([0; 32]),
+            held_back: 3,
+        };
+        assert_eq!(
+            notice.to_string(),
+            "refused 10.0.0.7: its key 0000000000000000000000000000000000000000 is not among \
+             those allowed (3 more of this kind since the last such message)"
+        );
+        let notice = Notice::HandshakeFailed {
+            endpoint: "tcp://127.0.0.1:1".into(),
+            peer: Some("127.0.0.1:2".into()),
+            cause: HandshakeFailure::Mechanism,
+            held_back: 0,
+        };
+        assert_eq!(
+            notice.to_string(),
+            "handshake failed at tcp://127.0.0.1:1 from 127.0.0.1:2: one side speaks CURVE and \
+             the other plaintext: check authtype on both"
+        );
+    }
+}

@@ -1,0 +1,558 @@
+//! Who may talk to whom: the four trust parameters, read so that every mistake is an error
+//! and nothing ever falls back to plaintext.
+//!
+//! The certificate files are read here, once, while rsyslogd still has the rights to.
+
+use std::path::Path;
+
+use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
+use crate::raw;
+
+/// The parameters as the administrator wrote them, on module or instance.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SecuritySettings<'a> {
+    /// CURVESERVER or CURVECLIENT, in any case of letters; none: plaintext.
+    pub authtype: Option<&'a str>,
+    /// Adds nothing to CURVESERVER; "off" beside it needs `clientcertpath="*"`.
+    pub authenticator: Option<bool>,
+    /// On a server its own key, on a client the server's certificate.
+    pub servercertpath: Option<&'a str>,
+    /// On a server the directory of keys allowed, or `*` for any; on a client its own key,
+    /// or `*` for a fresh one.
+    pub clientcertpath: Option<&'a str>,
+}
+
+/// What a socket does about trust.
+#[derive(Debug)]
+pub enum Security {
+    /// Nothing: anybody reads and writes.
+    Plaintext,
+    /// CURVE; asks each peer for its key.
+    Server {
+        /// The key the peers know this server by.
+        own: KeyPair,
+        /// Whom it lets in.
+        allowed: Allowed,
+        /// Files among the allowed keys that are no certificates: worth a warning each.
+        broken: Vec<CertificateError>,
+    },
+    /// CURVE; knows the server's key.
+    Client {
+        /// The only server it talks to.
+        server: PublicKey,
+        /// The key it shows.
+        own: KeyPair,
+    },
+}
+
+/// Whom a CURVE server lets in.
+#[derive(Debug)]
+pub enum Allowed {
+    /// Whoever has a key: encrypted, but with nobody in particular. Written as `*`.
+    Any,
+    /// These, and nobody else.
+    Keys(Vec<Certificate>),
+}
+
+/// A mistake in the trust parameters. Each sentence names parameter and value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecurityError {
+    /// Neither of the two words.
+    #[error("authtype=\"{0}\" is not known; possible: CURVESERVER, CURVECLIENT")]
+    UnknownAuthtype(String),
+    /// A trust parameter without authtype: it would have been plaintext.
+    #[error(
+        "{parameter} is given, but authtype is not: without authtype=\"CURVESERVER\" or authtype=\"CURVECLIENT\" everything would travel in plaintext"
+    )]
+    NoAuthtype {
+        /// The parameter that was given.
+        parameter: &'static str,
+    },
+    /// A parameter that this authtype needs.
+    #[error("authtype=\"{authtype}\" needs {parameter}: {meaning}")]
+    Missing {
+        /// The authtype.
+        authtype: &'static str,
+        /// The parameter that is missing, or empty.
+        parameter: &'static str,
+        /// What it must hold.
+        meaning: &'static str,
+    },
+    /// An authenticator that may not be off.
+    #[error(
+        "authenticator=\"off\" beside authtype=\"CURVESERVER\" would let anybody in: if that is meant, write clientcertpath=\"*\", else leave authenticator out"
+    )]
+    AuthenticatorOff,
+    /// A server key that cannot be made up.
+    #[error("servercertpath=\"*\": {0}")]
+    AnyServer(&'static str),
+    /// A certificate cannot be used.
+    #[error("{parameter}=\"{value}\": {source}")]
+    Certificate {
+        /// The parameter that names it.
+        parameter: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        #[source]
+        source: CertificateError,
+    },
+    /// A server that would let nobody in.
+    #[error(
+        "clientcertpath=\"{path}\" holds no usable certificate, so nobody could connect: put the allowed clients' public certificates there{broken}"
+    )]
+    NobodyAllowed {
+        /// The directory.
+        path: String,
+        /// The files found there and what is wrong with each; empty if there is none.
+        broken: String,
+    },
+    /// The loaded libzmq cannot encrypt.
+    #[error(
+        "authtype=\"{authtype}\" needs CURVE, which the libzmq loaded here ({version}) was built without: install the distribution's libzmq, which has it"
+    )]
+    NoCurve {
+        /// The authtype.
+        authtype: &'static str,
+        /// Which libzmq is loaded.
+        version: String,
+    },
+}
+
+const SERVER: &str = "CURVESERVER";
+const CLIENT: &str = "CURVECLIENT";
+
+impl Security {
+    /// Checks the parameters against each other and reads the files they name.
+    pub fn from_settings(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
+        let authtype = match settings.authtype {
+            None => return plaintext(settings),
+            Some(text) if text.eq_ignore_ascii_case(SERVER) => SERVER,
+            Some(text) if text.eq_ignore_ascii_case(CLIENT) => CLIENT,
+            Some(text) => return Err(SecurityError::UnknownAuthtype(text.to_owned())),
+        };
+        if !raw::has(c"curve") {
+            return Err(SecurityError::NoCurve {
+                authtype,
+                version: crate::version_text(),
+            });
+        }
+        if authtype == SERVER {
+            server(settings)
+        } else {
+            client(settings)
+        }
+    }
+
+    /// Everything is encrypted and the other side proves who it is.
+    pub fn is_curve(&self) -> bool {
+        !matches!(self, Security::Plaintext)
+    }
+}
+
+fn plaintext(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
+    let given = [
+        ("servercertpath", settings.servercertpath.is_some()),
+        ("clientcertpath", settings.clientcertpath.is_some()),
+        ("authenticator=\"on\"", settings.authenticator == Some(true)),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((parameter, _)) => Err(SecurityError::NoAuthtype { parameter }),
+        None => Ok(Security::Plaintext),
+    }
+}
+
+fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
+    let own = required(
+        SERVER,
+        "servercertpath",
+        settings.servercertpath,
+        "the file of this server's own key",
+    )?;
+    let clients = required(
+        SERVER,
+        "clientcertpath",
+        settings.clientcertpath,
+        "the directory of the allowed clients' public certificates, or \"*\" to let any key in",
+    )?;
+    if settings.authenticator == Some(false) && clients != "*" {
+        return Err(SecurityError::AuthenticatorOff);
+    }
+    if own == "*" {
+        return Err(SecurityError::AnyServer(
+            "a server needs a key that its clients know: name its file",
+        ));
+    }
+    let own = certificate::load_own(Path::new(own)).map_err(about("servercertpath", own))?;
+    if clients == "*" {
+        return Ok(Security::Server {
+            own,
+            allowed: Allowed::Any,
+            broken: Vec::new(),
+        });
+    }
+    let directory = certificate::load_directory(Path::new(clients))
+        .map_err(about("clientcertpath", clients))?;
+    if directory.certificates.is_empty() {
+        let broken: String = directory
+            .broken
+            .iter()
+            .map(|error| format!("; {error}"))
+            .collect();
+        return Err(SecurityError::NobodyAllowed {
+            path: clients.to_owned(),
+            broken,
+        });
+    }
+    let allowed = Allowed::Keys(directory.certificates);
+    Ok(Security::Server {
+        own,
+        allowed,
+        broken: directory.broken,
+    })
+}
+
+fn client(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
+    let server = required(
+        CLIENT,
+        "servercertpath",
+        settings.servercertpath,
+        "the file of the server's public certificate",
+    )?;
+    let own = required(
+        CLIENT,
+        "clientcertpath",
+        settings.clientcertpath,
+        "the file of this client's own key, or \"*\" for a fresh one at each start",
+    )?;
+    if server == "*" {
+        return Err(SecurityError::AnyServer(
+            "a client must know its server's key: name the file of its public certificate",
+        ));
+    }
+    let server = certificate::load_peer(Path::new(server))
+        .map_err(about("servercertpath", server))?
+        .public;
+    let own = if own == "*" {
+        certificate::generate()
+    } else {
+        certificate::load_own(Path::new(own))
+    }
+    .map_err(about("clientcertpath", own))?;
+    Ok(Security::Client { server, own })
+}
+
+fn required<'a>(
+    authtype: &'static str,
+    parameter: &'static str,
+    value: Option<&'a str>,
+    meaning: &'static str,
+) -> Result<&'a str, SecurityError> {
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or(SecurityError::Missing {
+            authtype,
+            parameter,
+            meaning,
+        })
+}
+
+fn about(parameter: &'static str, value: &str) -> impl FnOnce(CertificateError) -> SecurityError {
+    let value = value.to_owned();
+    move |source| SecurityError::Certificate {
+        parameter,
+        value,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use tempfile::TempDir;
+
+    /// A folder with keys/server, keys/server_secret, keys/client…, empty/, broken/.
+    fn keys() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["empty", "broken", "clients"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("broken/x"), "nonsense here").unwrap();
+        fs::write(folder.path().join("clients/x"), "nonsense here").unwrap();
+        for name in ["server", "client"] {
+            let pair = certificate::generate().unwrap();
+            let public = format!("curve\n    public-key = \"{}\"\n", pair.public);
+            let secret = crate::z85::encode(pair.secret());
+            let secret = format!(
+                "{public}    secret-key = \"{}\"\n",
+                String::from_utf8_lossy(&secret)
+            );
+            let path = folder.path().join(name);
+            fs::write(&path, &public).unwrap();
+            let secret_path = folder.path().join(format!("{name}_secret"));
+            fs::write(&secret_path, secret).unwrap();
+            fs::set_permissions(secret_path, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::write(folder.path().join("clients").join(name), public).unwrap();
+        }
+        folder
+    }
+
+    fn read(
+        folder: &TempDir,
+        authtype: Option<&str>,
+        authenticator: Option<bool>,
+        server: Option<&str>,
+        client: Option<&str>,
+    ) -> Result<Security, String> {
+        let full = |path: Option<&str>| {
+            path.map(|path| match path {
+                "" | "*" => path.to_owned(),
+                name => folder.path().join(name).display().to_string(),
+            })
+        };
+        let (server, client) = (full(server), full(client));
+        Security::from_settings(&SecuritySettings {
+            authtype,
+            authenticator,
+            servercertpath: server.as_deref(),
+            clientcertpath: client.as_deref(),
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_right() {
+        let f = keys();
+        for authenticator in [None, Some(false)] {
+            assert!(matches!(
+                read(&f, None, authenticator, None, None),
+                Ok(Security::Plaintext)
+            ));
+        }
+        for authtype in ["CURVESERVER", "curveserver", "CurveServer"] {
+            for authenticator in [None, Some(true)] {
+                let security = read(
+                    &f,
+                    Some(authtype),
+                    authenticator,
+                    Some("server"),
+                    Some("clients"),
+                );
+                let Ok(Security::Server {
+                    allowed: Allowed::Keys(keys),
+                    broken,
+                    ..
+                }) = security
+                else {
+                    panic!("{security:?}");
+                };
+                assert_eq!((keys.len(), broken.len()), (2, 1));
+            }
+        }
+        for authenticator in [None, Some(true), Some(false)] {
+            let any = read(
+                &f,
+                Some("CURVESERVER"),
+                authenticator,
+                Some("server"),
+                Some("*"),
+            );
+            assert!(matches!(
+                any,
+                Ok(Security::Server {
+                    allowed: Allowed::Any,
+                    ..
+                })
+            ));
+            let client = read(
+                &f,
+                Some("curveclient"),
+                authenticator,
+                Some("server"),
+                Some("client"),
+            );
+            assert!(matches!(client, Ok(Security::Client { .. })));
+        }
+        let fresh = || match read(&f, Some("CURVECLIENT"), None, Some("server"), Some("*")) {
+            Ok(Security::Client { own, .. }) => own.public,
+            other => panic!("{other:?}"),
+        };
+        assert_ne!(fresh(), fresh());
+    }
+
+    #[test]
+    fn what_is_wrong_is_an_error_and_never_plaintext() {
+        let f = keys();
+        let (server, client) = (Some("CURVESERVER"), Some("CURVECLIENT"));
+        let (on, off) = (Some(true), Some(false));
+        type Row<'a> = (
+            Option<&'a str>,
+            Option<bool>,
+            Option<&'a str>,
+            Option<&'a str>,
+            &'a str,
+        );
+        let rows: &[Row<'_>] = &[
+            (
+                Some("CURVE"),
+                None,
+                None,
+                None,
+                "authtype=\"CURVE\" is not known; possible: CURVESERVER, CURVECLIENT",
+            ),
+            (Some(""), None, None, None, "authtype=\"\" is not known"),
+            (
+                None,
+                None,
+                Some("server"),
+                None,
+                "servercertpath is given, but authtype is not",
+            ),
+            (
+                None,
+                None,
+                None,
+                Some("*"),
+                "clientcertpath is given, but authtype is not",
+            ),
+            (
+                None,
+                on,
+                None,
+                None,
+                "authenticator=\"on\" is given, but authtype is not",
+            ),
+            (
+                server,
+                None,
+                None,
+                Some("clients"),
+                "needs servercertpath: the file of this server's own key",
+            ),
+            (server, on, None, Some("clients"), "needs servercertpath"),
+            (
+                server,
+                None,
+                Some(""),
+                Some("clients"),
+                "needs servercertpath",
+            ),
+            (
+                server,
+                None,
+                Some("server"),
+                None,
+                "needs clientcertpath: the directory of the allowed",
+            ),
+            (server, on, Some("server"), Some(""), "needs clientcertpath"),
+            (
+                server,
+                off,
+                Some("server"),
+                Some("clients"),
+                "authenticator=\"off\" beside",
+            ),
+            (
+                server,
+                None,
+                Some("*"),
+                Some("clients"),
+                "servercertpath=\"*\": a server needs a key",
+            ),
+            (
+                server,
+                None,
+                Some("none"),
+                Some("clients"),
+                "none: cannot be read: No such file",
+            ),
+            (
+                server,
+                None,
+                Some("clients/server"),
+                Some("clients"),
+                "holds no secret-key",
+            ),
+            (
+                server,
+                None,
+                Some("clients"),
+                Some("clients"),
+                "is a directory, not a certificate",
+            ),
+            (
+                server,
+                None,
+                Some("server"),
+                Some("empty"),
+                "holds no usable certificate, so nobody",
+            ),
+            (server, None, Some("server"), Some("broken"), "there; "),
+            (
+                server,
+                None,
+                Some("server"),
+                Some("none"),
+                "none: cannot be read: No such file",
+            ),
+            (
+                server,
+                None,
+                Some("server"),
+                Some("server"),
+                "server is not a directory",
+            ),
+            (
+                client,
+                None,
+                None,
+                Some("client"),
+                "needs servercertpath: the file of the server's",
+            ),
+            (
+                client,
+                None,
+                Some("server"),
+                None,
+                "needs clientcertpath: the file of this client's",
+            ),
+            (
+                client,
+                None,
+                Some("*"),
+                Some("client"),
+                "a client must know its server's key",
+            ),
+            (
+                client,
+                None,
+                Some("none"),
+                Some("client"),
+                "servercertpath=\"",
+            ),
+            (
+                client,
+                None,
+                Some("server"),
+                Some("none"),
+                "clientcertpath=\"",
+            ),
+            (
+                client,
+                None,
+                Some("server"),
+                Some("clients/client"),
+                "holds no secret-key",
+            ),
+        ];
+        for (authtype, authenticator, server, client, part) in rows {
+            let error = read(&f, *authtype, *authenticator, *server, *client).expect_err(&format!(
+                "{authtype:?} {authenticator:?} {server:?} {client:?}"
+            ));
+            assert!(error.contains(part), "wanted {part:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Stories of trust: CURVE servers and clients over loopback, with the `zmq` crate as the
+//! stranger.
+
+mod support;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rzmq_link::{LinkError, Sent, SocketType};
+use support::*;
+
+const ANY: &str = "@tcp://127.0.0.1:*";
+const MOMENT: Duration = Duration::from_millis(700);
+
+#[test]
+fn an_allowed_key_gets_in_and_is_named() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let context = context();
+    let pull = open(
+        &context,
+        &spec(SocketType::Pull, ANY, &keys.server(&["web", "db"])),
+    );
+    let web = keys.client("server", "web");
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &web));
+    send(&push, &[b"hello"]);
+    let message = receive(&pull);
+    assert_eq!(message.body(), b"hello");
+    assert!(message.authenticated());
+    let key = message.key().unwrap();
+    assert_eq!(
+        key,
+        rzmq_link::load_peer(&keys.path("web"))
+            .unwrap()
+            .public
+            .to_string()
+    );
+    assert_eq!(pull.certificate_name(key), Some("web"));
+    assert_eq!(message.peer_address(), Some("127.0.0.1"));
+    assert_eq!((pull.keys_refused(), pull.handshakes_failed()), (0, 0));
+}
+
+#[test]
+fn every_frame_of_a_router_and_a_publisher_is_authenticated() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let server = keys.server(&["web"]);
+    let client = keys.client("server", "web");
+    let router = open(&context, &spec(SocketType::Router, ANY, &server));
+    let dealer = open(
+        &context,
+        &spec(SocketType::Dealer, &router.bound()[0], &client),
+    );
+    send(&dealer, &[b"hello"]);
+    let message = receive(&router);
+    assert!(message.authenticated() && message.key().is_some());
+    assert_eq!(message.body(), b"hello");
+    let publisher = open(&context, &spec(SocketType::Pub, ANY, &server));
+    let subscriber = open(
+        &context,
+        &spec(SocketType::Sub, &publisher.bound()[0], &client),
+    );
+    until("subscribed", || {
+        assert_eq!(publisher.send(&[b"topic", b"line"]).unwrap(), Sent::Taken);
+        match receive_within(&subscriber, Duration::from_millis(20)) {
+            // a client knows its server by its key: nothing to check here
+            Some(message) => message.authenticated() && message.key().is_none(),
+            None => false,
+        }
+    });
+}
+
+#[test]
+fn a_strangers_key_is_refused_told_and_counted() {
+    let keys = Keys::new(&["server", "web", "stranger"]);
+    let context = context();
+    let (log, client_log) = (Log::new(), Log::new());
+    let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&pull, log.clone()).unwrap();
+    let stranger = keys.client("server", "stranger");
+    let push = spec(SocketType::Push, &pull.bound()[0], &stranger);
+    let push = context.open(&push, client_log.clone()).unwrap();
+    let key = rzmq_link::load_peer(&keys.path("stranger")).unwrap().public;
+    let told = log.wait_for("refused 127.0.0.1: its key");
+    assert!(told.contains(&key.to_string()), "{told}");
+    assert_eq!(push.send(&[b"x"]).unwrap(), Sent::Full);
+    let told = client_log.wait_for("handshake failed");
+    assert!(
+        told.contains("most likely the key is not allowed there"),
+        "{told}"
+    );
+    // it tries again and again, and is told of once
+    until("refused three times", || pull.keys_refused() >= 3);
+    assert!(push.handshakes_failed() >= 1);
+    assert_eq!(
+        (
+            pull.connections(),
+            push.connections(),
+            pull.handshakes_failed()
+        ),
+        (0, 0, 0)
+    );
+    assert_eq!(log.sentences().len(), 1, "{:?}", log.sentences());
+    assert!(receive_within(&pull, MOMENT).is_none());
+    // a friend beside it is not disturbed
+    let web = keys.client("server", "web");
+    let web = open(&context, &spec(SocketType::Push, &pull.bound()[0], &web));
+    send(&web, &[b"friend"]);
+    assert_eq!(receive(&pull).body(), b"friend");
+    assert_eq!(pull.connections(), 1);
+}
+
+#[test]
+fn a_refused_client_gets_in_once_its_key_is_allowed() {
+    let keys = Keys::new(&["server", "web", "late"]);
+    let context = context();
+    let log = Log::new();
+    let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&pull, log.clone()).unwrap();
+    let address = pull.bound()[0].clone();
+    let late = keys.client("server", "late");
+    let push = open(&context, &spec(SocketType::Push, &address, &late));
+    log.wait_for("refused");
+    drop(pull);
+    let again = spec(
+        SocketType::Pull,
+        &format!("@{address}"),
+        &keys.server(&["web", "late"]),
+    );
+    let mut socket = None;
+    until("the address is free", || {
+        socket = context.open(&again, Log::new()).ok();
+        socket.is_some()
+    });
+    send(&push, &[b"at last"]);
+    assert_eq!(receive(&socket.unwrap()).body(), b"at last");
+}
+
+#[test]
+fn any_key_gets_in_where_that_is_written() {
+    let keys = Keys::new(&["server"]);
+    let context = context();
+    let pull = open(
+        &context,
+        &spec(SocketType::Pull, ANY, &keys.server_for_all()),
+    );
+    let anonymous = keys.client("server", "*");
+    let push = open(
+        &context,
+        &spec(SocketType::Push, &pull.bound()[0], &anonymous),
+    );
+    send(&push, &[b"hello"]);
+    let message = receive(&pull);
+    assert!(message.authenticated() && message.key().is_some());
+    assert_eq!(pull.certificate_name(message.key().unwrap()), None);
+}
+
+#[test]
+fn plaintext_and_curve_do_not_meet() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let server = keys.server_for_all();
+    let web = keys.client("server", "web");
+    for (ours, theirs) in [(&server, &plaintext()), (&plaintext(), &web)] {
+        let (log, other_log) = (Log::new(), Log::new());
+        let pull = context
+            .open(&spec(SocketType::Pull, ANY, ours), log.clone())
+            .unwrap();
+        let push = spec(SocketType::Push, &pull.bound()[0], theirs);
+        let push = context.open(&push, other_log.clone()).unwrap();
+        log.wait_for("handshake failed at");
+        other_log.wait_for("handshake failed at");
+        assert_eq!(push.send(&[b"x"]).unwrap(), Sent::Full);
+        assert!(receive_within(&pull, MOMENT).is_none());
+        assert!(pull.handshakes_failed() >= 1 && push.handshakes_failed() >= 1);
+        assert_eq!((pull.connections(), push.connections()), (0, 0));
+        println!(
+            "bound: {:?}\nconnected: {:?}",
+            log.sentences(),
+            other_log.sentences()
+        );
+    }
+}
+
+#[test]
+fn a_wrong_server_key_is_told_on_both_sides() {
+    let keys = Keys::new(&["server", "other", "web"]);
+    let context = context();
+    let (log, client_log) = (Log::new(), Log::new());
+    let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&pull, log.clone()).unwrap();
+    let mistaken = keys.client("other", "web");
+    let push = spec(SocketType::Push, &pull.bound()[0], &mistaken);
+    let push = context.open(&push, client_log.clone()).unwrap();
+    let told = client_log.wait_for("handshake failed at");
+    assert!(
+        told.contains("servercertpath may hold another server's key"),
+        "{told}"
+    );
+    let told = log.wait_for("handshake failed at");
+    assert!(
+        told.contains("from 127.0.0.1:") && told.contains("another key of this server"),
+        "{told}"
+    );
+    assert_eq!(push.send(&[b"x"]).unwrap(), Sent::Full);
+    assert_eq!(pull.keys_refused(), 0);
+}
+
+#[test]
+fn noise_at_the_port_is_told_and_harmless() {
+    use std::io::Write;
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let log = Log::new();
+    let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&pull, log.clone()).unwrap();
+    let address = pull.bound()[0].strip_prefix("tcp://").unwrap().to_owned();
+    for noise in [
+        &b"GET / HTTP/1.0\r\n\r\n"[..],
+        b"",
+        &[0xFF; 100],
+        &[0; 5000],
+    ] {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let _ = stream.write_all(noise);
+    }
+    log.wait_for("handshake failed at");
+    let push = spec(
+        SocketType::Push,
+        &pull.bound()[0],
+        &keys.client("server", "web"),
+    );
+    let push = open(&context, &push);
+    send(&push, &[b"still here"]);
+    assert_eq!(receive(&pull).body(), b"still here");
+    until("only the friend is connected", || pull.connections() == 1);
+}
+
+#[test]
+fn another_binding_of_libzmq_is_a_peer() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let pull = open(
+        &context,
+        &spec(SocketType::Pull, ANY, &keys.server(&["web"])),
+    );
+    let own = |key: &str| {
+        let text = std::fs::read_to_string(keys.path("web_secret")).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.contains(key))
+            .unwrap()
+            .to_owned();
+        zmq::z85_decode(line.split('"').nth(1).unwrap()).unwrap()
+    };
+    let server = rzmq_link::load_peer(&keys.path("server")).unwrap().public;
+    let foreign = zmq::Context::new();
+    let peer = foreign.socket(zmq::PUSH).unwrap();
+    peer.set_curve_serverkey(server.as_bytes()).unwrap();
+    peer.set_curve_publickey(&own("public-key")).unwrap();
+    peer.set_curve_secretkey(&own("secret-key")).unwrap();
+    peer.connect(&pull.bound()[0]).unwrap();
+    peer.send("from afar", 0).unwrap();
+    assert_eq!(receive(&pull).body(), b"from afar");
+}
+
+#[test]
+fn two_instances_have_lists_of_their_own() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let context = context();
+    let for_web = open(
+        &context,
+        &spec(SocketType::Pull, ANY, &keys.server(&["web"])),
+    );
+    let for_db = open(
+        &context,
+        &spec(SocketType::Pull, ANY, &keys.server(&["db"])),
+    );
+    let web = keys.client("server", "web");
+    let wrong = open(&context, &spec(SocketType::Push, &for_db.bound()[0], &web));
+    let right = open(&context, &spec(SocketType::Push, &for_web.bound()[0], &web));
+    send(&right, &[b"x"]);
+    receive(&for_web);
+    until("refused there", || for_db.keys_refused() > 0);
+    assert_eq!(for_web.keys_refused(), 0);
+    assert_eq!(wrong.send(&[b"x"]).unwrap(), Sent::Full);
+}
+
+#[test]
+fn two_contexts_in_one_process_have_an_authenticator_each() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (one, two) = (context(), context());
+    let server_one = open(&one, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let server_two = open(&two, &spec(SocketType::Pub, ANY, &keys.server(&["db"])));
+    let web = keys.client("server", "web");
+    let db = keys.client("server", "db");
+    let push = open(&two, &spec(SocketType::Push, &server_one.bound()[0], &web));
+    let sub = open(&one, &spec(SocketType::Sub, &server_two.bound()[0], &db));
+    send(&push, &[b"x"]);
+    receive(&server_one);
+    until("subscribed", || {
+        let _ = server_two.send(&[b"y"]).unwrap();
+        receive_within(&sub, Duration::from_millis(20)).is_some()
+    });
+    let start = Instant::now();
+    drop((server_one, sub, one));
+    drop((server_two, push, two));
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_context_ends_promptly_with_strangers_at_the_door() {
+    let keys = Keys::new(&["server", "web", "stranger"]);
+    let context = context();
+    let pull = open(
+        &context,
+        &spec(SocketType::Pull, ANY, &keys.server(&["web"])),
+    );
+    let stranger = keys.client("server", "stranger");
+    let push = open(
+        &context,
+        &spec(SocketType::Push, &pull.bound()[0], &stranger),
+    );
+    let absent = open(
+        &context,
+        &spec(SocketType::Dealer, "tcp://127.0.0.1:1", &stranger),
+    );
+    until("refused", || pull.keys_refused() > 0);
+    let start = Instant::now();
+    drop((context, absent, push, pull));
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
+fn a_bad_bind_leaves_no_trace_at_the_authenticator() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let server = keys.server(&["web"]);
+    for _ in 0..50 {
+        let result = context.open(
+            &spec(SocketType::Pull, "ipc:///no/such/s", &server),
+            Log::new(),
+        );
+        assert!(matches!(
+            result,
+            Err(LinkError::Bind {
+                errno: libc::ENOENT,
+                ..
+            })
+        ));
+    }
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &server));
+    let web = keys.client("server", "web");
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &web));
+    send(&push, &[b"x"]);
+    receive(&pull);
+}
+
+#[test]
+fn servers_and_clients_come_and_go() {
+    let keys = Keys::new(&["server", "web", "stranger"]);
+    let context = Arc::new(context());
+    let server = keys.server(&["web"]);
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &server));
+    let address = pull.bound()[0].clone();
+    let clients = [
+        keys.client("server", "web"),
+        keys.client("server", "stranger"),
+    ];
+    let workers = clients.map(|client| {
+        let (context, address, server) = (context.clone(), address.clone(), server.clone());
+        thread::spawn(move || {
+            for round in 0..100 {
+                let mut push = spec(SocketType::Push, &address, &client);
+                push.options.linger = Duration::ZERO;
+                let push = open(&context, &push);
+                let other = open(&context, &spec(SocketType::Pull, ANY, &server));
+                if round % 4 == 0 {
+                    push.wait_writable(Duration::from_millis(50)).unwrap();
+                    let _ = push.send(&[b"x"]).unwrap();
+                }
+                drop(other);
+            }
+        })
+    });
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    let start = Instant::now();
+    drop(pull);
+    drop(context);
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+}

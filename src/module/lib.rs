@@ -1,0 +1,25 @@
+//! What imrzmq and omrzmq share: the parameters both have, and rsyslogd's log as the place for the
+//! link's notices. The only crate beside the modules that knows both host and link.
+//!
+//! No threads, no locks.
+
+mod notices;
+mod params;
+mod security;
+
+use notices::LogNotices;
+pub use params::{INSTANCE, Instance, MODULE, mistake, notices, statement_name};
+pub use security::Credentials;
+
+use rzmq_host::LoadError;
+
+/// What the loaded libzmq must offer before a module may be used.
+pub fn requirement() -> Result<(), LoadError> {
+    if rzmq_link::has_curve() {
+        Ok(())
+    } else {
+        Err(LoadError::Requirement(
+            "the libzmq on this machine was built without CURVE; install the distribution's libzmq5",
+        ))
+    }
+}

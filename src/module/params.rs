@@ -1,0 +1,254 @@
+//! Parameters that imrzmq and omrzmq have in common, and what they mean to the link.
+
+use crate::{Credentials, LogNotices};
+use rzmq_host::{Kind, Log, Param, ParamError, Values};
+use rzmq_link::{Mode, Notices, Options, Security, SocketSpec, SocketType, parse_endpoints};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A day in milliseconds: longer waits are mistakes.
+const DAY_MS: i64 = 86_400_000;
+
+const fn text(name: &'static str, help: &'static str) -> Param {
+    Param { name, kind: Kind::Text, default: "", required: false, help }
+}
+
+const fn required(name: &'static str, help: &'static str) -> Param {
+    Param { name, kind: Kind::Text, default: "", required: true, help }
+}
+
+const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Param {
+    Param { name, kind: Kind::Switch, default, required: false, help }
+}
+
+const fn number(
+    name: &'static str,
+    range: (i64, i64),
+    default: &'static str,
+    help: &'static str,
+) -> Param {
+    Param { name, kind: Kind::Number(range.0, range.1), default, required: false, help }
+}
+
+/// Who may talk to whom; on `module(load=…)` as the default of its instances, and on each instance.
+pub const SECURITY: [Param; 4] = [
+    // A text and not a choice: the link's own error says which of the four belong together.
+    text(
+        "authtype",
+        "`CURVESERVER` (this side has the key that peers must know, and a list of keys it lets in) \
+         or `CURVECLIENT` (this side knows the server's key and shows its own), in any case of \
+         letters. Not written: plaintext, and then none of the three parameters below may be \
+         written either.",
+    ),
+    switch(
+        "authenticator",
+        "on with CURVESERVER",
+        "Accepted for configurations of the C modules; `authtype=\"CURVESERVER\"` implies it. \
+         `off` beside CURVESERVER is an error unless `clientcertpath=\"*\"`.",
+    ),
+    text(
+        "servercertpath",
+        "Server: the file of its own certificate (NAME_secret is used if it exists, else NAME). \
+         Client: the file of the server's public certificate.",
+    ),
+    text(
+        "clientcertpath",
+        "Server: the folder with the public certificates of the clients it lets in, or `*` for any \
+         key. Client: the file of its own certificate, or `*` for a fresh key at each start (only \
+         for servers that let any key in).",
+    ),
+];
+
+/// Parameters of `module(load=…)`.
+pub const MODULE: [Param; 5] = [
+    number("iothreads", (1, 64), "1", "Threads in which libzmq encrypts, sends and receives."),
+    SECURITY[0],
+    SECURITY[1],
+    SECURITY[2],
+    SECURITY[3],
+];
+
+/// Parameters of every `input()` and `action()` statement.
+pub const INSTANCE: [Param; 21] = [
+    required(
+        "endpoints",
+        "One or more addresses, separated by commas: `tcp://HOST:PORT`, `tcp://*:PORT`, \
+         `tcp://[::1]:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`. `@` in front means bind, \
+         `>` connect, none the socket's habit (PUB, PULL, ROUTER bind; PUSH, DEALER, SUB connect).",
+    ),
+    required("socktype", "The ZeroMQ socket type, in any case of letters."),
+    text(
+        "name",
+        "The instance's name in log lines, counters and (omrzmq) the spool's file name. \
+         Default: its endpoints.",
+    ),
+    Param {
+        name: "topics",
+        kind: Kind::List,
+        default: "",
+        required: false,
+        help: "An array or a comma-separated list. imrzmq: the prefixes a SUB socket subscribes to \
+               (not written: everything), the groups a DISH socket joins. omrzmq: the topics under \
+               which a PUB socket publishes each line, the groups of a RADIO socket.",
+    },
+    SECURITY[0],
+    SECURITY[1],
+    SECURITY[2],
+    SECURITY[3],
+    switch("ipv6", "off", "Host names may also mean IPv6 addresses, and `*` binds to both."),
+    switch("tcpkeepalive", "the system's", "TCP keep-alive probes."),
+    number("tcpkeepaliveidle", (1, 32_767), "the system's", "Seconds of silence before a probe."),
+    number("tcpkeepaliveintvl", (1, 32_767), "the system's", "Seconds between probes."),
+    number("tcpkeepalivecnt", (1, 127), "the system's", "Unanswered probes that end a connection."),
+    number(
+        "heartbeativl",
+        (0, DAY_MS),
+        "5000",
+        "Milliseconds between ZeroMQ heartbeats; 0 = none.",
+    ),
+    number(
+        "heartbeattimeout",
+        (0, DAY_MS),
+        "15000",
+        "Milliseconds without an answer after which a connection is given up.",
+    ),
+    number(
+        "heartbeatttl",
+        (0, 6_553_599),
+        "15000",
+        "Milliseconds after which the peer gives the connection up when no heartbeat reaches it; \
+         0 = it is not asked to.",
+    ),
+    number(
+        "connecttimeout",
+        (0, DAY_MS),
+        "0",
+        "Milliseconds for a TCP connection to come about; 0 = the system's.",
+    ),
+    number("reconnectivl", (1, DAY_MS), "100", "Milliseconds before the first new attempt."),
+    number(
+        "reconnectivlmax",
+        (0, DAY_MS),
+        "2000",
+        "The wait doubles with each attempt up to this many milliseconds; 0 = it does not grow.",
+    ),
+    Param {
+        name: "maxmsgsize",
+        kind: Kind::Size(1, i32::MAX as i64),
+        default: "16m",
+        required: false,
+        help: "The longest frame in bytes that is accepted; a peer that sends a longer one is \
+               disconnected.",
+    },
+    number(
+        "linger",
+        (0, 60_000),
+        "500",
+        "Milliseconds given at a stop to what is on its way; omrzmq then spools the rest.",
+    ),
+];
+
+/// What an instance's shared parameters say.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its socket; the spec's name is the instance's in log lines and counters.
+    pub spec: SocketSpec,
+    /// Whether the name was written, and is not just its endpoints.
+    pub is_named: bool,
+    /// The endpoints as they are written.
+    pub endpoints_text: String,
+}
+
+impl Instance {
+    /// Reads the parameters that both modules share, credentials included (`module` has the defaults
+    /// of those); the error lists every mistake.
+    pub fn read(
+        values: &Values,
+        module: &Credentials,
+        allowed: &[SocketType],
+    ) -> Result<Self, Vec<String>> {
+        let mut mistakes = Vec::new();
+        let security = Credentials::read(values).over(module).security();
+        let security = security.map_err(|why| mistakes.push(why)).ok();
+        let endpoints_text = values.text("endpoints").unwrap_or_default().to_string();
+        let written_type = values.text("socktype").unwrap_or_default();
+        let socket_type = SocketType::parse(written_type, allowed);
+        let socket_type = socket_type.map_err(|why| mistakes.push(format!("parameter {why}"))).ok();
+        let habit = socket_type.map_or(Mode::Bind, SocketType::habit);
+        let endpoints = parse_endpoints(&endpoints_text, habit).unwrap_or_else(|why| {
+            mistakes.push(format!("parameter endpoints: {why}"));
+            Vec::new()
+        });
+        let (Some(socket_type), Some(security), true) =
+            (socket_type, security, mistakes.is_empty())
+        else {
+            return Err(mistakes);
+        };
+        let spec = SocketSpec {
+            name: values.text("name").unwrap_or(&endpoints_text).to_string(),
+            socket_type,
+            endpoints,
+            security: Arc::new(security),
+            options: options(values),
+            topics: values.list("topics").unwrap_or_default().to_vec(),
+        };
+        spec.check().map_err(|why| vec![why.to_string()])?;
+        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text })
+    }
+
+    /// Certificates among the allowed ones that cannot be used, a sentence each.
+    pub fn broken_certificates(&self) -> Vec<String> {
+        match &*self.spec.security {
+            Security::Server { broken, .. } => {
+                broken.iter().map(|why| format!("not allowed in: {why}")).collect()
+            }
+            Security::Plaintext | Security::Client { .. } => Vec::new(),
+        }
+    }
+}
+
+/// The log of an instance as the place for the link's notices about it.
+pub fn notices(log: &Log) -> Arc<dyn Notices> {
+    Arc::new(LogNotices::new(log.clone()))
+}
+
+/// The name of a statement for its log lines, also when it cannot be used.
+pub fn statement_name(values: &Values) -> String {
+    short(values.text("name").or(values.text("endpoints")).unwrap_or("no endpoints"))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn options(values: &Values) -> Options {
+    let standard = Options::default();
+    let time = |name, standard: Duration| {
+        values.number(name).map_or(standard, |ms| Duration::from_millis(ms.unsigned_abs()))
+    };
+    Options {
+        ipv6: values.switch("ipv6").unwrap_or(standard.ipv6),
+        tcp_keepalive: values.switch("tcpkeepalive"),
+        tcp_keepalive_idle: values.int("tcpkeepaliveidle"),
+        tcp_keepalive_intvl: values.int("tcpkeepaliveintvl"),
+        tcp_keepalive_cnt: values.int("tcpkeepalivecnt"),
+        heartbeat_ivl: time("heartbeativl", standard.heartbeat_ivl),
+        heartbeat_timeout: time("heartbeattimeout", standard.heartbeat_timeout),
+        heartbeat_ttl: time("heartbeatttl", standard.heartbeat_ttl),
+        connect_timeout: time("connecttimeout", standard.connect_timeout),
+        reconnect_ivl: time("reconnectivl", standard.reconnect_ivl),
+        reconnect_ivl_max: time("reconnectivlmax", standard.reconnect_ivl_max),
+        maxmsgsize: values.number("maxmsgsize").map_or(standard.maxmsgsize, i64::unsigned_abs),
+        linger: time("linger", standard.linger),
+        snd_hwm: values.int("sndhwm").or(values.int("sendhwm")).unwrap_or(standard.snd_hwm),
+        rcv_hwm: values.int("rcvhwm").unwrap_or(standard.rcv_hwm),
+        immediate: values.switch("immediate").unwrap_or(standard.immediate),
+        pub_nodrop: values.switch("pub.nodrop").unwrap_or(standard.pub_nodrop),
+        ..standard
+    }
+}
+
+/// The mistake of a value that a table's range could not catch.
+pub fn mistake(name: &str, value: &str, allowed: &str) -> String {
+    ParamError::new(name, value, allowed).to_string()
+}

@@ -1,0 +1,55 @@
+//! The four parameters of trust, on the module and on its instances.
+
+use rzmq_host::Values;
+use rzmq_link::{Security, SecuritySettings};
+
+/// What is written of the four parameters.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    authtype: Option<String>,
+    authenticator: Option<bool>,
+    servercertpath: Option<String>,
+    clientcertpath: Option<String>,
+}
+
+impl Credentials {
+    /// What a statement says.
+    pub fn read(values: &Values) -> Self {
+        let text = |name| values.text(name).map(str::to_string);
+        Self {
+            authtype: text("authtype"),
+            authenticator: values.switch("authenticator"),
+            servercertpath: text("servercertpath"),
+            clientcertpath: text("clientcertpath"),
+        }
+    }
+
+    /// An instance's own words before the module's.
+    pub fn over(&self, module: &Self) -> Self {
+        Self {
+            authtype: self.authtype.clone().or_else(|| module.authtype.clone()),
+            authenticator: self.authenticator.or(module.authenticator),
+            servercertpath: self.servercertpath.clone().or_else(|| module.servercertpath.clone()),
+            clientcertpath: self.clientcertpath.clone().or_else(|| module.clientcertpath.clone()),
+        }
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.authtype.is_none()
+            && self.authenticator.is_none()
+            && self.servercertpath.is_none()
+            && self.clientcertpath.is_none()
+    }
+
+    /// Reads the certificates; the error is a sentence that names the parameter or the file.
+    pub fn security(&self) -> Result<Security, String> {
+        let settings = SecuritySettings {
+            authtype: self.authtype.as_deref(),
+            authenticator: self.authenticator,
+            servercertpath: self.servercertpath.as_deref(),
+            clientcertpath: self.clientcertpath.as_deref(),
+        };
+        Security::from_settings(&settings).map_err(|why| why.to_string())
+    }
+}

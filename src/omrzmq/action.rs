@@ -1,0 +1,280 @@
+//! One action while rsyslogd runs: its sockets, its spool, its counters.
+//!
+//! Threads: the workers of its queue, each in its own commit, and at most one keeper (keeper.rs).
+//! Locks, each held for one step: the binding socket (some sends or a short wait), the spool (an
+//! append, a read or a note of what is settled; taken after the socket where both are needed), the
+//! spare sockets. A connecting worker takes none of them on the way of a line.
+
+use crate::counters::ActionCounters;
+use crate::keeper;
+use crate::spool::{Finding, Spool, SpoolError};
+use crate::statement::Statement;
+use crate::stop::Stop;
+use rzmq_host::{Log, Rsyslogd};
+use rzmq_link::{Context, LinkError, Notices, Socket};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Between two lines in the log about the same trouble.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// An action: what its statement says, and from activation on what it runs with.
+pub(crate) struct Action {
+    pub(crate) statement: Statement,
+    pub(crate) log: Log,
+    pub(crate) stop: Stop,
+    rsyslogd: Arc<Rsyslogd>,
+    running: OnceLock<Running>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What exists from activation on.
+pub(crate) struct Running {
+    pub(crate) counters: ActionCounters,
+    context: Arc<Context>,
+    notices: Arc<dyn Notices>,
+    binding: Mutex<Option<Socket>>,
+    spare: Mutex<Vec<Socket>>,
+    spool: Mutex<Option<Spool>>,
+    /// Lines in the spool have to go first.
+    behind_spool: AtomicBool,
+    told: Mutex<Option<Instant>>,
+}
+
+impl Action {
+    pub(crate) fn new(rsyslogd: &Arc<Rsyslogd>, statement: Statement) -> Self {
+        Self {
+            log: Log::instance("omrzmq", statement.name()),
+            stop: Stop::new(Arc::clone(rsyslogd), statement.spec.options.linger),
+            statement,
+            rsyslogd: Arc::clone(rsyslogd),
+            running: OnceLock::new(),
+            keeper: Mutex::new(None),
+        }
+    }
+
+    /// Before privileges are dropped: counters, and the binding socket, which may want a low port.
+    pub(crate) fn activate_privileged(&self, context: &Arc<Context>) {
+        let name = self.statement.name();
+        let running = self.running.get_or_init(|| Running {
+            counters: ActionCounters::new(&self.rsyslogd, "omrzmq", name),
+            context: Arc::clone(context),
+            notices: rzmq_module::notices(&self.log),
+            binding: Mutex::new(None),
+            spare: Mutex::new(Vec::new()),
+            spool: Mutex::new(None),
+            behind_spool: AtomicBool::new(false),
+            told: Mutex::new(None),
+        });
+        if self.statement.binds() {
+            self.bind(running);
+        }
+    }
+
+    /// With the rights that remain: the spool, and the keeper if there is something to keep.
+    pub(crate) fn activate(self: &Arc<Self>) {
+        let Some(running) = self.running.get() else { return };
+        if self.statement.spools() {
+            self.open_spool(running);
+        }
+        let unbound = self.statement.binds() && lock(&running.binding).is_none();
+        if unbound || running.behind_spool.load(Ordering::Acquire) {
+            match keeper::start(Arc::clone(self)) {
+                Ok(thread) => *lock(&self.keeper) = Some(thread),
+                Err(why) => self.log.error(format!(
+                    "no thread for the spool: {why}; its lines wait for the next start, and so do \
+                     those of this run"
+                )),
+            }
+        }
+    }
+
+    /// `None` only before activation, when there is nothing to send yet.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.running.get()
+    }
+
+    /// Binds, once: answers whether the socket is there now.
+    pub(crate) fn bind(&self, running: &Running) -> bool {
+        if lock(&running.binding).is_some() {
+            return true;
+        }
+        match self.open(running) {
+            Ok(socket) => {
+                *lock(&running.binding) = Some(socket);
+                true
+            }
+            Err(why) => {
+                self.tell(running, &format!("{why}; it is tried again"));
+                false
+            }
+        }
+    }
+
+    fn open(&self, running: &Running) -> Result<Socket, LinkError> {
+        running.context.open(&self.statement.spec, Arc::clone(&running.notices))
+    }
+
+    /// A connecting socket for one worker: one that a former worker left, or a new one.
+    pub(crate) fn connect(&self, running: &Running) -> Option<Socket> {
+        if let Some(socket) = lock(&running.spare).pop() {
+            return Some(socket);
+        }
+        match self.open(running) {
+            Ok(socket) => Some(socket),
+            Err(why) => {
+                self.tell(running, &format!("{why}; it is tried again"));
+                None
+            }
+        }
+    }
+
+    /// Why the socket takes nothing.
+    pub(crate) fn why_waiting(&self, running: &Running) -> String {
+        let endpoints = &self.statement.endpoints_text;
+        if running.counters.connections().get() > 0 {
+            return format!("the peer takes nothing more for the time being ({endpoints})");
+        }
+        format!("no peer is connected ({endpoints})")
+    }
+
+    /// Writes a trouble to the log, at most once a minute. Answers whether it did.
+    pub(crate) fn tell(&self, running: &Running, trouble: &str) -> bool {
+        let mut told = lock(&running.told);
+        let due = told.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        if due {
+            *told = Some(Instant::now());
+            drop(told);
+            self.log.error(trouble);
+        }
+        due
+    }
+
+    /// The workers are gone: ends the keeper and closes the spool.
+    pub(crate) fn release(&self) {
+        if let Some(keeper) = lock(&self.keeper).take() {
+            // A panic in it was logged where it happened.
+            let _ = keeper.join();
+        }
+        let Some(running) = self.running.get() else { return };
+        let Some(spool) = lock(&running.spool).take() else { return };
+        if spool.lines() > 0 {
+            self.log.info(format!(
+                "{} lines stay in {}; the next start sends them first",
+                spool.lines(),
+                spool.path().display()
+            ));
+        }
+        if let Err(why) = spool.close() {
+            self.log.error(why.to_string());
+        }
+    }
+
+    fn spool_path(&self) -> Option<PathBuf> {
+        self.rsyslogd.work_directory().map(|folder| folder.join(self.statement.spool_file()))
+    }
+
+    fn open_spool(&self, running: &Running) {
+        const AT_STAKE: &str = "what a stop of rsyslogd finds unsent cannot be kept and may be lost";
+        let Some(path) = self.spool_path() else {
+            self.log.error(format!(
+                "no spool: global(workDirectory=…) is not set, so {AT_STAKE}"
+            ));
+            return;
+        };
+        match Spool::open(&path, &self.statement.digest()) {
+            Ok((spool, findings)) => {
+                for finding in findings {
+                    self.log.error(match finding {
+                        Finding::TornTail(bytes) => format!(
+                            "the spool {} was damaged at its end; {bytes} bytes are cut off, the \
+                             lines before them are sent",
+                            path.display()
+                        ),
+                        Finding::Foreign(aside) => format!(
+                            "the spool {} was not this action's; it is kept as {}",
+                            path.display(),
+                            aside.display()
+                        ),
+                    });
+                }
+                if spool.lines() > 0 {
+                    self.log.info(format!(
+                        "{} lines of a former run wait in {}; they go first",
+                        spool.lines(),
+                        path.display()
+                    ));
+                }
+                running.counters.in_spool().set(spool.lines());
+                running.behind_spool.store(spool.lines() > 0, Ordering::Release);
+                *lock(&running.spool) = Some(spool);
+            }
+            Err(why) => self.log.error(format!("no spool: {why}; so {AT_STAKE}")),
+        }
+    }
+}
+
+impl Running {
+    /// Whether lines of a former run have to go before any new one.
+    pub(crate) fn is_behind_spool(&self) -> bool {
+        self.behind_spool.load(Ordering::Acquire)
+    }
+
+    /// The spool is empty: commits go on.
+    pub(crate) fn spool_is_settled(&self) {
+        self.behind_spool.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn binding(&self) -> MutexGuard<'_, Option<Socket>> {
+        lock(&self.binding)
+    }
+
+    pub(crate) fn spool(&self) -> MutexGuard<'_, Option<Spool>> {
+        lock(&self.spool)
+    }
+
+    /// Keeps a socket whose worker ends: libzmq may still hold lines of it, which closing it would
+    /// lose after `linger`.
+    pub(crate) fn leave(&self, socket: Socket) {
+        lock(&self.spare).push(socket);
+    }
+
+    /// Puts lines into the spool: all of them or none.
+    pub(crate) fn keep<'a, L>(&self, lines: L) -> Result<u64, Unkept>
+    where
+        L: Iterator<Item: Iterator<Item = &'a [u8]>>,
+    {
+        let mut spool = self.spool();
+        let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
+        let added = spool.append(lines)?;
+        self.counters.spooled().add(added);
+        self.counters.in_spool().set(spool.lines());
+        Ok(added)
+    }
+
+    /// Brings the connection count up to date.
+    pub(crate) fn note_connections(&self, socket: &Socket) {
+        self.counters.connections().set(socket.connections());
+        self.counters.keys_refused().set(socket.keys_refused());
+        self.counters.handshakes_failed().set(socket.handshakes_failed());
+    }
+}
+
+/// Why lines are not in the spool.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unkept {
+    /// It could not be opened at the start, which was logged.
+    #[error("there is no spool (see the error at the start)")]
+    NoSpool,
+    /// It cannot be written.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// A panic under a lock was logged; what the lock guards is whole between two steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

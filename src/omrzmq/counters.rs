@@ -1,0 +1,35 @@
+//! The counters of an action.
+//!
+//! Over any run that no kill ended: lines committed = sent − resumed + spooled + discarded.
+
+rzmq_host::counters! {
+    /// One action's numbers.
+    ActionCounters {
+        /// Lines that libzmq took, from a commit or from the spool.
+        sent = "sent",
+        /// Their bytes.
+        bytes = "bytes",
+        /// Lines put into the spool.
+        spooled = "spooled",
+        /// Lines sent from the spool; they are in `sent` too.
+        resumed = "resumed",
+        /// Lines of a publisher that a stop found unsent.
+        discarded = "discarded",
+        /// Commits answered SUSPENDED.
+        suspended = "suspended",
+        /// Commits that had to wait.
+        waits = "waits",
+        /// Milliseconds they waited.
+        wait_ms = "wait_ms",
+        /// Workers that wait at present.
+        waiting = "=waiting",
+        /// Lines in the spool at present.
+        in_spool = "=in_spool",
+        /// Peers connected at present.
+        connections = "=connections",
+        /// Handshakes that failed for another reason than a refused key, since the socket is open.
+        handshakes_failed = "=handshakes_failed",
+        /// Keys that were not let in since the socket is open.
+        keys_refused = "=keys_refused",
+    }
+}

@@ -1,0 +1,80 @@
+//! How one log line becomes messages on the socket: byte for byte what omczmq sends.
+//!
+//! | socket | topics | message |
+//! |---|---|---|
+//! | PUSH, DEALER, SCATTER, CLIENT | ignored | line |
+//! | PUB, RADIO | none | line |
+//! | PUB | `topicframe="off"` | topic and line in one frame, for each topic |
+//! | PUB | `topicframe="on"` | topic, line in two frames, for each topic |
+//! | RADIO | | line in the topic's group, for each topic |
+
+use rzmq_link::{LinkError, Sent, Socket, SocketType};
+
+/// The form of an action's messages.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    form: Form,
+    topics: Vec<String>,
+    dynamic: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Line,
+    TopicInFront,
+    TopicFrame,
+    Group,
+}
+
+impl Outlet {
+    pub(crate) fn new(
+        socket_type: SocketType,
+        topics: Vec<String>,
+        topic_frame: bool,
+        dynamic: bool,
+    ) -> Self {
+        let form = match socket_type {
+            _ if topics.is_empty() => Form::Line,
+            SocketType::Pub if topic_frame => Form::TopicFrame,
+            SocketType::Pub => Form::TopicInFront,
+            SocketType::Radio => Form::Group,
+            _ => Form::Line,
+        };
+        Self { form, topics, dynamic }
+    }
+
+    /// The templates the action asks for beside the line's: one a dynamic topic.
+    pub(crate) fn topic_templates(&self) -> &[String] {
+        if self.dynamic && self.form != Form::Line { &self.topics } else { &[] }
+    }
+
+    /// Sends one line under every topic. `done` counts the topics that are sent; a call after
+    /// [`Sent::Full`] goes on there, so that no topic is sent twice. `dynamic` answers the text of a
+    /// dynamic topic.
+    pub(crate) fn send<'a>(
+        &self,
+        socket: &Socket,
+        line: &[u8],
+        dynamic: impl Fn(usize) -> &'a [u8],
+        done: &mut usize,
+    ) -> Result<Sent, LinkError> {
+        if self.form == Form::Line {
+            return socket.send(&[line]);
+        }
+        for index in *done..self.topics.len() {
+            let topic =
+                if self.dynamic { dynamic(index) } else { self.topics[index].as_bytes() };
+            let sent = match self.form {
+                Form::TopicFrame => socket.send(&[topic, line]),
+                Form::Group => socket.send_group(&String::from_utf8_lossy(topic), line),
+                Form::TopicInFront | Form::Line => socket.send_joined(&[topic, line]),
+            }?;
+            if sent == Sent::Full {
+                return Ok(Sent::Full);
+            }
+            *done += 1;
+        }
+        *done = 0;
+        Ok(Sent::Taken)
+    }
+}

@@ -1,0 +1,75 @@
+//! The parameters of `action(type="omrzmq")`.
+
+use rzmq_host::{Kind, Param, join};
+use rzmq_module::INSTANCE;
+
+const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
+    Param { name, kind, default, required: false, help }
+}
+
+/// A parameter of the core that is only read, to know what the statement asks of the engine.
+const fn core(name: &'static str) -> Param {
+    Param { name, kind: Kind::Text, default: "", required: false, help: "" }
+}
+
+const OWN: [Param; 17] = [
+    param("template", Kind::Text, "RSYSLOG_ForwardFormat", "The template that makes the line."),
+    param(
+        "topicframe",
+        Kind::Switch,
+        "off",
+        "The topic travels in a frame of its own before the line; off: in front of the line, in the \
+         same frame.",
+    ),
+    param(
+        "dynatopic",
+        Kind::Switch,
+        "off",
+        "Each of `topics` (four at most) is the name of a template that makes the topic.",
+    ),
+    param(
+        "sndhwm",
+        Kind::Number(0, i32::MAX as i64),
+        "1000",
+        "Messages that libzmq holds for one peer; 0 = without limit.",
+    ),
+    param(
+        "sendhwm",
+        Kind::Number(0, i32::MAX as i64),
+        "",
+        "The C module's name for `sndhwm`; here it is applied.",
+    ),
+    param(
+        "sendtimeout",
+        Kind::Number(-1, 86_400_000),
+        "-1",
+        "Milliseconds to wait for an absent or full peer before the action is suspended, so that \
+         another action can take over. -1: wait as long as it takes; a written \
+         `action.resumeRetryCount` of 0 or more without this parameter means 5000.",
+    ),
+    param(
+        "immediate",
+        Kind::Switch,
+        "on",
+        "Nothing is accepted for a peer that is not connected (yet); off: libzmq holds up to \
+         `sndhwm` messages for it, which are lost with the process.",
+    ),
+    param(
+        "pub.nodrop",
+        Kind::Switch,
+        "off",
+        "A PUB socket waits for a subscriber that is slow instead of dropping its messages.",
+    ),
+    core("action.resumeretrycount"),
+    core("queue.type"),
+    core("queue.filename"),
+    core("queue.size"),
+    core("queue.saveonshutdown"),
+    core("queue.timeoutshutdown"),
+    core("queue.timeoutenqueue"),
+    core("queue.checkpointinterval"),
+    core("queue.highwatermark"),
+];
+
+/// All of them.
+pub(crate) const ACTION: [Param; INSTANCE.len() + OWN.len()] = join(&INSTANCE, &OWN);

@@ -1,0 +1,182 @@
+//! What one `action(type="omrzmq")` statement says, checked: everything that can be known without
+//! touching the network.
+
+use crate::engine::{Patience, warnings};
+use crate::outlet::Outlet;
+use crate::params::ACTION;
+use rzmq_host::{Error, Log, Rsyslogd, Values};
+use rzmq_link::{Mode, Security, SocketSpec, SocketType};
+use rzmq_module::{Credentials, Instance, mistake, statement_name};
+
+/// The line and four topics: rsyslog gives an action at most five templates.
+const MOST_DYNAMIC_TOPICS: usize = 4;
+
+/// An action's settings.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) endpoints_text: String,
+    pub(crate) patience: Patience,
+    pub(crate) outlet: Outlet,
+    pub(crate) spec: SocketSpec,
+    /// What tells this action's spool from another's.
+    pub(crate) identity: String,
+    is_named: bool,
+    template: String,
+}
+
+impl Statement {
+    /// The parameters it knows.
+    pub(crate) const PARAMS: &'static [rzmq_host::Param] = &ACTION;
+
+    /// Reads the statement; the error lists every mistake, with the instance's name in front.
+    pub(crate) fn read(
+        rsyslogd: &Rsyslogd,
+        module: &Credentials,
+        values: &Values,
+    ) -> Result<Self, Error> {
+        let log = Log::instance("omrzmq", &statement_name(values));
+        let instance = Instance::read(values, module, SocketType::OUTPUTS).and_then(|instance| {
+            let mistakes = Self::mistakes(&instance, values);
+            if mistakes.is_empty() { Ok(instance) } else { Err(mistakes) }
+        });
+        let Instance { mut spec, is_named, endpoints_text } = match instance {
+            Ok(instance) => {
+                Self::warn(rsyslogd, &log, &instance, values);
+                instance
+            }
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    log.error(mistake);
+                }
+                return Err(Error::new(format!(
+                    "the action \"{}\" is not used; see above. Nothing falls back to plaintext",
+                    statement_name(values)
+                )));
+            }
+        };
+        let topics = std::mem::take(&mut spec.topics);
+        let topic_frame = values.switch("topicframe").unwrap_or(false);
+        let dynamic = values.switch("dynatopic").unwrap_or(false);
+        Ok(Self {
+            identity: identity(&spec, is_named),
+            is_named,
+            outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
+            patience: Patience::of(values),
+            template: values.text("template").unwrap_or("RSYSLOG_ForwardFormat").to_string(),
+            endpoints_text,
+            spec,
+        })
+    }
+
+    fn warn(rsyslogd: &Rsyslogd, log: &Log, instance: &Instance, values: &Values) {
+        let spec = &instance.spec;
+        let waits = !spec.socket_type.publishes() || spec.options.pub_nodrop;
+        for warning in warnings(values, waits, rsyslogd.requeues_at_stop()) {
+            log.warning(warning);
+        }
+        for sentence in instance.broken_certificates() {
+            log.error(sentence);
+        }
+        if !spec.socket_type.publishes() && !spec.topics.is_empty() {
+            log.warning(format!(
+                "parameter topics: only PUB and RADIO sockets have topics, a {} socket sends the \
+                 line alone",
+                spec.socket_type.name()
+            ));
+        }
+    }
+
+    fn mistakes(instance: &Instance, values: &Values) -> Vec<String> {
+        let Instance { spec, .. } = instance;
+        let mut mistakes = Vec::new();
+        if values.is_written("topics") && spec.topics.iter().all(String::is_empty) {
+            mistakes.push(mistake("topics", "", "at least one topic that is not empty"));
+        }
+        if values.switch("dynatopic") == Some(true) {
+            let topics = spec.topics.len();
+            if topics == 0 {
+                mistakes.push(
+                    "parameter dynatopic=\"on\" needs topics: the names of the templates that make \
+                     the topics"
+                        .into(),
+                );
+            } else if topics > MOST_DYNAMIC_TOPICS {
+                mistakes.push(format!(
+                    "parameter topics: dynatopic=\"on\" allows {MOST_DYNAMIC_TOPICS} templates at \
+                     most, {topics} are written (rsyslog gives an action five in all)"
+                ));
+            }
+        }
+        if let (Some(ours), Some(theirs)) = (values.int("sndhwm"), values.int("sendhwm")) {
+            if ours != theirs {
+                mistakes.push(format!(
+                    "parameters sndhwm=\"{ours}\" and sendhwm=\"{theirs}\" are two names for one \
+                     setting: write one of them"
+                ));
+            }
+        }
+        if values.switch("pub.nodrop") == Some(true) && spec.socket_type != SocketType::Pub {
+            mistakes.push(format!(
+                "parameter pub.nodrop=\"on\": only PUB sockets drop, this one is {}",
+                spec.socket_type.name()
+            ));
+        }
+        mistakes
+    }
+
+    /// The instance's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// The templates the action asks for, the line's first.
+    pub(crate) fn templates(&self) -> Vec<String> {
+        let topics = self.outlet.topic_templates().iter().cloned();
+        std::iter::once(self.template.clone()).chain(topics).collect()
+    }
+
+    /// Whether the action has one socket for all workers, because it binds.
+    pub(crate) fn binds(&self) -> bool {
+        self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Bind)
+    }
+
+    /// Whether lines that a stop finds unsent are kept for the next start. A publisher's are not:
+    /// its subscribers get what is said while they listen.
+    pub(crate) fn spools(&self) -> bool {
+        !self.spec.socket_type.publishes()
+    }
+
+    /// The file name of the spool in the work directory.
+    pub(crate) fn spool_file(&self) -> String {
+        let digest = self.digest();
+        if !self.is_named {
+            return format!("omrzmq-{digest}.spool");
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if self.name().len() <= 64 && self.name().chars().all(plain) {
+            return format!("omrzmq-{}.spool", self.name());
+        }
+        let readable: String = self.name().chars().filter(|c| plain(*c)).take(64).collect();
+        format!("omrzmq-{readable}-{digest}.spool")
+    }
+
+    /// Sixteen characters that stand for the identity (FNV-1a, 64 bits: it must be the same in
+    /// every release of this module, and two that meet are an error at -N1).
+    pub(crate) fn digest(&self) -> String {
+        let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        format!("{:016x}", self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold))
+    }
+}
+
+/// The action's name, else socket type, endpoints and server key.
+fn identity(spec: &SocketSpec, is_named: bool) -> String {
+    if is_named {
+        return format!("name {}", spec.name);
+    }
+    let endpoints: Vec<_> = spec.endpoints.iter().map(ToString::to_string).collect();
+    let server = match &*spec.security {
+        Security::Client { server, .. } => server.to_string(),
+        Security::Plaintext | Security::Server { .. } => String::new(),
+    };
+    format!("{} {} {server}", spec.socket_type.name(), endpoints.join(","))
+}

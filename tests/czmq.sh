@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Runs the tests of tests/faults against Debian's C modules (package rsyslog-czmq), prints which
+# fail there, and compares with tests/czmq-expected.txt. `make test-czmq` starts here.
+#
+# Each test is a process of its own with a deadline: a C module that hangs or crashes takes nothing
+# else along. Exit status 0: every test fails or passes as the list says.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+expected=$root/tests/czmq-expected.txt
+results=$root/target/test-czmq
+deadline=90 # seconds a test
+jobs=${JOBS:-4}
+
+# run_one TEST: its own process group, so that the deadline ends rsyslogd as well.
+run_one() {
+    if timeout -k 5 "$deadline" "$binary" --exact "$1" --nocapture >"$results/$1.log" 2>&1; then
+        echo passes >"$results/$1.result"
+    else
+        echo fails >"$results/$1.result"
+    fi
+}
+
+# word TEST FIELD: from the list; 2 is fails or passes, 3 the rest of the line.
+word() {
+    awk -v test="$1" -v field="$2" '$1 == test {
+        if (field == 2) print $2
+        else { $1 = ""; $2 = ""; sub(/^ +/, ""); print }
+    }' "$expected"
+}
+
+[ -e "$(find /usr/lib -path '*/rsyslog/omczmq.so' 2>/dev/null | head -n 1)" ] || {
+    echo "SKIPPED: test-czmq: the package rsyslog-czmq is not installed (scripts/setup test)." >&2
+    exit 0
+}
+
+# The one line that names the test binary.
+binary=$(cd "$root" && "$root/scripts/cargo" test --quiet --no-run --message-format=json \
+    -p rzmq-tests --test faults |
+    sed -n 's/.*"executable":"\([^"]*\/faults-[^"]*\)".*/\1/p' | tail -n 1)
+[ -x "$binary" ] || {
+    echo "test-czmq: cargo built no test binary." >&2
+    exit 1
+}
+
+rm -rf "$results"
+mkdir -p "$results"
+export binary results deadline RZMQ_TEST_FLAVOUR=czmq
+export -f run_one
+mapfile -t tests < <("$binary" --list | sed -n 's/: test$//p' | sort)
+printf '%s\n' "${tests[@]}" | xargs -P "$jobs" -I{} bash -c 'run_one "$1"' _ {}
+
+printf '%-86s %-8s %s\n' "test, on the C modules" found expected
+wrong=0
+failing=0
+for test in "${tests[@]}"; do
+    found=$(cat "$results/$test.result")
+    should=$(word "$test" 2)
+    remark=$(word "$test" 3)
+    [ "$found" = passes ] || failing=$((failing + 1))
+    if [ "$found" != "$should" ]; then
+        wrong=$((wrong + 1))
+        should="${should:-not listed} <-- DIFFERS, see $results/$test.log"
+        remark=
+    fi
+    printf '%-86s %-8s %s%s\n' "$test" "$found" "$should" "${remark:+  ($remark)}"
+done
+echo "${#tests[@]} tests, $failing fail on the C modules, $wrong differ from $expected."
+[ "$wrong" -eq 0 ]
