@@ -58,6 +58,8 @@ AT(statsobj_if_v13_t, AddCounter, 88);
 AT(statsobj_if_v16_t, AddCounter, 104);
 AT(statsobj_if_v17_t, AddCounter, 112);
 
+AT(rsconf_8_2610_t, inputStartupPolicy, 72);
+
 /* the message: pthread_mutex_t is 40 bytes on x86-64, 48 on aarch64 */
 #if defined(__x86_64__)
 #define BEHIND_MUTEX(offset) (offset)

@@ -95,8 +95,15 @@ typedef struct {
 	void *rest[6];
 } statsobj_if_v17_t;
 
+/* global(inputStartupPolicy=…): 0 best-effort, 1 require-all. Only 8.2610.0 is known to have it
+ * (statsobj 17), there is no getter, and no source was public: the place was read off the binary of
+ * Debian sid (glblDoneLoadCnf) and proven by behaviour. Not looked at in any other release. */
+typedef struct {
+	char before[72];
+	int inputStartupPolicy;
+} rsconf_8_2610_t;
+
 /* exported by rsyslogd */
-extern rsconf_t *runConf;
 rsRetVal rulesetGetRuleset(rsconf_t *conf, ruleset_t **ppRuleset, uchar *pszName);
 /* the work directory as text, NULL when none is set (runtime/glbl.h) */
 const uchar *glblGetWorkDirRaw(rsconf_t *cnf);

@@ -71,7 +71,9 @@ class Socket:
         self._context = LIBZMQ.zmq_ctx_new()
         self._socket = LIBZMQ.zmq_socket(self._context, kind)
         self._set(LINGER, 0)
-        self._set(IMMEDIATE, 1)
+        if kind == PUSH:
+            # take nothing for a peer that isn't there; on a SUB it would hold subscriptions back
+            self._set(IMMEDIATE, 1)
         if server:
             self._set(CURVE_SERVERKEY, read_key(server, "public-key"))
             self._set(CURVE_PUBLICKEY, read_key(own, "public-key"))

@@ -104,7 +104,12 @@ impl Mistakes {
         let site = Site::new().add(&format!("module(load=\"{module}\")"));
         // A configuration without any good action would be refused for that alone.
         let site = site.file("out.log", "%msg%\\n");
-        Mistakes { site, module, statement, cases: Vec::new() }
+        Mistakes {
+            site,
+            module,
+            statement,
+            cases: Vec::new(),
+        }
     }
 
     /// An instance with these parameters; its error line must have all of these words.
@@ -203,7 +208,9 @@ fn bad_values_of_the_module_statement_are_named() {
             };
             let site = Site::new()
                 .file("out.log", "%msg%\\n")
-                .add(&format!("module(load=\"{module}\" {parameter}=\"{value}\")"))
+                .add(&format!(
+                    "module(load=\"{module}\" {parameter}=\"{value}\")"
+                ))
                 .add(&format!(
                     "{statement}(type=\"{module}\" endpoints=\"tcp://127.0.0.1:5140\" \
                      socktype=\"{kind}\")"
@@ -216,9 +223,10 @@ fn bad_values_of_the_module_statement_are_named() {
 #[test]
 fn required_parameters_are_asked_for() {
     for (module, statement) in [("imrzmq", "input"), ("omrzmq", "action")] {
-        for (written, missing) in
-            [("socktype=\"PULL\"", "endpoints"), ("endpoints=\"tcp://127.0.0.1:1\"", "socktype")]
-        {
+        for (written, missing) in [
+            ("socktype=\"PULL\"", "endpoints"),
+            ("endpoints=\"tcp://127.0.0.1:1\"", "socktype"),
+        ] {
             let site = Site::new()
                 .file("out.log", "%msg%\\n")
                 .add(&format!("module(load=\"{module}\")"))
@@ -240,29 +248,53 @@ fn hostile_values_end_in_a_short_error() {
         "$(reboot)`reboot`",
         "../../../../etc/passwd",
     ] {
-        for parameter in ["heartbeativl", "socktype", "authtype", "endpoints", "maxmsgsize"] {
+        for parameter in [
+            "heartbeativl",
+            "socktype",
+            "authtype",
+            "endpoints",
+            "maxmsgsize",
+        ] {
             let mut parameters = vec![
                 ("endpoints", "tcp://127.0.0.1:5140"),
                 ("socktype", "PUSH"),
                 (parameter, value),
             ];
-            if let Some(at) = parameters[..2].iter().position(|(name, _)| *name == parameter) {
+            if let Some(at) = parameters[..2]
+                .iter()
+                .position(|(name, _)| *name == parameter)
+            {
                 parameters.remove(at);
             }
-            let text: Vec<_> =
-                parameters.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-            let site = Site::new().file("out.log", "%msg%\\n").sending("", &text.join(" "));
+            let text: Vec<_> = parameters
+                .iter()
+                .map(|(name, value)| format!("{name}=\"{value}\""))
+                .collect();
+            let site = Site::new()
+                .file("out.log", "%msg%\\n")
+                .sending("", &text.join(" "));
             let check = site.check();
             check.refuses(&["omrzmq", parameter]);
-            let longest = check.complaints().iter().map(|line| line.len()).max().unwrap_or(0);
-            assert!(longest < 1_000, "a line of {longest} bytes about {parameter}");
+            let longest = check
+                .complaints()
+                .iter()
+                .map(|line| line.len())
+                .max()
+                .unwrap_or(0);
+            assert!(
+                longest < 1_000,
+                "a line of {longest} bytes about {parameter}"
+            );
         }
     }
 }
 
 #[test]
 fn bytes_that_are_no_text_are_an_error_and_no_crash() {
-    let site = Site::sender("", "endpoints=\"tcp://127.0.0.1:5140\" socktype=\"PU\u{fffd}SH\"");
+    let site = Site::sender(
+        "",
+        "endpoints=\"tcp://127.0.0.1:5140\" socktype=\"PU\u{fffd}SH\"",
+    );
     let check = site.check();
     check.refuses(&["omrzmq", "socktype"]);
 }
@@ -290,8 +322,12 @@ fn a_configuration_with_every_parameter_is_fine() {
     );
     let work = site.work().display().to_string();
     let site = site
-        .add(&format!("module(load=\"imrzmq\" iothreads=\"2\" {as_server})"))
-        .add(&format!("module(load=\"omrzmq\" iothreads=\"1\" {as_client})"))
+        .add(&format!(
+            "module(load=\"imrzmq\" iothreads=\"2\" {as_server})"
+        ))
+        .add(&format!(
+            "module(load=\"omrzmq\" iothreads=\"1\" {as_client})"
+        ))
         .add("template(name=\"t1\" type=\"string\" string=\"%hostname%.\")")
         .add("ruleset(name=\"remote\" queue.type=\"LinkedList\") { stop }")
         .add(&format!(
@@ -359,9 +395,7 @@ fn ruleset_that_does_not_exist_is_an_error() {
 
 #[test]
 fn ipv6_address_without_ipv6_is_an_error() {
-    for (module, statement, kind) in
-        [("omrzmq", "action", "PUSH"), ("imrzmq", "input", "PULL")]
-    {
+    for (module, statement, kind) in [("omrzmq", "action", "PUSH"), ("imrzmq", "input", "PULL")] {
         let mut mistakes = Mistakes::new(module, statement);
         let parameters = format!("endpoints=\"tcp://[::1]:5140\" socktype=\"{kind}\"");
         mistakes.add(&parameters, &["ipv6"]);
@@ -388,7 +422,10 @@ fn file_keys(site: &Site) {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("mode");
     };
     write("empty", "");
-    write("short", "curve\n    public-key = \"tooshort\"\n    secret-key = \"tooshort\"\n");
+    write(
+        "short",
+        "curve\n    public-key = \"tooshort\"\n    secret-key = \"tooshort\"\n",
+    );
     let mixed = format!(
         "curve\n    public-key = \"{}\"\n    secret-key = \"{}\"\n",
         server.public_z85(),
@@ -401,13 +438,23 @@ fn file_keys(site: &Site) {
 /// Mistakes in trust, with the word that must be named. `{k}` is the keys' folder, `{s}` the site's.
 const TRUST_AS_SERVER: &[(&str, &[&str])] = &[
     ("authtype=\"CURVESERVER\"", &["servercertpath"]),
-    ("authtype=\"CURVESERVER\" servercertpath=\"{k}/server\"", &["clientcertpath"]),
-    ("authtype=\"CURVESERVER\" clientcertpath=\"{s}/allowed\"", &["servercertpath"]),
+    (
+        "authtype=\"CURVESERVER\" servercertpath=\"{k}/server\"",
+        &["clientcertpath"],
+    ),
+    (
+        "authtype=\"CURVESERVER\" clientcertpath=\"{s}/allowed\"",
+        &["servercertpath"],
+    ),
     ("authenticator=\"on\"", &["authtype"]),
-    ("authenticator=\"on\" servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\"", &[
-        "authtype",
-    ]),
-    ("servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\"", &["authtype"]),
+    (
+        "authenticator=\"on\" servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\"",
+        &["authtype"],
+    ),
+    (
+        "servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\"",
+        &["authtype"],
+    ),
     (
         "authtype=\"CURVESERVER\" authenticator=\"off\" servercertpath=\"{k}/server\" \
          clientcertpath=\"{s}/allowed\"",
@@ -466,8 +513,14 @@ const TRUST_AS_SERVER: &[(&str, &[&str])] = &[
 
 const TRUST_AS_CLIENT: &[(&str, &[&str])] = &[
     ("authtype=\"CURVECLIENT\"", &["servercertpath"]),
-    ("authtype=\"CURVECLIENT\" clientcertpath=\"{k}/client\"", &["servercertpath"]),
-    ("authtype=\"CURVECLIENT\" servercertpath=\"{k}/server\"", &["clientcertpath"]),
+    (
+        "authtype=\"CURVECLIENT\" clientcertpath=\"{k}/client\"",
+        &["servercertpath"],
+    ),
+    (
+        "authtype=\"CURVECLIENT\" servercertpath=\"{k}/server\"",
+        &["clientcertpath"],
+    ),
     (
         "authtype=\"CURVECLIENT\" servercertpath=\"*\" clientcertpath=\"{k}/client\"",
         &["servercertpath"],
@@ -497,7 +550,15 @@ const TRUST_AS_CLIENT: &[(&str, &[&str])] = &[
 
 fn filled(text: &str, site: &Site) -> String {
     text.replace("{k}", &site.path("keys").display().to_string())
-        .replace("{s}", &site.path("").display().to_string().trim_end_matches('/').to_owned())
+        .replace(
+            "{s}",
+            &site
+                .path("")
+                .display()
+                .to_string()
+                .trim_end_matches('/')
+                .to_owned(),
+        )
 }
 
 fn trust_mistakes(module: &'static str, statement: &'static str, kinds: [&str; 2]) {
@@ -505,7 +566,10 @@ fn trust_mistakes(module: &'static str, statement: &'static str, kinds: [&str; 2
     file_keys(&mistakes.site);
     for (cases, kind) in [(TRUST_AS_SERVER, kinds[0]), (TRUST_AS_CLIENT, kinds[1])] {
         for (parameters, words) in cases {
-            let words: Vec<_> = words.iter().map(|word| filled(word, &mistakes.site)).collect();
+            let words: Vec<_> = words
+                .iter()
+                .map(|word| filled(word, &mistakes.site))
+                .collect();
             let words: Vec<_> = words.iter().map(String::as_str).collect();
             let parameters = filled(parameters, &mistakes.site);
             mistakes.add(
@@ -546,7 +610,9 @@ fn mistakes_in_trust_on_the_module_are_named() {
 /// rsyslogd starts in spite of a mistake; the instance must not.
 #[test]
 fn a_mistake_in_trust_never_means_plaintext() {
-    let site = Site::new().add("module(load=\"imrzmq\")").file("out.log", "%msg%\\n");
+    let site = Site::new()
+        .add("module(load=\"imrzmq\")")
+        .file("out.log", "%msg%\\n");
     file_keys(&site);
     let mut endpoints = Vec::new();
     let mut parts = Vec::new();
@@ -561,16 +627,24 @@ fn a_mistake_in_trust_never_means_plaintext() {
         }
     }
     let mut daemon = site.add(&parts.join("\n")).start();
-    let peers: Vec<_> =
-        endpoints.iter().map(|(endpoint, what)| (Peer::push(endpoint), what)).collect();
+    let peers: Vec<_> = endpoints
+        .iter()
+        .map(|(endpoint, what)| (Peer::push(endpoint), what))
+        .collect();
     for (peer, _) in &peers {
         peer.send(&[b"<13>plaintext"], secs(0));
     }
     std::thread::sleep(secs(1)); // that nothing comes takes time
     for (peer, what) in &peers {
-        assert!(!peer.connects(secs(0)), "a plaintext peer was let in by {what}");
+        assert!(
+            !peer.connects(secs(0)),
+            "a plaintext peer was let in by {what}"
+        );
     }
-    assert!(daemon.lines("out.log").is_empty(), "a plaintext line was taken");
+    assert!(
+        daemon.lines("out.log").is_empty(),
+        "a plaintext line was taken"
+    );
     daemon.assert_alive();
 }
 
@@ -592,7 +666,9 @@ fn an_instance_overrides_the_module_word_by_word() {
         "input(type=\"imrzmq\" name=\"own\" endpoints=\"tcp://127.0.0.1:5141\" \
          socktype=\"PULL\" {absent})"
     ));
-    broken.check().refuses(&["imrzmq[own]", "servercertpath", "absent"]);
+    broken
+        .check()
+        .refuses(&["imrzmq[own]", "servercertpath", "absent"]);
 }
 
 /// A broken certificate among the allowed ones is named, and the others count.
@@ -600,7 +676,11 @@ fn an_instance_overrides_the_module_word_by_word() {
 fn a_broken_certificate_among_the_allowed_is_named_and_harmless() {
     let site = Site::new().file("out.log", "%msg%\\n");
     file_keys(&site);
-    fs::write(site.path("allowed/broken"), "curve\n    public-key = \"x\"\n").expect("written");
+    fs::write(
+        site.path("allowed/broken"),
+        "curve\n    public-key = \"x\"\n",
+    )
+    .expect("written");
     let trust = filled(
         "authtype=\"CURVESERVER\" servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\"",
         &site,
@@ -609,5 +689,6 @@ fn a_broken_certificate_among_the_allowed_is_named_and_harmless() {
         "input(type=\"imrzmq\" name=\"in\" endpoints=\"tcp://127.0.0.1:5140\" \
          socktype=\"PULL\" {trust})"
     ));
-    site.check().says(&["imrzmq[in]", "allowed/broken", "line 2"]);
+    site.check()
+        .says(&["imrzmq[in]", "allowed/broken", "line 2"]);
 }

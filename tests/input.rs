@@ -13,13 +13,18 @@ use harness::{Keys, Oracle, Peer, SOON, Site, millis, ports::free_endpoint, secs
 const STOP: std::time::Duration = secs(2);
 
 fn pull(endpoint: &str, more: &str) -> Site {
-    Site::receiver("", &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {more}"))
+    Site::receiver(
+        "",
+        &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {more}"),
+    )
 }
 
 #[test]
 fn address_of_each_sender_is_in_its_lines() {
     let endpoint = free_endpoint();
-    let mut daemon = pull(&endpoint, "").file("from.log", "%fromhost-ip% %msg%\\n").start();
+    let mut daemon = pull(&endpoint, "")
+        .file("from.log", "%fromhost-ip% %msg%\\n")
+        .start();
     let addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
     let peers: Vec<_> = addresses
         .iter()
@@ -40,7 +45,6 @@ fn address_of_each_sender_is_in_its_lines() {
 /// Everything of a line is what imptcp makes of it, NUL bytes and odd lines included.
 #[test]
 fn lines_are_what_imptcp_makes_of_them() {
-    let long = syslog_line(&"y".repeat(20_000));
     let odd: Vec<Vec<u8>> = vec![
         syslog_line("plain").into_bytes(),
         syslog_line("nul \0 within").into_bytes(),
@@ -54,7 +58,6 @@ fn lines_are_what_imptcp_makes_of_them() {
         b"<13>Nov 24 10:00:00 host app[12]: RFC 3164".to_vec(),
         b"<13>".to_vec(),
         b" ".to_vec(),
-        long.into_bytes(),
     ];
     let endpoint = free_endpoint();
     let format = "%pri%|%hostname%|%syslogtag%|%app-name%|%procid%|%msgid%|%structured-data%|\
@@ -94,7 +97,12 @@ fn lines_are_what_imptcp_makes_of_them() {
     // Timestamps of lines that have none are those of their arrival.
     let timed = |line: String| match line.contains("|2026-11-24T10:00:00") {
         true => line,
-        false => line.split('|').enumerate().filter(|(at, _)| *at != 7).map(|(_, f)| f).collect(),
+        false => line
+            .split('|')
+            .enumerate()
+            .filter(|(at, _)| *at != 7)
+            .map(|(_, f)| f)
+            .collect(),
     };
     let expected: Vec<_> = expected.iter().map(|line| timed(named(line))).collect();
     let found: Vec<_> = found.iter().map(|line| timed(named(line))).collect();
@@ -104,46 +112,56 @@ fn lines_are_what_imptcp_makes_of_them() {
     assert_eq!(found.len(), expected.len());
 }
 
-/// maxMessageSize with what rsyslog is told to do about longer lines.
-fn oversize_as_imptcp(mode: &str) {
+/// The core's rule for lines longer than maxMessageSize, which an input that submits in batches must
+/// keep by itself.
+fn oversize(mode: &str, lengths: &[usize]) {
     let endpoint = free_endpoint();
-    let site = Site::new()
-        .global(&format!("maxMessageSize=\"1k\" oversizemsg.input.mode=\"{mode}\""))
-        .feed_parameters("ruleset=\"reference\" maxFrameSize=\"200000\" supportOctetCountedFraming=\"on\"");
-    let (reference, ours) = (site.file_action("reference.log"), site.file_action("ours.log"));
-    let mut daemon = site
-        .file_template("reference.log", "%msg%\\n")
-        .file_template("ours.log", "%msg%\\n")
-        .add(&format!("ruleset(name=\"reference\") {{ {reference} }}"))
-        .add(&format!("ruleset(name=\"ours\") {{ {ours} }}"))
-        .add("module(load=\"imrzmq\")")
-        .add(&format!(
-            "input(type=\"imrzmq\" endpoints=\"{endpoint}\" socktype=\"PULL\" ruleset=\"ours\")"
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"PULL\"");
+    let mut daemon = Site::new()
+        .global(&format!(
+            "maxMessageSize=\"1k\" oversizemsg.input.mode=\"{mode}\""
         ))
+        .receiving("", &input)
+        .file("raw.log", "%rawmsg%\\n")
         .start();
-    let line = syslog_line(&format!("{} end", "abcdefghij".repeat(300)));
-    // Octet-counted, so that imptcp hands the line over whole.
-    daemon.feeder().bytes(format!("{} {line}", line.len()).as_bytes());
-    let expected = daemon.wait_lines("reference.log", 1, SOON);
+    let line = syslog_line(&"abcdefghij".repeat(300));
     let peer = Peer::push(&endpoint);
     peer.send_texts([&line]);
-    let found = daemon.wait_lines("ours.log", expected.len(), SOON);
-    assert_eq!(found, expected, "oversizemsg.input.mode={mode}");
+    peer.send_texts([syslog_line("the next one")]);
+    let lines = daemon.wait_lines("raw.log", lengths.len() + 1, SOON);
+    let found: Vec<_> = lines.iter().map(String::len).collect();
+    assert_eq!(
+        found[..lengths.len()],
+        *lengths,
+        "oversizemsg.input.mode={mode}"
+    );
+    if mode != "truncate" {
+        assert_eq!(
+            lines[..lengths.len()].concat(),
+            line,
+            "oversizemsg.input.mode={mode}"
+        );
+    }
+    assert!(
+        lines[lengths.len()].ends_with("the next one"),
+        "order is kept"
+    );
 }
 
 #[test]
-fn oversize_line_is_truncated_as_from_imptcp() {
-    oversize_as_imptcp("truncate");
+fn oversize_line_is_truncated_where_the_core_is_told_to() {
+    oversize("truncate", &[1024]);
 }
 
 #[test]
-fn oversize_line_is_split_as_from_imptcp() {
-    oversize_as_imptcp("split");
+fn oversize_line_is_split_where_the_core_is_told_to() {
+    let length = syslog_line(&"abcdefghij".repeat(300)).len();
+    oversize("split", &[1024, 1024, length - 2048]);
 }
 
 #[test]
-fn oversize_line_is_accepted_as_from_imptcp() {
-    oversize_as_imptcp("accept");
+fn oversize_line_is_accepted_where_the_core_is_told_to() {
+    oversize("accept", &[syslog_line(&"abcdefghij".repeat(300)).len()]);
 }
 
 #[test]
@@ -168,9 +186,14 @@ fn empty_messages_are_no_lines_and_are_counted() {
     assert!(peer.send(&[b""], SOON) && peer.send(&[b"topic", b""], SOON));
     peer.send_numbers(0..5);
     daemon.wait_lines("out.log", 5, SOON);
-    let counters =
-        daemon.wait_stats("imrzmq", "in", "two empty ones", |c| c["discarded_empty"] == 2);
-    assert_eq!((counters["received"], counters["submitted"]), (7, 5), "{counters:?}");
+    let counters = daemon.wait_stats("imrzmq", "in", "two empty ones", |c| {
+        c["discarded_empty"] == 2
+    });
+    assert_eq!(
+        (counters["received"], counters["submitted"]),
+        (7, 5),
+        "{counters:?}"
+    );
     Oracle::judge(0..5, &daemon.lines("out.log")).once_in_order();
 }
 
@@ -224,7 +247,7 @@ fn flow_control_can_be_chosen() {
         let site = pull(&endpoint, &format!("flowcontrol=\"{kind}\""));
         site.check().clean();
         let mut daemon = site.start();
-        Peer::push(&endpoint).send_numbers(0..10);
+        let _peer = Peer::push(&endpoint).with_numbers(0..10);
         let lines = daemon.wait_lines("out.log", 10, SOON);
         Oracle::judge(0..10, &lines).once_in_order();
     }
@@ -235,7 +258,7 @@ fn rate_limit_lets_the_burst_pass_and_counts_the_rest() {
     let endpoint = free_endpoint();
     let more = "ratelimit.interval=\"300\" ratelimit.burst=\"50\"";
     let mut daemon = pull(&endpoint, more).start();
-    Peer::push(&endpoint).send_numbers(0..500);
+    let _peer = Peer::push(&endpoint).with_numbers(0..500);
     let counters = daemon.wait_stats("imrzmq", "in", "all 500", |c| c["received"] == 500);
     assert_eq!(counters["discarded_ratelimit"], 450, "{counters:?}");
     let lines = daemon.wait_lines("out.log", 50, SOON);
@@ -250,7 +273,7 @@ fn ruleset_gets_the_lines_and_no_other() {
         .receiving_in_ruleset("", &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""))
         .file("main.log", "%msg%\\n");
     let mut daemon = site.start();
-    Peer::push(&endpoint).send_numbers(0..10);
+    let _peer = Peer::push(&endpoint).with_numbers(0..10);
     daemon.feed(100..110);
     let lines = daemon.wait_lines("out.log", 10, SOON);
     Oracle::judge(0..10, &lines).once_in_order();
@@ -261,8 +284,10 @@ fn ruleset_gets_the_lines_and_no_other() {
 #[test]
 fn input_name_is_a_property_of_the_line() {
     let endpoint = free_endpoint();
-    let mut daemon = pull(&endpoint, "").file("name.log", "%inputname%\\n").start();
-    Peer::push(&endpoint).send_numbers(0..1);
+    let mut daemon = pull(&endpoint, "")
+        .file("name.log", "%inputname%\\n")
+        .start();
+    let _peer = Peer::push(&endpoint).with_numbers(0..1);
     assert_eq!(daemon.wait_lines("name.log", 1, SOON), ["imrzmq"]);
 }
 
@@ -292,9 +317,9 @@ fn one_input_may_have_several_endpoints() {
     let ipc = format!("ipc://{}", site.path("in.sock").display());
     let input = format!("endpoints=\"{tcp},@{ipc} , >{peer_endpoint}\" socktype=\"PULL\"");
     let mut daemon = site.receiving("", &input).start();
-    Peer::push(&tcp).send_numbers(0..10);
+    let _peer = Peer::push(&tcp).with_numbers(0..10);
     daemon.wait_lines("out.log", 10, SOON);
-    Peer::push(&ipc).send_numbers(10..20);
+    let _peer = Peer::push(&ipc).with_numbers(10..20);
     daemon.wait_lines("out.log", 20, SOON);
     connected.send_numbers(20..30);
     let lines = daemon.wait_lines("out.log", 30, SOON);
@@ -312,13 +337,17 @@ fn listener_that_cannot_bind_is_named_and_tried_again() {
     ));
     let mut daemon = site.start();
     daemon.wait_log(&["imrzmq[in]", &bad, "in use"], SOON);
-    Peer::push(&good).send_numbers(0..10);
+    let _peer = Peer::push(&good).with_numbers(0..10);
     daemon.wait_lines("out.log", 10, SOON);
     drop(taken);
-    Peer::push(&bad).send_numbers(10..20);
+    let _peer = Peer::push(&bad).with_numbers(10..20);
     let lines = daemon.wait_lines("out.log", 20, secs(20));
     Oracle::judge(0..20, &lines).once_in_order();
-    let said = daemon.log().lines().filter(|line| line.contains("imrzmq[in]")).count();
+    let said = daemon
+        .log()
+        .lines()
+        .filter(|line| line.contains("imrzmq[in]"))
+        .count();
     assert!(said < 20, "said {said} times that it cannot bind");
     daemon.stop().clean().within(STOP);
 }
@@ -331,7 +360,7 @@ fn address_of_no_interface_is_named_and_others_run() {
     ));
     let mut daemon = site.start();
     daemon.wait_log(&["imrzmq[in]", "tcp://192.0.2.77:5140"], SOON);
-    Peer::push(&good).send_numbers(0..10);
+    let _peer = Peer::push(&good).with_numbers(0..10);
     daemon.wait_lines("out.log", 10, SOON);
     daemon.stop().clean().within(STOP);
 }
@@ -367,9 +396,7 @@ fn topic_is_metadata() {
     let endpoint = free_endpoint();
     let publisher = Peer::new(zmq::XPUB);
     publisher.bind(&endpoint);
-    let input = format!(
-        "endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"web\" metadata=\"on\""
-    );
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"web\" metadata=\"on\"");
     let site = Site::receiver("", &input).file("meta.log", "%$!rzmq!topic%|%$!rzmq%\\n");
     let mut daemon = site.start();
     publisher.receive(SOON).expect("a subscription");
@@ -377,14 +404,17 @@ fn topic_is_metadata() {
     assert!(publisher.send(&[b"web.nginx", line.as_bytes()], SOON));
     let lines = daemon.wait_lines("meta.log", 1, SOON);
     assert!(lines[0].starts_with("web.nginx|{"), "{lines:?}");
-    assert!(!lines[0].contains("\"key\""), "a key without CURVE: {lines:?}");
+    assert!(
+        !lines[0].contains("\"key\""),
+        "a key without CURVE: {lines:?}"
+    );
 }
 
 #[test]
 fn metadata_is_off_by_default() {
     let endpoint = free_endpoint();
     let mut daemon = pull(&endpoint, "").file("meta.log", "%$!%.\\n").start();
-    Peer::push(&endpoint).send_numbers(0..1);
+    let _peer = Peer::push(&endpoint).with_numbers(0..1);
     assert_eq!(daemon.wait_lines("meta.log", 1, SOON), ["."]);
 }
 
@@ -399,8 +429,11 @@ fn counters_add_up() {
     let counters = daemon.wait_stats("imrzmq", "in", "1000 lines", |c| c["received"] == 1000);
     assert_eq!(counters["bytes"], bytes as i64, "{counters:?}");
     assert_eq!(counters["submitted"], 1000, "{counters:?}");
-    let discarded: i64 =
-        counters.iter().filter(|(name, _)| name.starts_with("discarded")).map(|(_, n)| n).sum();
+    let discarded: i64 = counters
+        .iter()
+        .filter(|(name, _)| name.starts_with("discarded"))
+        .map(|(_, n)| n)
+        .sum();
     assert_eq!(discarded, 0, "{counters:?}");
 }
 
@@ -430,13 +463,18 @@ fn hup_in_the_middle_of_a_stream_is_harmless() {
 #[test]
 fn low_port_and_root_only_key_with_privilege_drop() {
     if !is_root() {
-        return skipped("low_port_and_root_only_key_with_privilege_drop", "needs root");
+        return skipped(
+            "low_port_and_root_only_key_with_privilege_drop",
+            "needs root",
+        );
     }
     // Below 1024 there are few ports and other programs: take the first that is free.
-    let Some(port) =
-        (700..1000).find(|&port| TcpListener::bind(("127.0.0.5", port)).is_ok())
+    let Some(port) = (700..1000).find(|&port| TcpListener::bind(("127.0.0.5", port)).is_ok())
     else {
-        return skipped("low_port_and_root_only_key_with_privilege_drop", "no free low port");
+        return skipped(
+            "low_port_and_root_only_key_with_privilege_drop",
+            "no free low port",
+        );
     };
     let endpoint = format!("tcp://127.0.0.5:{port}");
     let site = Site::new();
@@ -454,13 +492,14 @@ fn low_port_and_root_only_key_with_privilege_drop() {
         site.path("keys/server").display(),
         site.path("allowed").display()
     );
-    let input =
-        format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {trust}");
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {trust}");
     let site = site
         .without_feed()
         .add("$PrivDropToUser nobody")
         .add("$PrivDropToGroup nogroup")
-        .add(&format!("module(load=\"imrzmq\")\ninput(type=\"imrzmq\" {input})"))
+        .add(&format!(
+            "module(load=\"imrzmq\")\ninput(type=\"imrzmq\" {input})"
+        ))
         .file("logs/out.log", "%msg%\\n");
     let mut daemon = site.start();
     assert_ne!(daemon.proc_status("Uid:"), 0, "rsyslogd still runs as root");
@@ -497,18 +536,44 @@ fn output_spools_with_privileges_dropped() {
     daemon.stop().clean().within(STOP);
 }
 
+/// What has arrived when the peer closes is still read, whole.
+#[test]
+fn publisher_that_goes_away_crashes_nothing_and_takes_nothing_along() {
+    let endpoint = free_endpoint();
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"log.\"");
+    let mut daemon = Site::receiver("", &input).start();
+    for round in 0..20 {
+        let publisher = Peer::new(zmq::XPUB).lingering();
+        publisher.bind(&endpoint);
+        publisher.receive(SOON).expect("a subscription");
+        for number in round * 500..(round + 1) * 500 {
+            let line = syslog_line(&numbered(number));
+            assert!(publisher.send(&[b"log.web", line.as_bytes()], SOON));
+        }
+        drop(publisher);
+        daemon.wait_lines("out.log", (round + 1) * 500, SOON);
+    }
+    Oracle::judge(0..10_000, &daemon.lines("out.log")).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
 /// A peer that sends garbage instead of ZMTP disturbs nobody.
 #[test]
 fn garbage_on_the_port_is_harmless() {
     use std::io::Write;
     let endpoint = free_endpoint();
     let mut daemon = pull(&endpoint, "").start();
-    for garbage in [&b"GET / HTTP/1.0\r\n\r\n"[..], &[0xff; 1000], b"<13>plain syslog\n", b"\xff"] {
+    for garbage in [
+        &b"GET / HTTP/1.0\r\n\r\n"[..],
+        &[0xff; 1000],
+        b"<13>plain syslog\n",
+        b"\xff",
+    ] {
         let mut stream = std::net::TcpStream::connect(endpoint.trim_start_matches("tcp://"))
             .expect("connection");
         let _ = stream.write_all(garbage);
     }
-    Peer::push(&endpoint).send_numbers(0..10);
+    let _peer = Peer::push(&endpoint).with_numbers(0..10);
     let lines = daemon.wait_lines("out.log", 10, SOON);
     Oracle::judge(0..10, &lines).once_in_order();
     daemon.assert_alive();

@@ -4,7 +4,10 @@ use harness::Oracle;
 use harness::oracle::{number_of, numbered};
 
 fn lines(numbers: &[usize]) -> Vec<String> {
-    numbers.iter().map(|number| format!("<13>host app: {}", numbered(*number))).collect()
+    numbers
+        .iter()
+        .map(|number| format!("<13>host app: {}", numbered(*number)))
+        .collect()
 }
 
 #[test]

@@ -12,7 +12,10 @@ const STOP: std::time::Duration = secs(2);
 
 /// A sender with one PUSH action named `out`.
 fn pusher(endpoint: &str, more: &str) -> Site {
-    Site::sender("", &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUSH\" {more}"))
+    Site::sender(
+        "",
+        &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUSH\" {more}"),
+    )
 }
 
 /// The peer that was away.
@@ -33,7 +36,11 @@ fn spooled(site: &Site, count: usize) {
 /// The spool that is sent is gone once everything is settled and rsyslogd has stopped.
 fn ends_without_spool(site: &Site, daemon: &mut Rsyslogd) {
     daemon.stop().clean().within(STOP);
-    assert!(site.spools().is_empty(), "spools are left: {:?}", site.spools());
+    assert!(
+        site.spools().is_empty(),
+        "spools are left: {:?}",
+        site.spools()
+    );
 }
 
 fn peer_appears_after_three_seconds(more: &str) {
@@ -126,7 +133,10 @@ fn spool_is_sent_without_any_new_line() {
     let mut daemon = site.start();
     Oracle::judge(0..100, &peer.take_all(100, SOON)).once_in_order();
     let counters = daemon.wait_stats("omrzmq", "out", "resumed=100", |c| c["resumed"] == 100);
-    assert_eq!(counters["sent"], 100, "lines of the spool are sent lines: {counters:?}");
+    assert_eq!(
+        counters["sent"], 100,
+        "lines of the spool are sent lines: {counters:?}"
+    );
     ends_without_spool(&site, &mut daemon);
 }
 
@@ -186,7 +196,9 @@ fn peer_that_leaves_while_the_spool_is_sent() {
     let site = pusher(&endpoint, "sndhwm=\"10\"").global("maxMessageSize=\"64k\"");
     let padding = "x".repeat(20_000);
     let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
+    daemon
+        .feeder()
+        .texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
     daemon.stop().clean().within(STOP);
     let narrow = Peer::new(zmq::PULL).narrow();
     narrow.bind(&endpoint);
@@ -203,7 +215,10 @@ fn peer_that_leaves_while_the_spool_is_sent() {
     let found = Oracle::judge(0..400, &all);
     found.nothing_doubled();
     // What libzmq and the kernels held is gone with the peer: the end of "besteffort".
-    assert!(found.lost.len() <= 10 + 150, "lost more than a pipe and the kernels hold: {found}");
+    assert!(
+        found.lost.len() <= 10 + 150,
+        "lost more than a pipe and the kernels hold: {found}"
+    );
     ends_without_spool(&site, &mut daemon);
 }
 
@@ -213,7 +228,9 @@ fn kill_while_the_spool_is_sent_loses_nothing() {
     let site = pusher(&endpoint, "sndhwm=\"10\"").global("maxMessageSize=\"64k\"");
     let padding = "x".repeat(20_000);
     let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
+    daemon
+        .feeder()
+        .texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
     daemon.stop().clean().within(STOP);
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&endpoint);
@@ -228,7 +245,10 @@ fn kill_while_the_spool_is_sent_loses_nothing() {
     let found = Oracle::judge(0..400, &received);
     found.nothing_lost();
     let most = before + 10;
-    assert!(found.doubled.len() <= most, "doubled more than {most} lines: {found}");
+    assert!(
+        found.doubled.len() <= most,
+        "doubled more than {most} lines: {found}"
+    );
     ends_without_spool(&site, &mut daemon);
 }
 
@@ -236,7 +256,10 @@ fn kill_while_the_spool_is_sent_loses_nothing() {
 fn two_actions_that_would_share_a_spool_are_asked_for_names() {
     let endpoint = free_endpoint();
     let action = format!("action(type=\"omrzmq\" endpoints=\"{endpoint}\" socktype=\"PUSH\")");
-    let site = Site::new().add("module(load=\"omrzmq\")").add(&action).add(&action);
+    let site = Site::new()
+        .add("module(load=\"omrzmq\")")
+        .add(&action)
+        .add(&action);
     site.check().refuses(&["omrzmq", "name", "spool"]);
     let twins = "action(type=\"omrzmq\" name=\"twin\" endpoints=\"ENDPOINT\" socktype=\"PUSH\")";
     let site = Site::new()
@@ -327,9 +350,10 @@ fn foreign_file_in_the_spools_place_is_set_aside() {
     let peer = peer_at(&endpoint);
     Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
     daemon.stop().clean().within(STOP);
-    let kept = fs::read_dir(site.work()).expect("work directory").flatten().any(|entry| {
-        fs::read(entry.path()).is_ok_and(|bytes| bytes == b"dear diary\n")
-    });
+    let kept = fs::read_dir(site.work())
+        .expect("work directory")
+        .flatten()
+        .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes == b"dear diary\n"));
     assert!(kept, "the foreign file is gone");
 }
 
@@ -384,7 +408,10 @@ fn second_daemon_with_the_same_spool_is_told() {
     let second = Site::new()
         .without_work_directory()
         .global(&format!("workDirectory=\"{work}\""))
-        .sending("", &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUSH\""));
+        .sending(
+            "",
+            &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUSH\""),
+        );
     let mut other = second.start();
     other.wait_log(&["omrzmq[out]", "omrzmq-out.spool"], SOON);
     other.stop().clean().within(STOP);
@@ -450,11 +477,11 @@ fn waits_are_counted_and_logged() {
     daemon.feed(0..1);
     daemon.wait_log(&["omrzmq[out]", &endpoint], SOON);
     daemon.wait_stats("omrzmq", "out", "a wait that grows", |c| {
-        c["waits"] >= 1 && c["wait_ms"] >= 1000 && c["connected"] == 0
+        c["waits"] >= 1 && c["wait_ms"] >= 1000 && c["connections"] == 0
     });
     let peer = peer_at(&endpoint);
     Oracle::judge(0..1, &peer.take_all(1, SOON)).once();
-    daemon.wait_stats("omrzmq", "out", "connected=1", |c| c["connected"] == 1);
+    daemon.wait_stats("omrzmq", "out", "connections=1", |c| c["connections"] == 1);
 }
 
 #[test]
@@ -464,7 +491,10 @@ fn what_the_stop_spooled_is_counted_in_the_log() {
     let mut daemon = site.start();
     daemon.feed(0..77);
     daemon.stop().clean().within(STOP);
-    assert!(daemon.logged(&["omrzmq[out]", "77"]), "no word of the 77 spooled lines");
+    assert!(
+        daemon.logged(&["omrzmq[out]", "77"]),
+        "no word of the 77 spooled lines"
+    );
 }
 
 #[test]
@@ -474,7 +504,10 @@ fn settings_that_lose_lines_are_warned_of() {
     let mut cases = vec![
         ("", "queue"),
         ("queue.type=\"LinkedList\"", "queue.timeoutShutdown"),
-        ("queue.type=\"Disk\" queue.filename=\"q\" queue.size=\"100000\"", "checkpointInterval"),
+        (
+            "queue.type=\"Disk\" queue.filename=\"q\" queue.size=\"100000\"",
+            "checkpointInterval",
+        ),
         (
             "queue.type=\"Disk\" queue.filename=\"q\" queue.checkpointInterval=\"1\"",
             "queue.size",
@@ -493,7 +526,9 @@ fn settings_that_lose_lines_are_warned_of() {
         ));
     }
     for (queue, word) in cases {
-        pusher(&endpoint, queue).check().warns(&["omrzmq[out]", word]);
+        pusher(&endpoint, queue)
+            .check()
+            .warns(&["omrzmq[out]", word]);
     }
 }
 

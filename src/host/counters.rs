@@ -106,7 +106,10 @@ impl Counters {
                 Log::module(module).error("no memory for the counters: they are not shown");
                 return None;
             }
-            let shown = Shown { object, rsyslogd: Arc::clone(rsyslogd) };
+            let shown = Shown {
+                object,
+                rsyslogd: Arc::clone(rsyslogd),
+            };
             set_name(object, to_c(instance).as_ptr().cast_mut().cast());
             set_origin(object, to_c(module).as_ptr().cast_mut().cast());
             for (name, number) in names.iter().zip(numbers) {
@@ -134,7 +137,9 @@ impl Counters {
 
 impl Drop for Counters {
     fn drop(&mut self) {
-        let Some(mut shown) = self.shown.take() else { return };
+        let Some(mut shown) = self.shown.take() else {
+            return;
+        };
         let destruct = shown.rsyslogd.statistics().and_then(|s| s.common.Destruct);
         if let Some(destruct) = destruct {
             // SAFETY: the object was made by this interface and is destructed once; after that the

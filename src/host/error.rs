@@ -13,12 +13,14 @@ pub struct Error {
 impl Error {
     /// One sentence.
     pub fn new(sentence: impl ToString) -> Self {
-        Self { sentences: vec![sentence.to_string()] }
+        Self {
+            sentences: vec![sentence.to_string()],
+        }
     }
 
-    /// Several sentences, `Ok` when there are none.
-    pub fn from_list(sentences: Vec<String>) -> Result<(), Self> {
-        if sentences.is_empty() { Ok(()) } else { Err(Self { sentences }) }
+    /// Several sentences.
+    pub fn from_list(sentences: Vec<String>) -> Self {
+        Self { sentences }
     }
 
     /// The sentences, in the order in which the mistakes were found.

@@ -8,7 +8,9 @@
 use crate::error::Error;
 use crate::guard::guard;
 use crate::params::{self, Param, Values};
-use crate::registration::{Loaded, Module, answer_query, entry, load, query, report};
+use crate::registration::{
+    Loaded, Module, answer_query, entry, load, query, report, statement_log,
+};
 use crate::rsyslogd::Rsyslogd;
 use crate::sys;
 use std::ffi::{c_int, c_void};
@@ -86,7 +88,11 @@ unsafe extern "C" fn query_entry_point<M: InputModule>(
 ) -> sys::rsRetVal {
     guard(sys::RS_RET_ERR, || {
         // SAFETY: called by rsyslogd as queryEtryPt.
-        unsafe { answer_query(name, answer, |name| input_entry::<M>(name).or_else(|| query::<M>(name))) }
+        unsafe {
+            answer_query(name, answer, |name| {
+                input_entry::<M>(name).or_else(|| query::<M>(name))
+            })
+        }
     })
 }
 
@@ -115,18 +121,19 @@ unsafe extern "C" fn new_inp_inst<M: InputModule>(list: *mut sys::nvlst) -> sys:
     guard(sys::RS_RET_ERR, || {
         crate::fault_point("imrzmq:newinstance");
         // SAFETY: the list is the one of the input() statement.
-        let Some(values) = (unsafe { params::read(list, M::INPUT_PARAMS) }) else {
+        let Some(statement) = (unsafe { params::read(list, M::INPUT_PARAMS) }) else {
             M::log().error("an input() statement cannot be used; see the line above");
             return sys::RS_RET_MISSING_CNFPARAMS;
         };
+        let log = statement_log::<M>(&statement.label);
         let mut state = M::cell().state();
-        let added = values.map_err(Error::from).and_then(|values| {
+        let added = statement.values.map_err(Error::from).and_then(|values| {
             let (rsyslogd, module) = state.configured()?;
             module.add_input(&Arc::clone(rsyslogd), &values)
         });
         match added {
             Ok(()) => sys::RS_RET_OK,
-            Err(error) => report::<M>(&error, sys::RS_RET_CONFIG_ERROR),
+            Err(error) => report(&log, &error, sys::RS_RET_CONFIG_ERROR),
         }
     })
 }
@@ -147,12 +154,12 @@ unsafe extern "C" fn activate_cnf_pre_priv_drop<M: InputModule>(
     guard(sys::RS_RET_ERR, || {
         crate::fault_point("imrzmq:activate");
         let mut state = M::cell().state();
-        let activated = state.configured().and_then(|(rsyslogd, module)| {
-            module.activate(&Arc::clone(rsyslogd))
-        });
+        let activated = state
+            .configured()
+            .and_then(|(rsyslogd, module)| module.activate(&Arc::clone(rsyslogd)));
         match activated {
             Ok(()) => sys::RS_RET_OK,
-            Err(error) => report::<M>(&error, sys::RS_RET_ERR),
+            Err(error) => report(&M::log(), &error, sys::RS_RET_ERR),
         }
     })
 }
@@ -189,7 +196,9 @@ unsafe extern "C" fn run_input<M: InputModule>(_thread: *mut c_void) -> sys::rsR
                 Loaded::No | Loaded::Broken => None,
             })
         };
-        let Some((rsyslogd, module)) = taken else { return sys::RS_RET_NO_RUN };
+        let Some((rsyslogd, module)) = taken else {
+            return sys::RS_RET_NO_RUN;
+        };
         module.run(&rsyslogd);
         sys::RS_RET_OK
     })

@@ -27,12 +27,16 @@ pub struct Log {
 impl Log {
     /// The log of one instance of a module.
     pub fn instance(module: &str, instance: &str) -> Self {
-        Self { prefix: format!("{module}[{instance}]: ") }
+        Self {
+            prefix: format!("{module}[{instance}]: "),
+        }
     }
 
     /// The log of the module itself.
     pub fn module(module: &str) -> Self {
-        Self { prefix: format!("{module}: ") }
+        Self {
+            prefix: format!("{module}: "),
+        }
     }
 
     /// An error. While the configuration is checked (`rsyslogd -N1`) it makes the check fail.
@@ -47,7 +51,12 @@ impl Log {
         self.message(LOG_WARNING, sentence.as_ref());
         if is_configuration_check() {
             // Nobody is left to tell when the terminal is gone.
-            let _ = writeln!(std::io::stderr(), "rsyslogd: warning: {}{}", self.prefix, sentence.as_ref());
+            let _ = writeln!(
+                std::io::stderr(),
+                "rsyslogd: warning: {}{}",
+                self.prefix,
+                sentence.as_ref()
+            );
         }
     }
 

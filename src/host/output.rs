@@ -12,7 +12,7 @@
 use crate::error::Error;
 use crate::guard::guard;
 use crate::params::{self, Param, Values};
-use crate::registration::{Module, answer_query, entry, load, query, report};
+use crate::registration::{Module, answer_query, entry, load, query, report, statement_log};
 use crate::rsyslogd::Rsyslogd;
 use crate::strings::to_malloced;
 use crate::sys;
@@ -49,6 +49,11 @@ pub trait OutputModule: Module {
 
     /// A worker thread begins to work for the action.
     fn new_worker(action: &Arc<Self::Action>) -> Self::Worker;
+
+    /// A batch is about to come: whether its lines will find their way. An answer of
+    /// [`Verdict::Suspended`] here, and not with the commit, is what lets the engine give every line
+    /// to an action with execOnlyWhenPreviousIsSuspended.
+    fn begin(worker: &mut Self::Worker) -> Verdict;
 
     /// Sends a batch, or keeps it safe. May block; must look at [`Rsyslogd::is_stopping`] meanwhile.
     fn commit(worker: &mut Self::Worker, batch: Batch<'_>) -> Verdict;
@@ -99,10 +104,12 @@ impl<'a> Batch<'a> {
     /// The text that `template` (0 = the line itself) made of a line; empty beyond the end.
     pub fn text(&self, line: usize, template: usize) -> &'a [u8] {
         let param = self.params.get(line * self.templates + template);
-        param.filter(|param| !param.param.is_null()).map_or(&[], |param| {
-            // SAFETY: the core's text of this length, unchanged until the commit returns.
-            unsafe { std::slice::from_raw_parts(param.param, param.lenStr as usize) }
-        })
+        param
+            .filter(|param| !param.param.is_null())
+            .map_or(&[], |param| {
+                // SAFETY: the core's text of this length, unchanged until the commit returns.
+                unsafe { std::slice::from_raw_parts(param.param, param.lenStr as usize) }
+            })
     }
 }
 
@@ -188,7 +195,7 @@ fn output_entry<M: OutputModule>(name: &[u8]) -> Option<sys::entry_point_t> {
         b"createWrkrInstance" => entry(create_wrkr_instance::<M> as *const ()),
         b"freeWrkrInstance" => entry(free_wrkr_instance::<M> as *const ()),
         b"freeInstance" => entry(free_instance::<M> as *const ()),
-        b"beginTransaction" => entry(begin_transaction as *const ()),
+        b"beginTransaction" => entry(begin_transaction::<M> as *const ()),
         b"commitTransaction" => entry(commit_transaction::<M> as *const ()),
         b"tryResume" => entry(try_resume::<M> as *const ()),
         _ => return None,
@@ -212,18 +219,19 @@ unsafe extern "C" fn new_act_inst<M: OutputModule>(
         // SAFETY: the core passes places for its answers.
         unsafe { *request = ptr::null_mut() };
         // SAFETY: the list is the one of the action() statement.
-        let Some(values) = (unsafe { params::read(list, M::ACTION_PARAMS) }) else {
+        let Some(statement) = (unsafe { params::read(list, M::ACTION_PARAMS) }) else {
             M::log().error("an action() statement cannot be used; see the line above");
             return sys::RS_RET_MISSING_CNFPARAMS;
         };
+        let log = statement_log::<M>(&statement.label);
         let mut state = M::cell().state();
-        let added = values.map_err(Error::from).and_then(|values| {
+        let added = statement.values.map_err(Error::from).and_then(|values| {
             let (rsyslogd, module) = state.configured()?;
             module.add_action(&Arc::clone(rsyslogd), &values)
         });
         let (action, templates) = match added {
             Ok(added) => added,
-            Err(error) => return report::<M>(&error, sys::RS_RET_CONFIG_ERROR),
+            Err(error) => return report(&log, &error, sys::RS_RET_CONFIG_ERROR),
         };
         // SAFETY: exported by rsyslogd, called as its header says; the names are copies that the
         // request takes over.
@@ -242,7 +250,10 @@ unsafe extern "C" fn new_act_inst<M: OutputModule>(
                 }
             }
             *request = wanted;
-            let handle = ActionHandle::<M> { action, templates: templates.len() };
+            let handle = ActionHandle::<M> {
+                action,
+                templates: templates.len(),
+            };
             *answer = Box::into_raw(Box::new(handle)).cast();
         }
         sys::RS_RET_OK
@@ -304,7 +315,10 @@ unsafe extern "C" fn create_wrkr_instance<M: OutputModule>(
         // SAFETY: `action` is what new_act_inst answered and lives until free_instance.
         let handle = unsafe { &*action.cast::<ActionHandle<M>>() };
         let worker = M::new_worker(&handle.action);
-        let worker = WorkerHandle::<M> { worker, templates: handle.templates };
+        let worker = WorkerHandle::<M> {
+            worker,
+            templates: handle.templates,
+        };
         // SAFETY: the core passes a place for the answer.
         unsafe { *answer = Box::into_raw(Box::new(worker)).cast() };
         sys::RS_RET_OK
@@ -332,9 +346,12 @@ unsafe extern "C" fn free_instance<M: OutputModule>(action: *mut c_void) -> sys:
     })
 }
 
-/// Nothing to prepare: a batch comes whole with the commit.
-unsafe extern "C" fn begin_transaction(_worker: *mut c_void) -> sys::rsRetVal {
-    sys::RS_RET_OK
+unsafe extern "C" fn begin_transaction<M: OutputModule>(worker: *mut c_void) -> sys::rsRetVal {
+    guard(sys::RS_RET_SUSPENDED, || {
+        // SAFETY: made in create_wrkr_instance and used by one thread at a time.
+        let handle = unsafe { &mut *worker.cast::<WorkerHandle<M>>() };
+        M::begin(&mut handle.worker).code()
+    })
 }
 
 unsafe extern "C" fn commit_transaction<M: OutputModule>(
@@ -353,7 +370,14 @@ unsafe extern "C" fn commit_transaction<M: OutputModule>(
         let texts = lines as usize * handle.templates;
         // SAFETY: the core passes `lines` × the number of templates asked for.
         let params = unsafe { std::slice::from_raw_parts(params, texts) };
-        M::commit(&mut handle.worker, Batch { params, templates: handle.templates }).code()
+        M::commit(
+            &mut handle.worker,
+            Batch {
+                params,
+                templates: handle.templates,
+            },
+        )
+        .code()
     })
 }
 

@@ -29,6 +29,7 @@ pub struct Rsyslogd {
 
 /// The part of the statistics interface that is used, whatever its version.
 pub(crate) struct Statistics {
+    version: c_int,
     pub(crate) common: sys::statsobj_common_t,
     pub(crate) add_counter: unsafe extern "C" fn(
         *mut sys::statsobj_t,
@@ -63,7 +64,10 @@ impl Rsyslogd {
         objects.newest(c"prop", &[sys::propCURR_IF_VERSION as c_int], &mut prop)?;
         let (Some(stopping), Some(max_line)) = (glbl.GetGlobalInputTermState, glbl.GetMaxLine)
         else {
-            return Err(LoadError::Interface { name: "glbl", known: "10, 11" });
+            return Err(LoadError::Interface {
+                name: "glbl",
+                known: "10, 11",
+            });
         };
         let rsyslogd = Self {
             stopping,
@@ -109,6 +113,23 @@ impl Rsyslogd {
         self.glbl_version >= 11
     }
 
+    /// Whether the administrator wants no rsyslogd that lacks one of its inputs
+    /// (`global(inputStartupPolicy="require-all")`). Releases that are not known to have the setting
+    /// answer no.
+    pub fn requires_all_inputs(&self) -> bool {
+        let is_8_2610 = self
+            .statistics
+            .as_ref()
+            .is_some_and(|known| known.version == 17);
+        let configuration = self.configuration().cast::<sys::rsconf_8_2610_t>();
+        if !is_8_2610 || configuration.is_null() || cfg!(not(target_arch = "x86_64")) {
+            return false;
+        }
+        // SAFETY: in this release the configuration is larger than this (interfaces.h), and the
+        // field is set once, before modules are activated.
+        unsafe { (*configuration).inputStartupPolicy == 1 }
+    }
+
     /// The configuration that is being loaded or runs.
     pub(crate) fn configuration(&self) -> *mut sys::rsconf_t {
         self.configuration.load(Ordering::Acquire)
@@ -136,12 +157,17 @@ impl Objects {
     /// # Safety
     /// `query` is the function that rsyslogd handed to modInit.
     unsafe fn obtain(query: sys::query_entry_point_t) -> Result<Self, LoadError> {
-        const MISSING: LoadError = LoadError::Interface { name: "obj", known: "2" };
+        const MISSING: LoadError = LoadError::Interface {
+            name: "obj",
+            known: "2",
+        };
         let query = query.ok_or(MISSING)?;
         let mut entry: sys::entry_point_t = None;
         // SAFETY: by contract; the name is NUL-terminated and `entry` valid for the call.
         let code = unsafe { query(c"objGetObjInterface".as_ptr().cast_mut().cast(), &mut entry) };
-        let Some(entry) = entry.filter(|_| code == sys::RS_RET_OK) else { return Err(MISSING) };
+        let Some(entry) = entry.filter(|_| code == sys::RS_RET_OK) else {
+            return Err(MISSING);
+        };
         // SAFETY: "objGetObjInterface" names a function of this type (runtime/obj.h).
         let get: unsafe extern "C" fn(*mut sys::obj_if_t) -> sys::rsRetVal =
             unsafe { std::mem::transmute(entry) };
@@ -182,23 +208,41 @@ impl Objects {
             }
         }
         Err(match name.to_bytes() {
-            b"glbl" => LoadError::Interface { name: "glbl", known: "10, 11" },
-            _ => LoadError::Interface { name: "prop", known: "1" },
+            b"glbl" => LoadError::Interface {
+                name: "glbl",
+                known: "10, 11",
+            },
+            _ => LoadError::Interface {
+                name: "prop",
+                known: "1",
+            },
         })
     }
 
     fn statistics(&self) -> Option<Statistics> {
         let mut v17: sys::statsobj_if_v17_t = zeroed_interface();
         if self.newest(c"statsobj", &[17], &mut v17).is_ok() {
-            return Some(Statistics { common: v17.common, add_counter: v17.AddCounter? });
+            return Some(Statistics {
+                version: 17,
+                common: v17.common,
+                add_counter: v17.AddCounter?,
+            });
         }
         let mut v16: sys::statsobj_if_v16_t = zeroed_interface();
         if self.newest(c"statsobj", &[16], &mut v16).is_ok() {
-            return Some(Statistics { common: v16.common, add_counter: v16.AddCounter? });
+            return Some(Statistics {
+                version: 16,
+                common: v16.common,
+                add_counter: v16.AddCounter?,
+            });
         }
         let mut v13: sys::statsobj_if_v13_t = zeroed_interface();
         self.newest(c"statsobj", &[13], &mut v13).ok()?;
-        Some(Statistics { common: v13.common, add_counter: v13.AddCounter? })
+        Some(Statistics {
+            version: 13,
+            common: v13.common,
+            add_counter: v13.AddCounter?,
+        })
     }
 }
 

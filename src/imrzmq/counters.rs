@@ -3,6 +3,9 @@
 //! Over any run: received = submitted + discarded_empty + discarded_unauthenticated +
 //! discarded_ratelimit + failed.
 
+use rzmq_host::Counter;
+use rzmq_module::PeerCounters;
+
 rzmq_host::counters! {
     /// One input's numbers.
     InputCounters {
@@ -22,9 +25,23 @@ rzmq_host::counters! {
         failed = "failed",
         /// Peers connected at present.
         connections = "=connections",
-        /// Handshakes that failed for another reason than a refused key, since the socket is open.
-        handshakes_failed = "=handshakes_failed",
-        /// Keys that were not let in since the socket is open.
-        keys_refused = "=keys_refused",
+        /// Handshakes that failed for another reason than a refused key.
+        handshakes_failed = "handshakes_failed",
+        /// Keys that were not let in.
+        keys_refused = "keys_refused",
+    }
+}
+
+impl PeerCounters for InputCounters {
+    fn connections(&self) -> &Counter {
+        InputCounters::connections(self)
+    }
+
+    fn handshakes_failed(&self) -> &Counter {
+        InputCounters::handshakes_failed(self)
+    }
+
+    fn keys_refused(&self) -> &Counter {
+        InputCounters::keys_refused(self)
     }
 }

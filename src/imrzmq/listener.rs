@@ -8,6 +8,7 @@ use crate::counters::InputCounters;
 use crate::statement::Statement;
 use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
 use rzmq_link::{Context, LinkError, Notices, Received, Socket};
+use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io::{ErrorKind, Read};
@@ -15,15 +16,15 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The wait for a message; the present connections are noted as often.
-const WAIT: Duration = Duration::from_millis(500);
+/// The wait for a message. The stop ends it early.
+const WAIT: Duration = Duration::from_secs(5);
 /// The wait before a listener that could not bind tries again; it doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Between two lines in the log about the same trouble.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// At a stop, what has arrived already is still taken for this long.
 const LAST_CALL: Duration = Duration::from_millis(100);
-/// Messages taken before the connections are noted again.
+/// Messages taken before the counters are brought up to date.
 const ROUND: usize = 8192;
 /// Addresses that are remembered; beyond that the memory begins anew.
 const MOST_ADDRESSES: usize = 4096;
@@ -34,7 +35,7 @@ const LOCAL: &str = "127.0.0.1";
 pub(crate) struct Listener {
     statement: Statement,
     log: Log,
-    counters: InputCounters,
+    counters: Arc<InputCounters>,
     context: Arc<Context>,
     notices: Arc<dyn Notices>,
     rsyslogd: Arc<Rsyslogd>,
@@ -43,16 +44,17 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Registers the counters and opens the socket, while rsyslogd still has its privileges. A
-    /// failure is logged; the thread tries again.
+    /// failure is logged; the thread tries again, unless all inputs are required.
     pub(crate) fn new(
         rsyslogd: &Arc<Rsyslogd>,
         context: &Arc<Context>,
         statement: Statement,
     ) -> Self {
         let log = statement.log();
+        let counters = Arc::new(InputCounters::new(rsyslogd, "imrzmq", &statement.spec.name));
         let mut listener = Self {
-            counters: InputCounters::new(rsyslogd, "imrzmq", &statement.spec.name),
-            notices: rzmq_module::notices(&log),
+            notices: Arc::new(InstanceNotices::new(log.clone(), Arc::clone(&counters))),
+            counters,
             log,
             statement,
             context: Arc::clone(context),
@@ -66,13 +68,21 @@ impl Listener {
         listener
     }
 
+    /// Whether the socket is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.socket.is_some()
+    }
+
     fn open(&self) -> Result<Socket, LinkError> {
-        self.context.open(&self.statement.spec, Arc::clone(&self.notices))
+        self.context
+            .open(&self.statement.spec, Arc::clone(&self.notices))
     }
 
     /// Works until the stop; `wake` becomes readable then.
     pub(crate) fn run(mut self, wake: &UnixStream) {
-        let Some(socket) = self.socket.take().or_else(|| self.open_at_last(wake)) else { return };
+        let Some(socket) = self.socket.take().or_else(|| self.open_at_last(wake)) else {
+            return;
+        };
         let submitter = Submitter::new(
             &self.rsyslogd,
             "imrzmq",
@@ -85,8 +95,19 @@ impl Listener {
             self.log.error("memory is short: this input does not work");
             return;
         };
-        let addresses = Addresses { known: HashMap::new(), local };
-        Intake { listener: &self, socket: &socket, submitter, addresses, failed: 0, told: None }.run(wake);
+        let addresses = Addresses {
+            known: HashMap::new(),
+            local,
+        };
+        Intake {
+            listener: &self,
+            socket: &socket,
+            submitter,
+            addresses,
+            failed: 0,
+            told: None,
+        }
+        .run(wake);
     }
 
     /// Tries again until the socket is open or the stop comes.
@@ -131,7 +152,9 @@ struct Addresses {
 
 impl Addresses {
     fn of(&mut self, rsyslogd: &Rsyslogd, address: Option<&str>) -> &Property {
-        let Some(address) = address else { return &self.local };
+        let Some(address) = address else {
+            return &self.local;
+        };
         if !self.known.contains_key(address) {
             if self.known.len() >= MOST_ADDRESSES {
                 self.known.clear();
@@ -160,7 +183,6 @@ impl Intake<'_> {
         let mut received = Received::new();
         while !self.submitter.is_stopping() {
             self.drain(&mut received, ROUND);
-            self.note_connections();
             match self.socket.wait_readable(wake, WAIT) {
                 Ok(ready) if ready.woken => break,
                 Ok(_) => {}
@@ -172,7 +194,6 @@ impl Intake<'_> {
         }
         let last_call = Instant::now();
         while last_call.elapsed() < LAST_CALL && self.drain(&mut received, 128) {}
-        self.note_connections();
     }
 
     /// Takes what is there, up to `most` messages, and submits it. Answers whether there may be more.
@@ -203,7 +224,9 @@ impl Intake<'_> {
         if let Err(why) = self.submitter.flush() {
             self.failed(why);
         }
-        counters.submitted().add(submitted - std::mem::take(&mut self.failed));
+        counters
+            .submitted()
+            .add(submitted - std::mem::take(&mut self.failed));
         more
     }
 
@@ -225,15 +248,28 @@ impl Intake<'_> {
             let key = received.key();
             let topic = received.topic().map(String::from_utf8_lossy);
             let members: [Option<(&CStr, &str)>; 4] = [
-                key.and_then(|key| self.socket.certificate_name(key)).map(|name| (c"peer", name)),
+                key.and_then(|key| self.socket.certificate_name(key))
+                    .map(|name| (c"peer", name)),
                 key.map(|key| (c"key", key)),
                 Some((c"address", address.unwrap_or(LOCAL))),
                 topic.as_deref().map(|topic| (c"topic", topic)),
             ];
             let members: Vec<_> = members.into_iter().flatten().collect();
-            self.submitter.add(line, LineContext { from, metadata: &members })
+            self.submitter.add(
+                line,
+                LineContext {
+                    from,
+                    metadata: &members,
+                },
+            )
         } else {
-            self.submitter.add(line, LineContext { from, metadata: &[] })
+            self.submitter.add(
+                line,
+                LineContext {
+                    from,
+                    metadata: &[],
+                },
+            )
         };
         match added {
             Ok(true) => true,
@@ -253,13 +289,6 @@ impl Intake<'_> {
         self.listener.counters.failed().add(why.lines as u64);
         self.failed += why.lines as u64;
         self.tell(&why.to_string());
-    }
-
-    fn note_connections(&self) {
-        let counters = &self.listener.counters;
-        counters.connections().set(self.socket.connections());
-        counters.handshakes_failed().set(self.socket.handshakes_failed());
-        counters.keys_refused().set(self.socket.keys_refused());
     }
 
     /// Writes a trouble to the log, at most once a minute.

@@ -4,11 +4,22 @@ use rzmq_host::{Kind, Param, join};
 use rzmq_module::INSTANCE;
 
 const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
-    Param { name, kind, default, required: false, help }
+    Param {
+        name,
+        kind,
+        default,
+        required: false,
+        help,
+    }
 }
 
 const OWN: [Param; 6] = [
-    param("ruleset", Kind::Text, "", "The ruleset that the lines go to; not written: the default one."),
+    param(
+        "ruleset",
+        Kind::Text,
+        "",
+        "The ruleset that the lines go to; not written: the default one.",
+    ),
     param(
         "rcvhwm",
         Kind::Number(0, i32::MAX as i64),
@@ -46,3 +57,26 @@ const OWN: [Param; 6] = [
 
 /// All of them.
 pub(crate) const INPUT: [Param; INSTANCE.len() + OWN.len()] = join(&INSTANCE, &OWN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rzmq_module::reference::{is_up_to_date, page};
+
+    #[test]
+    fn reference_page_says_what_the_table_says() {
+        let page = page("imrzmq", "input", &rzmq_module::MODULE, &INPUT);
+        assert!(
+            is_up_to_date("imrzmq", &page).unwrap(),
+            "run `make reference`"
+        );
+    }
+
+    #[test]
+    fn no_parameter_is_declared_twice() {
+        for (index, param) in INPUT.iter().enumerate() {
+            let same = |other: &Param| other.name == param.name;
+            assert_eq!(INPUT.iter().position(same), Some(index), "{}", param.name);
+        }
+    }
+}

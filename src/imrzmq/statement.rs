@@ -4,7 +4,7 @@
 use crate::params::INPUT;
 use rzmq_host::{Error, FlowControl, Log, RateLimit, Rsyslogd, Ruleset, Values};
 use rzmq_link::{SocketSpec, SocketType};
-use rzmq_module::{Credentials, Instance, statement_name};
+use rzmq_module::{Credentials, Instance, unusable};
 
 /// An input's settings.
 #[derive(Debug)]
@@ -22,21 +22,10 @@ impl Statement {
     /// The parameters it knows.
     pub(crate) const PARAMS: &'static [rzmq_host::Param] = &INPUT;
 
-    /// Reads the statement; every mistake is logged with the instance's name in front.
+    /// Reads the statement; the error lists every mistake.
     pub(crate) fn read(module: &Credentials, values: &Values) -> Result<Self, Error> {
-        let log = Log::instance("imrzmq", &statement_name(values));
-        let instance = match Instance::read(values, module, SocketType::INPUTS) {
-            Ok(instance) => instance,
-            Err(mistakes) => {
-                for mistake in mistakes {
-                    log.error(mistake);
-                }
-                return Err(Error::new(format!(
-                    "the input \"{}\" is not used; see above. Nothing falls back to plaintext",
-                    statement_name(values)
-                )));
-            }
-        };
+        let instance = Instance::read(values, module, SocketType::INPUTS).map_err(unusable)?;
+        let log = Log::instance("imrzmq", &instance.spec.name);
         for sentence in instance.broken_certificates() {
             log.error(sentence);
         }
@@ -79,7 +68,9 @@ impl Statement {
 
     /// Finds the ruleset now that the whole configuration is known.
     pub(crate) fn find_ruleset(&mut self, rsyslogd: &Rsyslogd) {
-        let Some(name) = &self.ruleset_name else { return };
+        let Some(name) = &self.ruleset_name else {
+            return;
+        };
         self.ruleset = Ruleset::find(rsyslogd, name);
         if self.ruleset.is_none() {
             self.log().error(format!(

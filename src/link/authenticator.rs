@@ -6,28 +6,33 @@
 //!
 //! A refusal is status 300, never 400 or 500: after those a libzmq client never comes back,
 //! even when its key is allowed later; after 300 it tries again once the server's handshake
-//! time is over.
+//! time is over. That is so, however, only if the answer comes when libzmq has begun to wait
+//! for it; one that comes at once makes libzmq hang up at once, and the stranger knocks
+//! again and again. Refusals are therefore answered a little later than they are decided.
 //!
 //! Owns: one thread, which ends when the `Authenticator` is dropped. Locks: the table of
 //! domains, held for a look-up; a domain's throttle, held while it counts. Neither is held
 //! while a notice is given.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 use crate::error::LinkError;
-use crate::notice::{Notice, Notices, Throttle};
+use crate::notice::{self, Change, Notice, Notices, Throttle};
+use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::security::Allowed;
 
 const ADDRESS: &str = "inproc://zeromq.zap.01";
 const THREAD: &str = "rzmq-auth";
+/// How much later a refusal is answered.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a server socket wants of the authenticator.
 struct Domain {
@@ -59,7 +64,7 @@ impl Authenticator {
     /// Takes the context's ZAP address; there can be one only.
     pub(crate) fn start(context: &Arc<raw::Context>) -> Result<Authenticator, LinkError> {
         let failed = |errno: Errno| LinkError::Authenticator(errno.to_string());
-        let socket = context.socket(zmq_sys::ZMQ_REP).map_err(failed)?;
+        let socket = context.socket(zmq_sys::ZMQ_ROUTER).map_err(failed)?;
         socket.set_int(zmq_sys::ZMQ_LINGER, 0).map_err(failed)?;
         socket.bind(ADDRESS).map_err(failed)?;
         let thread_failed = |error: std::io::Error| LinkError::Thread {
@@ -139,13 +144,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn serve(socket: &raw::Socket, end: &UnixStream, domains: &Domains) {
-    let mut request = Request::default();
+    let mut refusals: VecDeque<(Instant, Request)> = VecDeque::new();
     loop {
         let mut items = [
             Awaited::message(socket),
             Awaited::descriptor(end.as_raw_fd()),
         ];
-        match raw::wait(&mut items, -1) {
+        match raw::wait(&mut items, time_left(&refusals)) {
             Err(errno) if errno.is_interrupted() => continue,
             Err(_) => return,
             Ok(()) => {}
@@ -153,17 +158,32 @@ fn serve(socket: &raw::Socket, end: &UnixStream, domains: &Domains) {
         if items[1].came() {
             return;
         }
-        while request.receive(socket) {
-            let (status, user) = request.decide(domains);
-            if request.answer(socket, status, user.as_bytes()).is_err() {
+        while let Some(request) = Request::receive(socket) {
+            match request.decide(domains) {
+                Some(key) => request.answer(socket, "200", key.to_string().as_bytes()),
+                None => refusals.push_back((Instant::now() + REFUSAL_PAUSE, request)),
+            }
+        }
+        let now = Instant::now();
+        while let Some((due, request)) = refusals.front() {
+            if *due > now {
                 break;
             }
+            request.answer(socket, "300", b"");
+            refusals.pop_front();
         }
     }
 }
 
-/// The frames of a request: version, request id, domain, address, identity, mechanism, key.
-#[derive(Default)]
+/// Milliseconds until the first refusal is due; -1: there is none.
+fn time_left(refusals: &VecDeque<(Instant, Request)>) -> i64 {
+    refusals.front().map_or(-1, |(due, _)| {
+        milliseconds(due.saturating_duration_since(Instant::now())).into()
+    })
+}
+
+/// The frames of a request: whom to answer, an empty one, version, request id, domain,
+/// address, identity, mechanism, key.
 struct Request {
     frames: Vec<Frame>,
     /// More frames came than a CURVE request has.
@@ -171,78 +191,90 @@ struct Request {
 }
 
 impl Request {
-    const FRAMES: usize = 7;
+    const FRAMES: usize = 9;
 
-    fn receive(&mut self, socket: &raw::Socket) -> bool {
-        self.frames.clear();
-        self.too_long = false;
+    fn receive(socket: &raw::Socket) -> Option<Request> {
+        let mut request = Request {
+            frames: Vec::with_capacity(Self::FRAMES),
+            too_long: false,
+        };
         loop {
             let mut frame = Frame::new();
-            if socket.receive(&mut frame).is_err() {
-                return false;
-            }
+            socket.receive(&mut frame).ok()?;
             let more = frame.more();
-            if self.frames.len() < Self::FRAMES {
-                self.frames.push(frame);
+            if request.frames.len() < Self::FRAMES {
+                request.frames.push(frame);
             } else {
-                self.too_long = true;
+                request.too_long = true;
             }
             if !more {
-                return true;
+                return Some(request);
             }
         }
     }
 
-    /// The status and the user id to answer with.
-    fn decide(&self, domains: &Domains) -> (&'static str, String) {
-        let refusal = ("300", String::new());
-        let [version, _, domain, address, _, mechanism, key] = self.frames.as_slice() else {
-            return refusal;
+    /// The key to let in; none: refuse.
+    fn decide(&self, domains: &Domains) -> Option<PublicKey> {
+        let [_, _, version, _, domain, address, _, mechanism, key] = self.frames.as_slice() else {
+            return None;
         };
         if self.too_long || version.bytes() != b"1.0" || mechanism.bytes() != b"CURVE" {
-            return refusal;
+            return None;
         }
-        let Ok(key) = <[u8; 32]>::try_from(key.bytes()) else {
-            return refusal;
-        };
-        let key = PublicKey::from_bytes(key);
+        let key = PublicKey::from_bytes(key.bytes().try_into().ok()?);
         // gone, if the socket is just being closed
-        let Some(domain) = lock(domains).get(domain.bytes()).cloned() else {
-            return refusal;
-        };
+        let domain = lock(domains).get(domain.bytes()).cloned()?;
         if domain
             .allowed
             .as_ref()
             .is_none_or(|allowed| allowed.contains(&key))
         {
-            return ("200", key.to_string());
+            return Some(key);
         }
         domain.refuse(String::from_utf8_lossy(address.bytes()).into_owned(), key);
-        refusal
+        None
     }
 
-    fn answer(&self, socket: &raw::Socket, status: &str, user: &[u8]) -> Result<(), Errno> {
-        let request_id = self.frames.get(1).map(Frame::bytes).unwrap_or_default();
-        let frames: [&[u8]; 6] = [b"1.0", request_id, status.as_bytes(), b"", user, b""];
+    fn answer(&self, socket: &raw::Socket, status: &str, user: &[u8]) {
+        let [to, rest @ ..] = self.frames.as_slice() else {
+            return;
+        };
+        let request_id = rest.get(2).map(Frame::bytes).unwrap_or_default();
+        let frames: [&[u8]; 8] = [
+            to.bytes(),
+            b"",
+            b"1.0",
+            request_id,
+            status.as_bytes(),
+            b"",
+            user,
+            b"",
+        ];
         let last = frames.len() - 1;
         for (index, bytes) in frames.iter().enumerate() {
-            socket.send(&mut Frame::joined(&[bytes])?, index < last)?;
+            let sent =
+                Frame::joined(&[bytes]).and_then(|mut frame| socket.send(&mut frame, index < last));
+            // whoever asked is gone, or memory is: unanswered, libzmq lets nobody in
+            if sent.is_err() {
+                return;
+            }
         }
-        Ok(())
     }
 }
 
 impl Domain {
     fn refuse(&self, address: String, key: PublicKey) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+        self.notices.count(Change::KeyRefused);
         let cause = format!("{address} {key}");
         let admitted = lock(&self.throttle).admit(&cause, Instant::now());
         if let Some(held_back) = admitted {
-            self.notices.notice(&Notice::RefusedKey {
+            let notice = Notice::RefusedKey {
                 address,
                 key,
                 held_back,
-            });
+            };
+            notice::give(&*self.notices, &notice);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::notice::Notices;
 use crate::options::{Options, refused};
 use crate::raw::{self, Errno};
 use crate::security::{Allowed, Security};
-use crate::socket::Socket;
+use crate::socket::{Socket, check_group};
 use crate::socket_type::SocketType;
 
 /// Opens sockets. One a module.
@@ -40,8 +40,8 @@ pub struct SocketSpec {
     pub security: Arc<Security>,
     /// Everything else.
     pub options: Options,
-    /// What a SUB subscribes to (nothing: everything) or which groups a DISH joins. The
-    /// other types ignore it.
+    /// What a SUB subscribes to (nothing: everything) or which groups a DISH joins. Of the
+    /// other types RADIO checks them, and the rest ignores them.
     pub topics: Vec<String>,
 }
 
@@ -70,10 +70,13 @@ impl SocketSpec {
                 });
             }
         }
-        if self.socket_type == SocketType::Dish && self.topics.is_empty() {
-            return Err(LinkError::NoGroups);
+        match self.socket_type {
+            SocketType::Dish if self.topics.is_empty() => Err(LinkError::NoGroups),
+            SocketType::Dish | SocketType::Radio => {
+                self.topics.iter().try_for_each(|topic| check_group(topic))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

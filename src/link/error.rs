@@ -69,7 +69,10 @@ pub enum LinkError {
     /// A DISH socket receives only the groups it joined.
     #[error("a DISH socket receives nothing without topics: name the groups to join")]
     NoGroups,
-    /// A subscription or group was refused.
+    /// A topic that cannot be the name of a group.
+    #[error("topic \"{0}\" cannot be a group of RADIO and DISH: at most 255 bytes, and no NUL")]
+    Group(String),
+    /// libzmq refused a subscription or group.
     #[error("topic \"{topic}\" was refused: {reason}")]
     Topic {
         /// The topic or group.

@@ -31,7 +31,7 @@ pub use certificate::{
 pub use context::{Context, SocketSpec};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
-pub use notice::{HandshakeFailure, Notice, Notices};
+pub use notice::{Change, HandshakeFailure, Notice, Notices};
 pub use options::Options;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 use crate::error::LinkError;
-use crate::notice::{HandshakeFailure, Notice, Notices, Throttle};
+use crate::notice::{self, Change, HandshakeFailure, Notice, Notices, Throttle};
 use crate::raw::{self, Awaited, Errno, Frame};
 
 const THREAD: &str = "rzmq-monitor";
@@ -49,6 +49,9 @@ pub(crate) struct Peers {
     /// Handshakes that failed, but for keys refused by the authenticator.
     pub(crate) failed: AtomicU64,
 }
+
+/// A handshake that lasted longer was not broken off but not answered.
+const SILENCE: Duration = Duration::from_millis(900);
 
 /// The side of the handshake a socket is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +180,7 @@ impl Watched {
             };
             let (event, value) = (u16::from_ne_bytes([a, b]), u32::from_ne_bytes([c, d, e, f]));
             if u32::from(event) == zmq_sys::ZMQ_EVENT_MONITOR_STOPPED {
+                self.connections.forget_all();
                 return false;
             }
             let endpoint = String::from_utf8_lossy(endpoint.bytes());
@@ -249,6 +253,7 @@ impl Connections {
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 self.peers.connected.fetch_add(1, Ordering::Relaxed);
+                self.notices.count(Change::Connected);
                 self.tell(&format!("connected {endpoint}"), now, |held_back| {
                     Notice::Connected {
                         endpoint: endpoint.to_owned(),
@@ -311,6 +316,7 @@ impl Connections {
         let peer = open.and_then(|open| open.peer);
         if let Some(failure) = self.failures.pop_front() {
             self.peers.failed.fetch_add(1, Ordering::Relaxed);
+            self.notices.count(Change::HandshakeFailed);
             let cause = match failure {
                 Failure::Known(cause) => cause,
                 Failure::NoDetail => self.guess(age),
@@ -350,7 +356,7 @@ impl Connections {
         }
         if self.open.is_empty() {
             // whatever was misjudged above is put right when nobody is left
-            self.peers.connected.store(0, Ordering::Relaxed);
+            self.forget_all();
             self.refused = 0;
             self.failures.clear();
         }
@@ -359,9 +365,17 @@ impl Connections {
     fn count_down(&self) {
         // this thread alone writes, so the two steps are one
         let connected = self.peers.connected.load(Ordering::Relaxed);
-        self.peers
-            .connected
-            .store(connected.saturating_sub(1), Ordering::Relaxed);
+        if connected > 0 {
+            self.peers.connected.store(connected - 1, Ordering::Relaxed);
+            self.notices.count(Change::Disconnected);
+        }
+    }
+
+    /// Nobody is connected any more.
+    fn forget_all(&self) {
+        for _ in 0..self.peers.connected.swap(0, Ordering::Relaxed) {
+            self.notices.count(Change::Disconnected);
+        }
     }
 
     /// What a handshake without further detail most likely failed of.
@@ -369,18 +383,18 @@ impl Connections {
         match self.role {
             Role::Plain => HandshakeFailure::HungUpPlain,
             Role::Server => HandshakeFailure::HungUpOnServer,
-            // a server that refuses a key is silent until its deadline, 30 s or our own;
-            // a second is more than a wrong server key or a plaintext peer needs
-            Role::Client(key) if age.is_some_and(|age| age > Duration::from_millis(900)) => {
+            // a server that does not allow a key falls silent until a deadline, its own or
+            // ours; other mistakes end a handshake at once
+            Role::Client(key) if age.is_some_and(|age| age > SILENCE) => {
                 HandshakeFailure::Ignored { key }
             }
-            Role::Client(_) => HandshakeFailure::HungUpOnClient,
+            Role::Client(key) => HandshakeFailure::HungUpOnClient { key },
         }
     }
 
     fn tell(&mut self, cause: &str, now: Instant, notice: impl FnOnce(u64) -> Notice) {
         if let Some(held_back) = self.throttle.admit(cause, now) {
-            self.notices.notice(&notice(held_back));
+            notice::give(&*self.notices, &notice(held_back));
         }
     }
 }
@@ -515,7 +529,7 @@ mod tests {
         let key = PublicKey::from_bytes([3; 32]);
         for (wait, part) in [
             (3000, "most likely the key is not allowed"),
-            (5, "another server's key"),
+            (5, "another key than servercertpath"),
         ] {
             let mut story = Story::new(Role::Client(key));
             story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);

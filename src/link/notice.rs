@@ -5,15 +5,41 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 
-/// Takes the notices of a socket. It is called from other threads than the socket's and must
-/// not wait for the thread that closes the socket or the context.
+/// Takes the notices of a socket. It is called from other threads than the socket's, so it
+/// must neither wait for the thread that closes the socket or the context, nor own one.
 pub trait Notices: Send + Sync {
     /// Something happened.
     fn notice(&self, notice: &Notice);
+
+    /// A number changed. Unlike notices, every change is reported.
+    fn count(&self, change: Change) {
+        let _ = change;
+    }
+}
+
+/// What a socket's numbers are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// One connection more is past its handshake.
+    Connected,
+    /// One less.
+    Disconnected,
+    /// A handshake failed for another reason than a refused key.
+    HandshakeFailed,
+    /// The authenticator refused a key.
+    KeyRefused,
+}
+
+/// Gives a notice. A taker that panics must not take the thread along: without the monitor's,
+/// libzmq's own threads would wait for ever.
+pub(crate) fn give(notices: &dyn Notices, notice: &Notice) {
+    // the panic hook has told it, and there is nobody else to tell
+    let _ = catch_unwind(AssertUnwindSafe(|| notices.notice(notice)));
 }
 
 /// Something that happened to a socket, as a sentence (`Display`).
@@ -84,8 +110,11 @@ pub enum HandshakeFailure {
         /// The key we showed.
         key: PublicKey,
     },
-    /// The peer hung up at the sight of our greeting, on a CURVE client.
-    HungUpOnClient,
+    /// The peer hung up at once, on a CURVE client.
+    HungUpOnClient {
+        /// The key we showed.
+        key: PublicKey,
+    },
     /// The peer hung up or fell silent, on a CURVE server.
     HungUpOnServer,
     /// The peer hung up or fell silent, without CURVE.
@@ -112,10 +141,15 @@ impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HandshakeFailure::Ignored { key } => {
-                write!(f, "it does not answer our key {key}: most likely the key is not allowed there")
+                write!(
+                    f,
+                    "it does not answer our key {key}: most likely the key is not allowed there"
+                )
             }
-            HandshakeFailure::HungUpOnClient => f.write_str(
-                "it hung up: servercertpath may hold another server's key, or the peer speaks no CURVE",
+            HandshakeFailure::HungUpOnClient { key } => write!(
+                f,
+                "it hung up: it has another key than servercertpath says, speaks no CURVE, or \
+                 does not allow our key {key}",
             ),
             HandshakeFailure::HungUpOnServer => f.write_str(
                 "it broke off: it may hold another key of this server, speak no CURVE or no ZeroMQ",
@@ -129,14 +163,23 @@ impl fmt::Display for HandshakeFailure {
             HandshakeFailure::Cryptographic => {
                 f.write_str("the keys do not fit: it may hold another key of this server")
             }
-            HandshakeFailure::Refused { key: Some(key), status } => {
-                write!(f, "it refused our key {key} (status {status}): the key is not allowed there")
+            HandshakeFailure::Refused {
+                key: Some(key),
+                status,
+            } => {
+                write!(
+                    f,
+                    "it refused our key {key} (status {status}): the key is not allowed there"
+                )
             }
             HandshakeFailure::Refused { key: None, status } => {
                 write!(f, "it refused us (status {status})")
             }
             HandshakeFailure::Protocol { code } => {
-                write!(f, "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})")
+                write!(
+                    f,
+                    "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})"
+                )
             }
         }
     }
@@ -214,8 +257,9 @@ pub(crate) struct Throttle {
 
 impl Throttle {
     const EVERY: Duration = Duration::from_secs(60);
-    /// A stranger must not fill our memory with causes: those beyond share one place.
-    const CAUSES_MAX: usize = 64;
+    /// A stranger must fill neither our memory nor the log with causes: those beyond share one
+    /// place.
+    const CAUSES_MAX: usize = 8;
     const OTHERS: &str = "";
 
     pub(crate) fn new() -> Throttle {

@@ -43,7 +43,9 @@ pub struct Options {
     pub snd_hwm: i32,
     /// `rcvhwm`: messages held from each peer; zero: no limit.
     pub rcv_hwm: i32,
-    /// `immediate`: take messages only for peers that are connected.
+    /// `immediate`: take messages only for peers that are connected. Never set on a socket that
+    /// receives: libzmq would cut a connecting one's pipe at a disconnect with what is unread in
+    /// it, and abort where that is half a multipart message (4.3.4, fq.cpp).
     pub immediate: bool,
     /// `pub.nodrop`: a subscriber that is full makes the publisher wait.
     pub pub_nodrop: bool,
@@ -86,7 +88,7 @@ impl Options {
             (
                 "immediate",
                 zmq_sys::ZMQ_IMMEDIATE,
-                i32::from(self.immediate),
+                i32::from(self.immediate && !SocketType::INPUTS.contains(&kind)),
             ),
         ];
         for (name, option, value) in numbers {

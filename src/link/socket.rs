@@ -176,6 +176,7 @@ impl Socket {
 
     /// Sends a message to a group (RADIO).
     pub fn send_group(&self, group: &str, body: &[u8]) -> Result<Sent, LinkError> {
+        check_group(group)?;
         let mut frame = joined(&[body])?;
         frame.set_group(group).map_err(|errno| LinkError::Topic {
             topic: group.to_owned(),
@@ -324,10 +325,9 @@ impl Received {
     /// on this host that came by ipc.
     pub fn peer_address(&self) -> Option<&str> {
         let address = self.body.property(c"Peer-Address")?.to_str().ok()?;
-        // libzmq makes ":uid:gid:pid" of an ipc peer
-        let address = address.strip_prefix("::ffff:").unwrap_or(address);
-        let local = address.starts_with(':') && !address.starts_with("::");
-        (!local && !address.is_empty()).then_some(address)
+        // what libzmq makes of an ipc peer: localhost:UID:GID:PID
+        let local = address.is_empty() || address.starts_with("localhost:");
+        (!local).then(|| address.strip_prefix("::ffff:").unwrap_or(address))
     }
 
     /// The key the sender proved to have, in Z85; only on a CURVE server.
@@ -346,6 +346,17 @@ impl Default for Received {
     fn default() -> Received {
         Received::new()
     }
+}
+
+/// libzmq takes more than this, but cuts it off without a word.
+pub(crate) fn check_group(group: &str) -> Result<(), LinkError> {
+    const GROUP_MAX: usize = 255; // ZMQ_GROUP_MAX_LENGTH since libzmq 4.3.3
+    if group.len() > GROUP_MAX || group.contains('\0') {
+        return Err(LinkError::Group(
+            group.escape_debug().take(GROUP_MAX).collect(),
+        ));
+    }
+    Ok(())
 }
 
 fn joined(parts: &[&[u8]]) -> Result<Frame, LinkError> {

@@ -5,10 +5,11 @@
 
 mod notices;
 mod params;
+pub mod reference;
 mod security;
 
-use notices::LogNotices;
-pub use params::{INSTANCE, Instance, MODULE, mistake, notices, statement_name};
+pub use notices::{InstanceNotices, PeerCounters};
+pub use params::{INSTANCE, Instance, MODULE, mistake, unusable};
 pub use security::Credentials;
 
 use rzmq_host::LoadError;

@@ -1,8 +1,8 @@
 //! Parameters that imrzmq and omrzmq have in common, and what they mean to the link.
 
-use crate::{Credentials, LogNotices};
-use rzmq_host::{Kind, Log, Param, ParamError, Values};
-use rzmq_link::{Mode, Notices, Options, Security, SocketSpec, SocketType, parse_endpoints};
+use crate::Credentials;
+use rzmq_host::{Error, Kind, Param, ParamError, Values};
+use rzmq_link::{Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +10,33 @@ use std::time::Duration;
 const DAY_MS: i64 = 86_400_000;
 
 const fn text(name: &'static str, help: &'static str) -> Param {
-    Param { name, kind: Kind::Text, default: "", required: false, help }
+    Param {
+        name,
+        kind: Kind::Text,
+        default: "",
+        required: false,
+        help,
+    }
 }
 
 const fn required(name: &'static str, help: &'static str) -> Param {
-    Param { name, kind: Kind::Text, default: "", required: true, help }
+    Param {
+        name,
+        kind: Kind::Text,
+        default: "",
+        required: true,
+        help,
+    }
 }
 
 const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Param {
-    Param { name, kind: Kind::Switch, default, required: false, help }
+    Param {
+        name,
+        kind: Kind::Switch,
+        default,
+        required: false,
+        help,
+    }
 }
 
 const fn number(
@@ -27,7 +45,13 @@ const fn number(
     default: &'static str,
     help: &'static str,
 ) -> Param {
-    Param { name, kind: Kind::Number(range.0, range.1), default, required: false, help }
+    Param {
+        name,
+        kind: Kind::Number(range.0, range.1),
+        default,
+        required: false,
+        help,
+    }
 }
 
 /// Who may talk to whom; on `module(load=…)` as the default of its instances, and on each instance.
@@ -61,7 +85,12 @@ pub const SECURITY: [Param; 4] = [
 
 /// Parameters of `module(load=…)`.
 pub const MODULE: [Param; 5] = [
-    number("iothreads", (1, 64), "1", "Threads in which libzmq encrypts, sends and receives."),
+    number(
+        "iothreads",
+        (1, 64),
+        "1",
+        "Threads in which libzmq encrypts, sends and receives.",
+    ),
     SECURITY[0],
     SECURITY[1],
     SECURITY[2],
@@ -76,7 +105,10 @@ pub const INSTANCE: [Param; 21] = [
          `tcp://[::1]:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`. `@` in front means bind, \
          `>` connect, none the socket's habit (PUB, PULL, ROUTER bind; PUSH, DEALER, SUB connect).",
     ),
-    required("socktype", "The ZeroMQ socket type, in any case of letters."),
+    required(
+        "socktype",
+        "The ZeroMQ socket type, in any case of letters.",
+    ),
     text(
         "name",
         "The instance's name in log lines, counters and (omrzmq) the spool's file name. \
@@ -95,11 +127,30 @@ pub const INSTANCE: [Param; 21] = [
     SECURITY[1],
     SECURITY[2],
     SECURITY[3],
-    switch("ipv6", "off", "Host names may also mean IPv6 addresses, and `*` binds to both."),
+    switch(
+        "ipv6",
+        "off",
+        "Host names may also mean IPv6 addresses, and `*` binds to both.",
+    ),
     switch("tcpkeepalive", "the system's", "TCP keep-alive probes."),
-    number("tcpkeepaliveidle", (1, 32_767), "the system's", "Seconds of silence before a probe."),
-    number("tcpkeepaliveintvl", (1, 32_767), "the system's", "Seconds between probes."),
-    number("tcpkeepalivecnt", (1, 127), "the system's", "Unanswered probes that end a connection."),
+    number(
+        "tcpkeepaliveidle",
+        (1, 32_767),
+        "the system's",
+        "Seconds of silence before a probe.",
+    ),
+    number(
+        "tcpkeepaliveintvl",
+        (1, 32_767),
+        "the system's",
+        "Seconds between probes.",
+    ),
+    number(
+        "tcpkeepalivecnt",
+        (1, 127),
+        "the system's",
+        "Unanswered probes that end a connection.",
+    ),
     number(
         "heartbeativl",
         (0, DAY_MS),
@@ -125,7 +176,12 @@ pub const INSTANCE: [Param; 21] = [
         "0",
         "Milliseconds for a TCP connection to come about; 0 = the system's.",
     ),
-    number("reconnectivl", (1, DAY_MS), "100", "Milliseconds before the first new attempt."),
+    number(
+        "reconnectivl",
+        (1, DAY_MS),
+        "100",
+        "Milliseconds before the first new attempt.",
+    ),
     number(
         "reconnectivlmax",
         (0, DAY_MS),
@@ -173,7 +229,9 @@ impl Instance {
         let endpoints_text = values.text("endpoints").unwrap_or_default().to_string();
         let written_type = values.text("socktype").unwrap_or_default();
         let socket_type = SocketType::parse(written_type, allowed);
-        let socket_type = socket_type.map_err(|why| mistakes.push(format!("parameter {why}"))).ok();
+        let socket_type = socket_type
+            .map_err(|why| mistakes.push(format!("parameter {why}")))
+            .ok();
         let habit = socket_type.map_or(Mode::Bind, SocketType::habit);
         let endpoints = parse_endpoints(&endpoints_text, habit).unwrap_or_else(|why| {
             mistakes.push(format!("parameter endpoints: {why}"));
@@ -193,38 +251,37 @@ impl Instance {
             topics: values.list("topics").unwrap_or_default().to_vec(),
         };
         spec.check().map_err(|why| vec![why.to_string()])?;
-        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text })
+        Ok(Self {
+            spec,
+            is_named: values.is_written("name"),
+            endpoints_text,
+        })
     }
 
     /// Certificates among the allowed ones that cannot be used, a sentence each.
     pub fn broken_certificates(&self) -> Vec<String> {
         match &*self.spec.security {
-            Security::Server { broken, .. } => {
-                broken.iter().map(|why| format!("not allowed in: {why}")).collect()
-            }
+            Security::Server { broken, .. } => broken
+                .iter()
+                .map(|why| format!("not allowed in: {why}"))
+                .collect(),
             Security::Plaintext | Security::Client { .. } => Vec::new(),
         }
     }
 }
 
-/// The log of an instance as the place for the link's notices about it.
-pub fn notices(log: &Log) -> Arc<dyn Notices> {
-    Arc::new(LogNotices::new(log.clone()))
-}
-
-/// The name of a statement for its log lines, also when it cannot be used.
-pub fn statement_name(values: &Values) -> String {
-    short(values.text("name").or(values.text("endpoints")).unwrap_or("no endpoints"))
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(80).collect()
+/// The error of a statement that has mistakes.
+pub fn unusable(mut mistakes: Vec<String>) -> Error {
+    mistakes.push("this statement is not used; nothing falls back to plaintext".to_string());
+    Error::from_list(mistakes)
 }
 
 fn options(values: &Values) -> Options {
     let standard = Options::default();
     let time = |name, standard: Duration| {
-        values.number(name).map_or(standard, |ms| Duration::from_millis(ms.unsigned_abs()))
+        values
+            .number(name)
+            .map_or(standard, |ms| Duration::from_millis(ms.unsigned_abs()))
     };
     Options {
         ipv6: values.switch("ipv6").unwrap_or(standard.ipv6),
@@ -238,9 +295,14 @@ fn options(values: &Values) -> Options {
         connect_timeout: time("connecttimeout", standard.connect_timeout),
         reconnect_ivl: time("reconnectivl", standard.reconnect_ivl),
         reconnect_ivl_max: time("reconnectivlmax", standard.reconnect_ivl_max),
-        maxmsgsize: values.number("maxmsgsize").map_or(standard.maxmsgsize, i64::unsigned_abs),
+        maxmsgsize: values
+            .number("maxmsgsize")
+            .map_or(standard.maxmsgsize, i64::unsigned_abs),
         linger: time("linger", standard.linger),
-        snd_hwm: values.int("sndhwm").or(values.int("sendhwm")).unwrap_or(standard.snd_hwm),
+        snd_hwm: values
+            .int("sndhwm")
+            .or(values.int("sendhwm"))
+            .unwrap_or(standard.snd_hwm),
         rcv_hwm: values.int("rcvhwm").unwrap_or(standard.rcv_hwm),
         immediate: values.switch("immediate").unwrap_or(standard.immediate),
         pub_nodrop: values.switch("pub.nodrop").unwrap_or(standard.pub_nodrop),

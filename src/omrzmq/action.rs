@@ -12,6 +12,7 @@ use crate::statement::Statement;
 use crate::stop::Stop;
 use rzmq_host::{Log, Rsyslogd};
 use rzmq_link::{Context, LinkError, Notices, Socket};
+use rzmq_module::InstanceNotices;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -33,7 +34,7 @@ pub(crate) struct Action {
 
 /// What exists from activation on.
 pub(crate) struct Running {
-    pub(crate) counters: ActionCounters,
+    pub(crate) counters: Arc<ActionCounters>,
     context: Arc<Context>,
     notices: Arc<dyn Notices>,
     binding: Mutex<Option<Socket>>,
@@ -42,6 +43,7 @@ pub(crate) struct Running {
     /// Lines in the spool have to go first.
     behind_spool: AtomicBool,
     told: Mutex<Option<Instant>>,
+    told_loss: AtomicBool,
 }
 
 impl Action {
@@ -59,15 +61,20 @@ impl Action {
     /// Before privileges are dropped: counters, and the binding socket, which may want a low port.
     pub(crate) fn activate_privileged(&self, context: &Arc<Context>) {
         let name = self.statement.name();
-        let running = self.running.get_or_init(|| Running {
-            counters: ActionCounters::new(&self.rsyslogd, "omrzmq", name),
-            context: Arc::clone(context),
-            notices: rzmq_module::notices(&self.log),
-            binding: Mutex::new(None),
-            spare: Mutex::new(Vec::new()),
-            spool: Mutex::new(None),
-            behind_spool: AtomicBool::new(false),
-            told: Mutex::new(None),
+        let running = self.running.get_or_init(|| {
+            let counters = Arc::new(ActionCounters::new(&self.rsyslogd, "omrzmq", name));
+            let notices = InstanceNotices::new(self.log.clone(), Arc::clone(&counters));
+            Running {
+                counters,
+                context: Arc::clone(context),
+                notices: Arc::new(notices),
+                binding: Mutex::new(None),
+                spare: Mutex::new(Vec::new()),
+                spool: Mutex::new(None),
+                behind_spool: AtomicBool::new(false),
+                told: Mutex::new(None),
+                told_loss: AtomicBool::new(false),
+            }
         });
         if self.statement.binds() {
             self.bind(running);
@@ -76,7 +83,9 @@ impl Action {
 
     /// With the rights that remain: the spool, and the keeper if there is something to keep.
     pub(crate) fn activate(self: &Arc<Self>) {
-        let Some(running) = self.running.get() else { return };
+        let Some(running) = self.running.get() else {
+            return;
+        };
         if self.statement.spools() {
             self.open_spool(running);
         }
@@ -115,7 +124,9 @@ impl Action {
     }
 
     fn open(&self, running: &Running) -> Result<Socket, LinkError> {
-        running.context.open(&self.statement.spec, Arc::clone(&running.notices))
+        running
+            .context
+            .open(&self.statement.spec, Arc::clone(&running.notices))
     }
 
     /// A connecting socket for one worker: one that a former worker left, or a new one.
@@ -159,8 +170,12 @@ impl Action {
             // A panic in it was logged where it happened.
             let _ = keeper.join();
         }
-        let Some(running) = self.running.get() else { return };
-        let Some(spool) = lock(&running.spool).take() else { return };
+        let Some(running) = self.running.get() else {
+            return;
+        };
+        let Some(spool) = lock(&running.spool).take() else {
+            return;
+        };
         if spool.lines() > 0 {
             self.log.info(format!(
                 "{} lines stay in {}; the next start sends them first",
@@ -173,12 +188,22 @@ impl Action {
         }
     }
 
+    /// Writes what a stop loses to the log, once: the engine may ask thousands of times.
+    pub(crate) fn tell_loss(&self, running: &Running, loss: &str) {
+        if !running.told_loss.swap(true, Ordering::Relaxed) {
+            self.log.error(loss);
+        }
+    }
+
     fn spool_path(&self) -> Option<PathBuf> {
-        self.rsyslogd.work_directory().map(|folder| folder.join(self.statement.spool_file()))
+        self.rsyslogd
+            .work_directory()
+            .map(|folder| folder.join(self.statement.spool_file()))
     }
 
     fn open_spool(&self, running: &Running) {
-        const AT_STAKE: &str = "what a stop of rsyslogd finds unsent cannot be kept and may be lost";
+        const AT_STAKE: &str =
+            "what a stop of rsyslogd finds unsent cannot be kept and may be lost";
         let Some(path) = self.spool_path() else {
             self.log.error(format!(
                 "no spool: global(workDirectory=…) is not set, so {AT_STAKE}"
@@ -209,7 +234,9 @@ impl Action {
                     ));
                 }
                 running.counters.in_spool().set(spool.lines());
-                running.behind_spool.store(spool.lines() > 0, Ordering::Release);
+                running
+                    .behind_spool
+                    .store(spool.lines() > 0, Ordering::Release);
                 *lock(&running.spool) = Some(spool);
             }
             Err(why) => self.log.error(format!("no spool: {why}; so {AT_STAKE}")),
@@ -253,13 +280,6 @@ impl Running {
         self.counters.spooled().add(added);
         self.counters.in_spool().set(spool.lines());
         Ok(added)
-    }
-
-    /// Brings the connection count up to date.
-    pub(crate) fn note_connections(&self, socket: &Socket) {
-        self.counters.connections().set(socket.connections());
-        self.counters.keys_refused().set(socket.keys_refused());
-        self.counters.handshakes_failed().set(socket.handshakes_failed());
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Over any run that no kill ended: lines committed = sent − resumed + spooled + discarded.
 
+use rzmq_host::Counter;
+use rzmq_module::PeerCounters;
+
 rzmq_host::counters! {
     /// One action's numbers.
     ActionCounters {
@@ -27,9 +30,23 @@ rzmq_host::counters! {
         in_spool = "=in_spool",
         /// Peers connected at present.
         connections = "=connections",
-        /// Handshakes that failed for another reason than a refused key, since the socket is open.
-        handshakes_failed = "=handshakes_failed",
-        /// Keys that were not let in since the socket is open.
-        keys_refused = "=keys_refused",
+        /// Handshakes that failed for another reason than a refused key.
+        handshakes_failed = "handshakes_failed",
+        /// Keys that were not let in.
+        keys_refused = "keys_refused",
+    }
+}
+
+impl PeerCounters for ActionCounters {
+    fn connections(&self) -> &Counter {
+        ActionCounters::connections(self)
+    }
+
+    fn handshakes_failed(&self) -> &Counter {
+        ActionCounters::handshakes_failed(self)
+    }
+
+    fn keys_refused(&self) -> &Counter {
+        ActionCounters::keys_refused(self)
     }
 }

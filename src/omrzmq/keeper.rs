@@ -24,7 +24,9 @@ const LINES: usize = 128;
 /// Starts the thread; it blocks all signals, as threads in rsyslogd must.
 pub(crate) fn start(action: Arc<Action>) -> io::Result<JoinHandle<()>> {
     spawn_without_signals("omrzmq keeper", move || {
-        let Some(running) = action.running() else { return };
+        let Some(running) = action.running() else {
+            return;
+        };
         let mut full_since = Instant::now();
         while !action.stop.grace_is_over() {
             match step(&action, running) {
@@ -56,7 +58,9 @@ fn step(action: &Action, running: &Running) -> Step {
             return Step::Done;
         }
         let binding = running.binding();
-        return binding.as_ref().map_or(Step::Waited, |socket| send_some(action, running, socket));
+        return binding
+            .as_ref()
+            .map_or(Step::Waited, |socket| send_some(action, running, socket));
     }
     let Some(socket) = action.connect(running) else {
         thread::sleep(BIND_AGAIN);
@@ -73,7 +77,6 @@ fn send_some(action: &Action, running: &Running, socket: &Socket) -> Step {
         match send_first(action, running, socket) {
             Ok(Some(Sent::Taken)) => {}
             Ok(Some(Sent::Full)) => {
-                running.note_connections(socket);
                 // Interrupted or not: the next step looks again.
                 let _ = socket.wait_writable(SLICE);
                 return Step::Waited;
@@ -120,12 +123,18 @@ fn send_first(
     socket: &Socket,
 ) -> Result<Option<Sent>, KeeperError> {
     let mut spool = running.spool();
-    let Some(spool) = spool.as_mut() else { return Ok(None) };
-    let Some((texts, behind)) = spool.first()? else { return Ok(None) };
+    let Some(spool) = spool.as_mut() else {
+        return Ok(None);
+    };
+    let Some((texts, behind)) = spool.first()? else {
+        return Ok(None);
+    };
     let text = |index: usize| texts.get(index).map_or(&[][..], Vec::as_slice);
     let line = text(0);
-    let sent =
-        action.statement.outlet.send(socket, line, |topic| text(topic + 1), &mut 0)?;
+    let sent = action
+        .statement
+        .outlet
+        .send(socket, line, |topic| text(topic + 1), &mut 0)?;
     if sent == Sent::Taken {
         spool.settle(behind)?;
         running.counters.sent().add(1);

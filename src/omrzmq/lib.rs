@@ -80,7 +80,11 @@ impl OutputModule for Omrzmq {
     /// Two actions must not share a spool.
     fn check(&mut self, _rsyslogd: &Arc<Rsyslogd>) {
         let mut owners: BTreeMap<String, &Action> = BTreeMap::new();
-        for action in self.actions.iter().filter(|action| action.statement.spools()) {
+        for action in self
+            .actions
+            .iter()
+            .filter(|action| action.statement.spools())
+        {
             if let Some(other) = owners.insert(action.statement.spool_file(), action) {
                 action.log.error(format!(
                     "this action and \"{}\" would share one spool (same type, endpoints and server \
@@ -119,6 +123,10 @@ impl OutputModule for Omrzmq {
         Worker::new(Arc::clone(action))
     }
 
+    fn begin(worker: &mut Worker) -> Verdict {
+        worker.begin()
+    }
+
     fn commit(worker: &mut Worker, batch: Batch<'_>) -> Verdict {
         worker.commit(batch)
     }
@@ -135,7 +143,11 @@ impl OutputModule for Omrzmq {
 impl Omrzmq {
     /// Lines that no action of this configuration will send are named, and never deleted.
     fn name_unclaimed(&self, folder: &Path) {
-        let claimed: Vec<_> = self.actions.iter().map(|a| a.statement.spool_file()).collect();
+        let claimed: Vec<_> = self
+            .actions
+            .iter()
+            .map(|a| a.statement.spool_file())
+            .collect();
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         for file in files {
             let name = file.file_name().to_string_lossy().into_owned();
@@ -144,7 +156,9 @@ impl Omrzmq {
                 continue;
             }
             let path = file.path();
-            let Some(lines @ 1..) = spool::count_lines(&path) else { continue };
+            let Some(lines @ 1..) = spool::count_lines(&path) else {
+                continue;
+            };
             Self::log().error(format!(
                 "the spool {} has {lines} lines that no action of this configuration claims; it is \
                  left alone. An action with the former name (or the former type, endpoints and \

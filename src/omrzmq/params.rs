@@ -4,16 +4,33 @@ use rzmq_host::{Kind, Param, join};
 use rzmq_module::INSTANCE;
 
 const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
-    Param { name, kind, default, required: false, help }
+    Param {
+        name,
+        kind,
+        default,
+        required: false,
+        help,
+    }
 }
 
 /// A parameter of the core that is only read, to know what the statement asks of the engine.
 const fn core(name: &'static str) -> Param {
-    Param { name, kind: Kind::Text, default: "", required: false, help: "" }
+    Param {
+        name,
+        kind: Kind::Text,
+        default: "",
+        required: false,
+        help: "",
+    }
 }
 
 const OWN: [Param; 17] = [
-    param("template", Kind::Text, "RSYSLOG_ForwardFormat", "The template that makes the line."),
+    param(
+        "template",
+        Kind::Text,
+        "RSYSLOG_ForwardFormat",
+        "The template that makes the line.",
+    ),
     param(
         "topicframe",
         Kind::Switch,
@@ -73,3 +90,26 @@ const OWN: [Param; 17] = [
 
 /// All of them.
 pub(crate) const ACTION: [Param; INSTANCE.len() + OWN.len()] = join(&INSTANCE, &OWN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rzmq_module::reference::{is_up_to_date, page};
+
+    #[test]
+    fn reference_page_says_what_the_table_says() {
+        let page = page("omrzmq", "action", &rzmq_module::MODULE, &ACTION);
+        assert!(
+            is_up_to_date("omrzmq", &page).unwrap(),
+            "run `make reference`"
+        );
+    }
+
+    #[test]
+    fn no_parameter_is_declared_twice() {
+        for (index, param) in ACTION.iter().enumerate() {
+            let same = |other: &Param| other.name == param.name;
+            assert_eq!(ACTION.iter().position(same), Some(index), "{}", param.name);
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::outlet::Outlet;
 use crate::params::ACTION;
 use rzmq_host::{Error, Log, Rsyslogd, Values};
 use rzmq_link::{Mode, Security, SocketSpec, SocketType};
-use rzmq_module::{Credentials, Instance, mistake, statement_name};
+use rzmq_module::{Credentials, Instance, mistake, unusable};
 
 /// The line and four topics: rsyslog gives an action at most five templates.
 const MOST_DYNAMIC_TOPICS: usize = 4;
@@ -28,32 +28,23 @@ impl Statement {
     /// The parameters it knows.
     pub(crate) const PARAMS: &'static [rzmq_host::Param] = &ACTION;
 
-    /// Reads the statement; the error lists every mistake, with the instance's name in front.
+    /// Reads the statement; the error lists every mistake.
     pub(crate) fn read(
         rsyslogd: &Rsyslogd,
         module: &Credentials,
         values: &Values,
     ) -> Result<Self, Error> {
-        let log = Log::instance("omrzmq", &statement_name(values));
-        let instance = Instance::read(values, module, SocketType::OUTPUTS).and_then(|instance| {
-            let mistakes = Self::mistakes(&instance, values);
-            if mistakes.is_empty() { Ok(instance) } else { Err(mistakes) }
-        });
-        let Instance { mut spec, is_named, endpoints_text } = match instance {
-            Ok(instance) => {
-                Self::warn(rsyslogd, &log, &instance, values);
-                instance
-            }
-            Err(mistakes) => {
-                for mistake in mistakes {
-                    log.error(mistake);
-                }
-                return Err(Error::new(format!(
-                    "the action \"{}\" is not used; see above. Nothing falls back to plaintext",
-                    statement_name(values)
-                )));
-            }
-        };
+        let instance = Instance::read(values, module, SocketType::OUTPUTS).map_err(unusable)?;
+        let mistakes = Self::mistakes(&instance, values);
+        if !mistakes.is_empty() {
+            return Err(unusable(mistakes));
+        }
+        Self::warn(rsyslogd, &instance, values);
+        let Instance {
+            mut spec,
+            is_named,
+            endpoints_text,
+        } = instance;
         let topics = std::mem::take(&mut spec.topics);
         let topic_frame = values.switch("topicframe").unwrap_or(false);
         let dynamic = values.switch("dynatopic").unwrap_or(false);
@@ -62,14 +53,18 @@ impl Statement {
             is_named,
             outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
             patience: Patience::of(values),
-            template: values.text("template").unwrap_or("RSYSLOG_ForwardFormat").to_string(),
+            template: values
+                .text("template")
+                .unwrap_or("RSYSLOG_ForwardFormat")
+                .to_string(),
             endpoints_text,
             spec,
         })
     }
 
-    fn warn(rsyslogd: &Rsyslogd, log: &Log, instance: &Instance, values: &Values) {
+    fn warn(rsyslogd: &Rsyslogd, instance: &Instance, values: &Values) {
         let spec = &instance.spec;
+        let log = Log::instance("omrzmq", &spec.name);
         let waits = !spec.socket_type.publishes() || spec.options.pub_nodrop;
         for warning in warnings(values, waits, rsyslogd.requeues_at_stop()) {
             log.warning(warning);
@@ -90,7 +85,11 @@ impl Statement {
         let Instance { spec, .. } = instance;
         let mut mistakes = Vec::new();
         if values.is_written("topics") && spec.topics.iter().all(String::is_empty) {
-            mistakes.push(mistake("topics", "", "at least one topic that is not empty"));
+            mistakes.push(mistake(
+                "topics",
+                "",
+                "at least one topic that is not empty",
+            ));
         }
         if values.switch("dynatopic") == Some(true) {
             let topics = spec.topics.len();
@@ -132,12 +131,17 @@ impl Statement {
     /// The templates the action asks for, the line's first.
     pub(crate) fn templates(&self) -> Vec<String> {
         let topics = self.outlet.topic_templates().iter().cloned();
-        std::iter::once(self.template.clone()).chain(topics).collect()
+        std::iter::once(self.template.clone())
+            .chain(topics)
+            .collect()
     }
 
     /// Whether the action has one socket for all workers, because it binds.
     pub(crate) fn binds(&self) -> bool {
-        self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Bind)
+        self.spec
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.mode == Mode::Bind)
     }
 
     /// Whether lines that a stop finds unsent are kept for the next start. A publisher's are not:
@@ -164,7 +168,10 @@ impl Statement {
     /// every release of this module, and two that meet are an error at -N1).
     pub(crate) fn digest(&self) -> String {
         let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        format!("{:016x}", self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold))
+        format!(
+            "{:016x}",
+            self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold)
+        )
     }
 }
 
@@ -178,5 +185,9 @@ fn identity(spec: &SocketSpec, is_named: bool) -> String {
         Security::Client { server, .. } => server.to_string(),
         Security::Plaintext | Security::Server { .. } => String::new(),
     };
-    format!("{} {} {server}", spec.socket_type.name(), endpoints.join(","))
+    format!(
+        "{} {} {server}",
+        spec.socket_type.name(),
+        endpoints.join(",")
+    )
 }

@@ -14,12 +14,15 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new(rsyslogd: Arc<Rsyslogd>, grace: Duration) -> Self {
-        Self { rsyslogd, grace, seen: OnceLock::new() }
+        Self {
+            rsyslogd,
+            grace,
+            seen: OnceLock::new(),
+        }
     }
 
     /// Whether the stop has begun and its grace is over: what is unsent now stays unsent.
     pub(crate) fn grace_is_over(&self) -> bool {
-        self.rsyslogd.is_stopping()
-            && self.seen.get_or_init(Instant::now).elapsed() >= self.grace
+        self.rsyslogd.is_stopping() && self.seen.get_or_init(Instant::now).elapsed() >= self.grace
     }
 }

@@ -40,23 +40,59 @@ struct Progress {
     sent: u64,
 }
 
-/// How a wait ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Waited {
-    Ready,
-    Stopped,
-    GaveUp,
+impl Progress {
+    fn mark(&self) -> (usize, usize) {
+        (self.line, self.topics)
+    }
+}
+
+/// A commit that makes no progress: since when, and what of it is counted and told.
+struct Waiting<'a> {
+    action: &'a Action,
+    running: &'a Running,
+    since: Instant,
+    counted: u64,
+    told: bool,
 }
 
 impl Worker {
     pub(crate) fn new(action: Arc<Action>) -> Self {
-        Self { action, socket: None, offered_again: OfferedAgain::default() }
+        Self {
+            action,
+            socket: None,
+            offered_again: OfferedAgain::default(),
+        }
+    }
+
+    /// Where the administrator asked for an action that gives up: whether the peer takes lines, or
+    /// does before the patience is over. The engine then fails over with every line of the batch; a
+    /// peer that goes between this and the commit takes the batch along.
+    pub(crate) fn begin(&mut self) -> Verdict {
+        let action = Arc::clone(&self.action);
+        let (Some(running), Patience::GiveUpAfter(timeout)) =
+            (action.running(), action.statement.patience)
+        else {
+            return Verdict::Done;
+        };
+        let began = Instant::now();
+        loop {
+            if self.try_resume() == Verdict::Done {
+                return Verdict::Done;
+            }
+            if began.elapsed() >= timeout {
+                running.counters.suspended().add(1);
+                return Verdict::Suspended;
+            }
+            self.wait_for_room(&action, running, SLICE.min(timeout));
+        }
     }
 
     pub(crate) fn commit(&mut self, batch: Batch<'_>) -> Verdict {
         let action = Arc::clone(&self.action);
         // A commit before activation cannot be; if it were, the lines stay rsyslog's.
-        let Some(running) = action.running() else { return Verdict::Suspended };
+        let Some(running) = action.running() else {
+            return Verdict::Suspended;
+        };
         let mut progress = Progress::default();
         let verdict = self.send_all(&action, running, batch, &mut progress);
         running.counters.sent().add(progress.sent);
@@ -75,7 +111,10 @@ impl Worker {
         batch: Batch<'_>,
         progress: &mut Progress,
     ) -> Verdict {
+        let mut waiting: Option<Waiting<'_>> = None;
+        let mut waited = false;
         loop {
+            let before = progress.mark();
             if !running.is_behind_spool() {
                 match self.send_some(action, running, batch, progress) {
                     Ok(Sent::Taken) => return Verdict::Done,
@@ -86,11 +125,20 @@ impl Worker {
                     }
                 }
             }
-            match self.wait(action, running, batch.len() - progress.line) {
-                Waited::Ready => {}
-                Waited::Stopped => return keep_rest(action, running, batch, progress),
-                Waited::GaveUp => return Verdict::Suspended,
+            if progress.mark() != before {
+                waiting = None;
             }
+            let waiting = waiting.get_or_insert_with(|| Waiting::begin(action, running));
+            running.counters.waits().add(u64::from(!waited));
+            waited = true;
+            if action.stop.grace_is_over() {
+                return keep_rest(action, running, batch, progress);
+            }
+            if waiting.is_over(action.statement.patience) {
+                return Verdict::Suspended;
+            }
+            self.wait_for_room(action, running, SLICE);
+            waiting.note(batch.len() - progress.line);
         }
     }
 
@@ -112,7 +160,9 @@ impl Worker {
                 self.socket.as_ref()
             }
         };
-        let Some(socket) = socket else { return Ok(Sent::Full) };
+        let Some(socket) = socket else {
+            return Ok(Sent::Full);
+        };
         while progress.line < batch.len() {
             let line = batch.text(progress.line, 0);
             if progress.topics == 0 {
@@ -127,65 +177,23 @@ impl Worker {
             }
             let topic = |index| batch.text(progress.line, index + 1);
             let mut topics = progress.topics;
-            let sent = action.statement.outlet.send(socket, line, topic, &mut topics);
+            let sent = action
+                .statement
+                .outlet
+                .send(socket, line, topic, &mut topics);
             progress.topics = topics;
             if sent? == Sent::Full {
-                running.note_connections(socket);
                 return Ok(Sent::Full);
             }
             progress.line += 1;
             progress.sent += 1;
             progress.bytes += line.len() as u64;
         }
-        running.note_connections(socket);
         Ok(Sent::Taken)
     }
 
-    /// Waits until there may be room, the stop's grace is over, or the patience is.
-    fn wait(&self, action: &Action, running: &Running, lines: usize) -> Waited {
-        let counters = &running.counters;
-        let began = Instant::now();
-        let mut told = false;
-        let mut counted: u64 = 0;
-        counters.waits().add(1);
-        counters.waiting().add(1);
-        let waited = loop {
-            if action.stop.grace_is_over() {
-                break Waited::Stopped;
-            }
-            match action.statement.patience {
-                Patience::GiveUpAfter(timeout) if began.elapsed() >= timeout => {
-                    break Waited::GaveUp;
-                }
-                Patience::GiveUpAfter(_) | Patience::Wait => {}
-            }
-            if self.is_ready(action, running, SLICE) {
-                break Waited::Ready;
-            }
-            let milliseconds = began.elapsed().as_millis() as u64;
-            counters.wait_ms().add(milliseconds - counted);
-            counted = milliseconds;
-            if began.elapsed() >= WORTH_TELLING {
-                let why = action.why_waiting(running);
-                told |= action.tell(
-                    running,
-                    &format!(
-                        "waiting for {} s: {why}. {lines} lines of this batch wait, nothing is lost",
-                        began.elapsed().as_secs()
-                    ),
-                );
-            }
-        };
-        counters.wait_ms().add(began.elapsed().as_millis() as u64 - counted);
-        counters.waiting().subtract(1);
-        if told && waited == Waited::Ready {
-            action.log.info(format!("goes on after {} s", began.elapsed().as_secs()));
-        }
-        waited
-    }
-
-    /// Whether a send would be worth trying; answers after `patience` at the latest.
-    fn is_ready(&self, action: &Action, running: &Running, patience: Duration) -> bool {
+    /// Waits until a send is worth trying, or until `patience` is over; answers whether it is.
+    fn wait_for_room(&self, action: &Action, running: &Running, patience: Duration) -> bool {
         if running.is_behind_spool() {
             thread::sleep(patience);
             return !running.is_behind_spool();
@@ -195,28 +203,82 @@ impl Worker {
             Some(binding) => binding.as_ref(),
             None => self.socket.as_ref(),
         };
-        match socket.map(|socket| socket.wait_writable(patience)) {
-            Some(Ok(ready)) => ready,
-            Some(Err(_)) | None => {
-                drop(binding);
-                thread::sleep(patience);
-                // A connecting worker opens its socket anew in the next try.
-                !action.statement.binds()
-            }
+        if let Some(Ok(ready)) = socket.map(|socket| socket.wait_writable(patience)) {
+            // A publisher cannot say that it is full; the next send does.
+            return ready || action.statement.spec.socket_type.publishes();
         }
+        // There is no socket, or none that works: the next try opens it, or the keeper binds it.
+        drop(binding);
+        thread::sleep(patience);
+        false
     }
 
     /// The truth: whether a commit would succeed now.
     pub(crate) fn try_resume(&mut self) -> Verdict {
         let action = Arc::clone(&self.action);
-        let Some(running) = action.running() else { return Verdict::Suspended };
+        let Some(running) = action.running() else {
+            return Verdict::Suspended;
+        };
         if !action.statement.binds() && self.socket.is_none() {
             self.socket = action.connect(running);
         }
-        if self.is_ready(&action, running, Duration::ZERO) || action.stop.grace_is_over() {
+        if self.wait_for_room(&action, running, Duration::ZERO) || action.stop.grace_is_over() {
             Verdict::Done
         } else {
             Verdict::Suspended
+        }
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(action: &'a Action, running: &'a Running) -> Self {
+        running.counters.waiting().add(1);
+        Self {
+            action,
+            running,
+            since: Instant::now(),
+            counted: 0,
+            told: false,
+        }
+    }
+
+    fn is_over(&self, patience: Patience) -> bool {
+        match patience {
+            Patience::Wait => false,
+            Patience::GiveUpAfter(timeout) => self.since.elapsed() >= timeout,
+        }
+    }
+
+    /// Counts the time that went by, and tells when it is worth telling.
+    fn note(&mut self, lines: usize) {
+        let elapsed = self.since.elapsed();
+        let milliseconds = elapsed.as_millis() as u64;
+        self.running
+            .counters
+            .wait_ms()
+            .add(milliseconds - self.counted);
+        self.counted = milliseconds;
+        if elapsed >= WORTH_TELLING {
+            let why = self.action.why_waiting(self.running);
+            self.told |= self.action.tell(
+                self.running,
+                &format!(
+                    "waiting for {} s: {why}. {lines} lines of this batch wait, nothing is lost",
+                    elapsed.as_secs()
+                ),
+            );
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.running.counters.waiting().subtract(1);
+        if self.told {
+            let seconds = self.since.elapsed().as_secs();
+            self.action
+                .log
+                .info(format!("the wait is over after {seconds} s"));
         }
     }
 }
@@ -240,10 +302,9 @@ fn keep_rest(
     let left = (batch.len() - first) as u64;
     if !action.statement.spools() {
         running.counters.discarded().add(left);
-        action.log.error(format!(
-            "{left} lines were not published before the stop and are discarded: a publisher's lines \
-             are not kept"
-        ));
+        let loss = "lines that were not published before the stop are discarded: a publisher's lines are \
+                    not kept (see the counter)";
+        action.tell_loss(running, loss);
         return Verdict::Done;
     }
     let texts = 1 + action.statement.outlet.topic_templates().len();
@@ -251,10 +312,13 @@ fn keep_rest(
     match running.keep(lines) {
         Ok(_) => Verdict::Done,
         Err(why) => {
-            action.log.error(format!(
-                "{left} lines are unsent and cannot be kept for the next start: {why}. They are given \
-                 back to rsyslog, which may lose them at this stop"
-            ));
+            let loss = format!(
+                "{left} lines and more are unsent and cannot be kept for the next start: {why}. They \
+                 are given back to rsyslog, which may lose them at this stop"
+            );
+            action.tell_loss(running, &loss);
+            // Some releases ask again at once, and as often as they can.
+            thread::sleep(SLICE);
             Verdict::Suspended
         }
     }

@@ -13,7 +13,7 @@ fn suspend_then_resume_throws_away_what_the_socket_held() {
         "",
         &format!(
             "endpoints=\"{endpoint}\" socktype=\"PUSH\" sendtimeout=\"100\" \
-             action.resumeRetryCount=\"-1\" action.resumeInterval=\"1\" queue.type=\"LinkedList\""
+             action.resumeRetryCount=\"-1\" action.resumeInterval=\"1\" queue.type=\"LinkedList\" queue.size=\"10000\""
         ),
     );
     let mut daemon = site.start();
@@ -71,8 +71,13 @@ fn one_blocked_action_stalls_all_others() {
     let (peer, alive) = Peer::pull();
     let absent = free_endpoint();
     let queue = "queue.type=\"LinkedList\" queue.size=\"10000\"";
-    let site = Site::sender("", &format!("endpoints=\"{absent}\" socktype=\"PUSH\" {queue}"))
-        .add(&format!("action(type=\"omrzmq\" endpoints=\"{alive}\" socktype=\"PUSH\" {queue})"));
+    let site = Site::sender(
+        "",
+        &format!("endpoints=\"{absent}\" socktype=\"PUSH\" {queue}"),
+    )
+    .add(&format!(
+        "action(type=\"omrzmq\" endpoints=\"{alive}\" socktype=\"PUSH\" {queue})"
+    ));
     let mut daemon = site.start();
     daemon.feed(0..3000);
     Oracle::judge(0..3000, &peer.take_all(3000, SOON)).once_in_order();
@@ -101,7 +106,11 @@ fn sendhwm_is_parsed_but_never_applied() {
     peer.bind(&endpoint);
     let found = Oracle::judge(0..900, &peer.take_all(900, secs(3)));
     found.nothing_doubled();
-    assert!(found.received <= 200, "the socket took {} lines with no peer there", found.received);
+    assert!(
+        found.received <= 200,
+        "the socket took {} lines with no peer there",
+        found.received
+    );
     daemon.stop().clean().within(STOP);
 }
 
@@ -116,7 +125,10 @@ fn failing_within_a_topic_list_sends_the_earlier_topics_again() {
         ),
     );
     let mut daemon = site.start();
-    let subscriber = Peer::new(zmq::SUB).narrow().subscribed(&[""]).connected_to(&endpoint);
+    let subscriber = Peer::new(zmq::SUB)
+        .narrow()
+        .subscribed(&[""])
+        .connected_to(&endpoint);
     warm_up(&mut daemon, &subscriber);
     let padding = "x".repeat(20_000);
     let texts = (0..300).map(|n| format!("{} {padding}", harness::oracle::numbered(n)));
@@ -132,7 +144,10 @@ fn failing_within_a_topic_list_sends_the_earlier_topics_again() {
     }
     received.extend(subscriber.rest(millis(300)));
     for topic in ["a:", "b:", "c:"] {
-        let lines: Vec<_> = received.iter().filter(|text| text.starts_with(topic)).collect();
+        let lines: Vec<_> = received
+            .iter()
+            .filter(|text| text.starts_with(topic))
+            .collect();
         Oracle::judge(0..300, &lines).nothing_doubled();
     }
     daemon.stop().clean().within(STOP);
@@ -149,8 +164,6 @@ fn input_has_no_flow_control() {
     let mut daemon = site.start();
     let peer = Peer::push(&endpoint);
     peer.send_numbers(0..3000);
-    daemon.wait("all 3000 lines", secs(20), |daemon| {
-        (daemon.lines("out.log").len() >= 3000).then_some(())
-    });
-    Oracle::judge(0..3000, &daemon.lines("out.log")).once_in_order();
+    let lines = daemon.wait_lines("out.log", 3000, secs(20));
+    Oracle::judge(0..3000, &lines).once_in_order();
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
-use harness::{Keys, Oracle, Peer, Rsyslogd, SOON, Site, millis, ports::free_port, secs};
 use harness::ports::free_endpoint;
+use harness::{Keys, Oracle, Peer, Rsyslogd, SOON, Site, millis, ports::free_port, secs};
 
 use crate::{STOP, warm_up};
 
@@ -16,8 +16,14 @@ fn no_statistics() {
     let endpoint = free_endpoint();
     let (peer, outward) = Peer::pull();
     let site = Site::new()
-        .receiving("", &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\""))
-        .sending("", &format!("name=\"out\" endpoints=\"{outward}\" socktype=\"PUSH\""));
+        .receiving(
+            "",
+            &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\""),
+        )
+        .sending(
+            "",
+            &format!("name=\"out\" endpoints=\"{outward}\" socktype=\"PUSH\""),
+        );
     let mut daemon = site.start();
     let source = Peer::push(&endpoint);
     source.send_numbers(0..100);
@@ -56,11 +62,12 @@ fn no_rate_limit() {
              ratelimit.burst=\"10\""
         ),
     );
-    site.check().clean();
+    site.check().accepts();
     let mut daemon = site.start();
-    Peer::push(&endpoint).send_numbers(0..100);
-    let counters =
-        daemon.wait_stats("imrzmq", "in", "all accounted for", |c| c["received"] == 100);
+    let _peer = Peer::push(&endpoint).with_numbers(0..100);
+    let counters = daemon.wait_stats("imrzmq", "in", "all accounted for", |c| {
+        c["received"] == 100
+    });
     assert_eq!(counters["discarded_ratelimit"], 90);
     let lines = daemon.wait_lines("out.log", 10, SOON);
     assert_eq!(lines.iter().filter(|line| line.contains("n=")).count(), 10);
@@ -84,8 +91,14 @@ fn no_batches() {
     Oracle::judge(0..200, &peer.take_all(200, SOON)).once_in_order();
     daemon.stop().clean();
     let log = String::from_utf8_lossy(&std::fs::read(&log).expect("debug log")).into_owned();
-    assert!(!log.contains("isTransactional 0"), "the output takes line after line");
-    assert!(log.contains("MultiEnqObj advised worker start"), "the input submits line after line");
+    assert!(
+        !log.contains("isTransactional 0"),
+        "the output takes line after line"
+    );
+    assert!(
+        log.contains("MultiEnqObj advised worker start"),
+        "the input submits line after line"
+    );
 }
 
 #[test]
@@ -94,13 +107,22 @@ fn no_ipv6() {
         return harness::skip::skipped("no_ipv6", "this machine has no ::1");
     }
     let endpoint = format!("tcp://[::1]:{}", free_port());
-    let (outward, sink) = (format!("tcp://[::1]:{}", free_port()), Peer::new(zmq::PULL).ipv6());
+    let (outward, sink) = (
+        format!("tcp://[::1]:{}", free_port()),
+        Peer::new(zmq::PULL).ipv6(),
+    );
     sink.bind(&outward);
     let site = Site::new()
-        .receiving("", &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" ipv6=\"on\""))
+        .receiving(
+            "",
+            &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" ipv6=\"on\""),
+        )
         .file("from.log", "%fromhost-ip%\\n")
-        .sending("", &format!("endpoints=\"{outward}\" socktype=\"PUSH\" ipv6=\"on\""));
-    site.check().clean();
+        .sending(
+            "",
+            &format!("endpoints=\"{outward}\" socktype=\"PUSH\" ipv6=\"on\""),
+        );
+    site.check().accepts();
     let mut daemon = site.start();
     let source = Peer::new(zmq::PUSH).ipv6().connected_to(&endpoint);
     source.send_numbers(0..3);
@@ -112,12 +134,14 @@ fn no_ipv6() {
 #[test]
 fn no_receive_high_water_mark() {
     let endpoint = free_endpoint();
-    let site = Site::new().global("maxMessageSize=\"64k\"").receiving_in_ruleset(
-        "queue.type=\"LinkedList\" queue.size=\"20\" queue.timeoutEnqueue=\"60000\" \
+    let site = Site::new()
+        .global("maxMessageSize=\"64k\"")
+        .receiving_in_ruleset(
+            "queue.type=\"LinkedList\" queue.size=\"20\" queue.timeoutEnqueue=\"60000\" \
          queue.dequeueBatchSize=\"1\" queue.dequeueSlowdown=\"1000000\"",
-        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" rcvhwm=\"10\""),
-    );
-    site.check().clean();
+            &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" rcvhwm=\"10\""),
+        );
+    site.check().accepts();
     let mut daemon = site.start();
     let peer = Peer::new(zmq::PUSH).narrow().connected_to(&endpoint);
     let line = syslog_line(&"x".repeat(60_000));
@@ -134,7 +158,7 @@ fn no_maximum_message_size() {
     let endpoint = free_endpoint();
     let input = format!("endpoints=\"{endpoint}\" socktype=\"PULL\" maxmsgsize=\"10000\"");
     let site = Site::receiver("", &input);
-    site.check().clean();
+    site.check().accepts();
     let mut daemon = site.start();
     let (hostile, honest) = (Peer::push(&endpoint), Peer::push(&endpoint));
     hostile.wait_connected(SOON);
@@ -154,7 +178,7 @@ fn no_keep_alive() {
          tcpkeepaliveidle=\"100\" tcpkeepaliveintvl=\"10\" tcpkeepalivecnt=\"3\""
     );
     let site = Site::receiver("", &input);
-    site.check().clean();
+    site.check().accepts();
     let mut daemon = site.start();
     let peer = Peer::push(&format!("tcp://127.0.0.1:{port}"));
     peer.wait_connected(SOON);
@@ -164,7 +188,9 @@ fn no_keep_alive() {
         table
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>())
-            .any(|row| row.get(1) == Some(&local.as_str()) && row[3] == "01" && row[5].starts_with("02:"))
+            .any(|row| {
+                row.get(1) == Some(&local.as_str()) && row[3] == "01" && row[5].starts_with("02:")
+            })
             .then_some(())
     });
 }
@@ -181,7 +207,7 @@ fn no_reconnect_back_off() {
              reconnectivlmax=\"20000\""
         ),
     );
-    site.check().clean();
+    site.check().accepts();
     let daemon = site.start();
     daemon.feed(0..1);
     std::thread::sleep(secs(4));
@@ -190,7 +216,10 @@ fn no_reconnect_back_off() {
     let start = Instant::now();
     Oracle::judge(0..1, &peer.take_all(1, secs(20))).once_in_order();
     let waited = start.elapsed();
-    assert!(waited > secs(1), "tried again after {waited:?}: no back-off");
+    assert!(
+        waited > secs(1),
+        "tried again after {waited:?}: no back-off"
+    );
 }
 
 /// What the module took for a peer that is there is flushed within `linger`.
@@ -201,7 +230,7 @@ fn no_linger() {
         "",
         &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\" linger=\"1500\""),
     );
-    site.check().clean();
+    site.check().accepts();
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&endpoint);
     let mut daemon = site.start();
@@ -237,7 +266,7 @@ fn no_credentials_of_an_action_s_own() {
         peers.push(peer);
     }
     let site = site.add("module(load=\"omrzmq\")").add(&parts.join("\n"));
-    site.check().clean();
+    site.check().accepts();
     let mut daemon = site.start();
     daemon.feed(0..10);
     for peer in &peers {
@@ -299,12 +328,15 @@ fn no_topics_as_an_array() {
         "",
         &format!("endpoints=\"{endpoint}\" socktype=\"PUB\" topics=[\"one\", \"two\"]"),
     );
-    site.check().clean();
+    site.check().accepts();
     let mut daemon: Rsyslogd = site.start();
     let subscriber = Peer::sub(&endpoint, &["two"]);
     warm_up(&mut daemon, &subscriber);
     daemon.feed(0..3);
     let lines = subscriber.take_all(3, SOON);
     Oracle::judge(0..3, &lines).once_in_order();
-    assert!(lines.iter().all(|line| line.starts_with("two<13>")), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("two<13>")),
+        "{lines:?}"
+    );
 }

@@ -16,7 +16,7 @@ fn client_with_a_fresh_key_at_each_start() {
     );
     let action = format!("endpoints=\"{}\" socktype=\"PUSH\"", peer.bind_free());
     let site = site.sending(&parameters, &action);
-    site.check().clean();
+    site.check().accepts();
     let mut daemon = site.start();
     daemon.feed(0..10);
     Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
@@ -35,9 +35,9 @@ fn encrypted_and_plain_sockets_in_one_daemon() {
         .add(&format!(
             "input(type=\"imrzmq\" endpoints=\"{outside}\" socktype=\"PULL\" {parameters})"
         ));
-    site.check().clean();
+    site.check().accepts();
     let mut daemon = site.start();
-    Peer::push(&inside).send_numbers(0..10);
+    let _peer = Peer::push(&inside).with_numbers(0..10);
     daemon.wait_lines("out.log", 10, SOON);
     let friend = Peer::new(zmq::PUSH).curve_client(&pki.client, &pki.server);
     friend.connect(&outside);
@@ -54,13 +54,23 @@ fn memory_does_not_grow_without_a_peer() {
          queue.timeoutEnqueue=\"0\"",
         free_endpoint()
     );
-    let mut daemon = Site::new().global("maxMessageSize=\"64k\"").sending("", &action).start();
+    let mut daemon = Site::new()
+        .global("maxMessageSize=\"64k\"")
+        .sending("", &action)
+        .start();
     let padding = "x".repeat(60_000);
-    daemon.feeder().texts((0..20).map(|n| format!("{n} {padding}")));
+    daemon
+        .feeder()
+        .texts((0..20).map(|n| format!("{n} {padding}")));
     let before = daemon.memory();
-    daemon.feeder().texts((0..1200).map(|n| format!("{n} {padding}")));
+    daemon
+        .feeder()
+        .texts((0..1200).map(|n| format!("{n} {padding}")));
     let grown = daemon.memory().saturating_sub(before) / 1024;
-    assert!(grown < 40, "grew by {grown} MiB with 70 MiB of lines and no peer");
+    assert!(
+        grown < 40,
+        "grew by {grown} MiB with 70 MiB of lines and no peer"
+    );
     daemon.stop().clean().within(STOP);
 }
 

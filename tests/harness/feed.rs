@@ -18,10 +18,17 @@ pub fn syslog_line(text: &str) -> String {
 /// The way into one daemon; can go to another thread.
 #[derive(Clone)]
 pub struct Feeder {
-    pub(crate) socket: PathBuf,
+    socket: PathBuf,
 }
 
 impl Feeder {
+    /// Into the imptcp that listens on this socket.
+    pub fn at(socket: &std::path::Path) -> Self {
+        Feeder {
+            socket: socket.to_owned(),
+        }
+    }
+
     /// Feeds the lines `n=…` of these numbers.
     #[track_caller]
     pub fn numbers(&self, numbers: Range<usize>) {
@@ -84,5 +91,8 @@ impl Feeder {
 }
 
 fn patient(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    matches!(
+        kind,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }

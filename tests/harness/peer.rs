@@ -26,12 +26,19 @@ impl Peer {
         socket.set_linger(0).expect("linger");
         socket.set_sndtimeo(0).expect("time-out");
         socket.set_rcvtimeo(0).expect("time-out");
-        socket.monitor("inproc://monitor", i32::from(u16::MAX)).expect("monitor");
+        socket
+            .monitor("inproc://monitor", i32::from(u16::MAX))
+            .expect("monitor");
         let monitor = context.socket(zmq::PAIR).expect("monitor");
         monitor.set_linger(0).expect("linger");
         monitor.set_rcvtimeo(0).expect("time-out");
         monitor.connect("inproc://monitor").expect("monitor");
-        Peer { socket, monitor, seen: RefCell::default(), _context: context }
+        Peer {
+            socket,
+            monitor,
+            seen: RefCell::default(),
+            _context: context,
+        }
     }
 
     /// A PULL socket bound to a free port, and where it is.
@@ -48,13 +55,17 @@ impl Peer {
 
     /// A SUB socket connected to this, with these subscriptions.
     pub fn sub(endpoint: &str, topics: &[&str]) -> Self {
-        Peer::new(zmq::SUB).subscribed(topics).connected_to(endpoint)
+        Peer::new(zmq::SUB)
+            .subscribed(topics)
+            .connected_to(endpoint)
     }
 
     /// Adds subscriptions.
     pub fn subscribed(self, topics: &[&str]) -> Self {
         for topic in topics {
-            self.socket.set_subscribe(topic.as_bytes()).expect("subscription");
+            self.socket
+                .set_subscribe(topic.as_bytes())
+                .expect("subscription");
         }
         self
     }
@@ -70,7 +81,9 @@ impl Peer {
     pub fn curve_client(self, own: &Keys, server: &Keys) -> Self {
         self.socket.set_curve_publickey(&own.public).expect("CURVE");
         self.socket.set_curve_secretkey(&own.secret).expect("CURVE");
-        self.socket.set_curve_serverkey(&server.public).expect("CURVE");
+        self.socket
+            .set_curve_serverkey(&server.public)
+            .expect("CURVE");
         self
     }
 
@@ -80,6 +93,12 @@ impl Peer {
         self.socket.set_sndhwm(1).expect("HWM");
         self.socket.set_rcvbuf(16 * 1024).expect("buffer");
         self.socket.set_sndbuf(16 * 1024).expect("buffer");
+        self
+    }
+
+    /// Closing it waits for what is on its way.
+    pub fn lingering(self) -> Self {
+        self.socket.set_linger(10_000).expect("linger");
         self
     }
 
@@ -116,7 +135,9 @@ impl Peer {
     /// Connects.
     #[track_caller]
     pub fn connect(&self, endpoint: &str) {
-        self.socket.connect(endpoint).unwrap_or_else(|e| panic!("connect to {endpoint}: {e}"));
+        self.socket
+            .connect(endpoint)
+            .unwrap_or_else(|e| panic!("connect to {endpoint}: {e}"));
     }
 
     /// Binds; a port that a predecessor has just left is waited for.
@@ -144,7 +165,10 @@ impl Peer {
     pub fn connects(&self, deadline: Duration) -> bool {
         crate::wait::try_until(deadline, || {
             self.read_monitor();
-            self.seen.borrow().contains(&EVENT_HANDSHAKE_SUCCEEDED).then_some(())
+            self.seen
+                .borrow()
+                .contains(&EVENT_HANDSHAKE_SUCCEEDED)
+                .then_some(())
         })
         .is_some()
     }
@@ -170,7 +194,9 @@ impl Peer {
             if left.is_zero() {
                 return false;
             }
-            let _ = self.socket.poll(zmq::POLLOUT, left.as_millis().min(100) as i64);
+            let _ = self
+                .socket
+                .poll(zmq::POLLOUT, left.as_millis().min(100) as i64);
         }
     }
 
@@ -178,7 +204,10 @@ impl Peer {
     #[track_caller]
     pub fn send_texts<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
         for text in texts {
-            assert!(self.send(&[text.as_ref().as_bytes()], crate::secs(20)), "peer takes no more");
+            assert!(
+                self.send(&[text.as_ref().as_bytes()], crate::secs(20)),
+                "peer takes no more"
+            );
         }
     }
 
@@ -186,6 +215,14 @@ impl Peer {
     #[track_caller]
     pub fn send_numbers(&self, numbers: std::ops::Range<usize>) {
         self.send_texts(numbers.map(|n| crate::feed::syslog_line(&crate::oracle::numbered(n))));
+    }
+
+    /// As [`Peer::send_numbers`]. The peer must live until the lines have arrived: it does not
+    /// linger.
+    #[must_use]
+    pub fn with_numbers(self, numbers: std::ops::Range<usize>) -> Self {
+        self.send_numbers(numbers);
+        self
     }
 
     /// The next message, all its frames.
@@ -201,7 +238,9 @@ impl Peer {
             if left.is_zero() {
                 return None;
             }
-            let _ = self.socket.poll(zmq::POLLIN, left.as_millis().clamp(1, 100) as i64);
+            let _ = self
+                .socket
+                .poll(zmq::POLLIN, left.as_millis().clamp(1, 100) as i64);
         }
     }
 

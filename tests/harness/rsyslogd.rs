@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -43,7 +44,11 @@ impl Ending {
     /// It took no longer than this.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
-        assert!(self.took <= limit, "rsyslogd took {:?} to stop, not {limit:?}", self.took);
+        assert!(
+            self.took <= limit,
+            "rsyslogd took {:?} to stop, not {limit:?}",
+            self.took
+        );
         self
     }
 }
@@ -72,7 +77,11 @@ impl Rsyslogd {
         // The counters of an earlier run are not this one's.
         let _ = std::fs::remove_file(site.path("stats.json"));
         let notify = UnixDatagram::bind(&socket).expect("notify socket");
-        notify.set_read_timeout(Some(Duration::from_millis(50))).expect("time-out");
+        // A daemon that has dropped its privileges must be able to write to it.
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).expect("mode");
+        notify
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .expect("time-out");
 
         let log = fresh_log(site);
         let file = File::create(&log).expect("log of rsyslogd");
@@ -115,11 +124,16 @@ impl Rsyslogd {
                 }
             }
             self.assert_alive();
-            assert!(start.elapsed() < patience, "rsyslogd not ready after {patience:?}");
+            assert!(
+                start.elapsed() < patience,
+                "rsyslogd not ready after {patience:?}"
+            );
         }
         if let Some(socket) = self.feed.clone() {
             self.wait("imptcp accepts", patience, |_| {
-                std::os::unix::net::UnixStream::connect(&socket).ok().map(drop)
+                std::os::unix::net::UnixStream::connect(&socket)
+                    .ok()
+                    .map(drop)
             });
         }
     }
@@ -136,7 +150,7 @@ impl Rsyslogd {
 
     /// The way in.
     pub fn feeder(&self) -> Feeder {
-        Feeder { socket: self.feed.clone().expect("this site has no feed") }
+        Feeder::at(self.feed.as_deref().expect("this site has no feed"))
     }
 
     /// Feeds the lines `n=…` of these numbers; they are submitted when this returns.
@@ -186,7 +200,9 @@ impl Rsyslogd {
 
     /// Is there a line with all of these words?
     pub fn logged(&self, words: &[&str]) -> bool {
-        self.log().lines().any(|line| words.iter().all(|word| line.contains(word)))
+        self.log()
+            .lines()
+            .any(|line| words.iter().all(|word| line.contains(word)))
     }
 
     /// Waits for a line with all of these words; the answer is the line.
@@ -240,7 +256,10 @@ impl Rsyslogd {
         let deadline = Duration::from_secs(10);
         let reached = try_until(deadline, || {
             self.assert_alive();
-            self.stats().get(origin, name).filter(|counters| condition(counters)).cloned()
+            self.stats()
+                .get(origin, name)
+                .filter(|counters| condition(counters))
+                .cloned()
         });
         reached.unwrap_or_else(|| {
             panic!(
@@ -263,7 +282,13 @@ impl Rsyslogd {
             .expect("rsyslogd's /proc entry");
         status
             .lines()
-            .find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
+            .find_map(|line| {
+                line.strip_prefix(key)?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
             .unwrap_or_else(|| panic!("no {key} in /proc/PID/status"))
     }
 
@@ -302,7 +327,11 @@ impl Rsyslogd {
         let ended = try_until(HUNG, || self.ending());
         let hung = ended.is_none();
         let status = ended.unwrap_or_else(|| self.kill9());
-        Ending { status, took: start.elapsed(), hung }
+        Ending {
+            status,
+            took: start.elapsed(),
+            hung,
+        }
     }
 
     /// SIGKILL; the answer is the status.

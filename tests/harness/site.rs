@@ -44,7 +44,10 @@ impl Site {
 
     /// A host with a certain pair of modules.
     pub fn of(flavour: Flavour) -> Self {
-        let folder = tempfile::Builder::new().prefix("rzmq-").tempdir().expect("scratch folder");
+        let folder = tempfile::Builder::new()
+            .prefix("rzmq-")
+            .tempdir()
+            .expect("scratch folder");
         let scratch = Scratch { folder };
         fs::create_dir(scratch.path("work")).expect("work directory");
         Site {
@@ -92,14 +95,19 @@ impl Site {
     /// The template that [`Site::file_action`] uses.
     pub fn file_template(self, name: &str, format: &str) -> Self {
         let template = template_of(name);
-        self.add(&format!("template(name=\"{template}\" type=\"string\" string=\"{format}\")"))
+        self.add(&format!(
+            "template(name=\"{template}\" type=\"string\" string=\"{format}\")"
+        ))
     }
 
     /// The text of an action that writes to a file of the scratch folder, for use in a ruleset.
     pub fn file_action(&self, name: &str) -> String {
         let template = template_of(name);
         let path = self.path(name);
-        format!("action(type=\"omfile\" file=\"{}\" template=\"{template}\")", path.display())
+        format!(
+            "action(type=\"omfile\" file=\"{}\" template=\"{template}\")",
+            path.display()
+        )
     }
 
     /// Adds the input module, and a ruleset `remote` that writes each line's text to `out.log`:
@@ -108,8 +116,12 @@ impl Site {
         let action = self.file_action("out.log");
         self.file_template("out.log", TEXT)
             .add("module(load=\"imrzmq\")")
-            .add(&format!("ruleset(name=\"remote\" {ruleset}) {{ {action} }}"))
-            .add(&format!("input(type=\"imrzmq\" ruleset=\"remote\" {input})"))
+            .add(&format!(
+                "ruleset(name=\"remote\" {ruleset}) {{ {action} }}"
+            ))
+            .add(&format!(
+                "input(type=\"imrzmq\" ruleset=\"remote\" {input})"
+            ))
     }
 
     /// Adds to the configuration, in order.
@@ -188,7 +200,10 @@ impl Site {
             .expect("work directory")
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "spool"))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "spool")
+            })
             .collect();
         spools.sort();
         spools
@@ -202,7 +217,10 @@ impl Site {
             text.push('\n');
         };
         if self.work_directory {
-            line(&format!("global(workDirectory=\"{}\")", self.work().display()));
+            line(&format!(
+                "global(workDirectory=\"{}\")",
+                self.work().display()
+            ));
         }
         for parameters in &self.globals {
             line(&format!("global({parameters})"));
@@ -214,7 +232,10 @@ impl Site {
         ));
         if let (Some(socket), Some(parameters)) = (self.feed_socket(), &self.feed) {
             line("module(load=\"imptcp\")");
-            line(&format!("input(type=\"imptcp\" path=\"{}\" {parameters})", socket.display()));
+            line(&format!(
+                "input(type=\"imptcp\" path=\"{}\" {parameters})",
+                socket.display()
+            ));
         }
         for part in &self.parts {
             line(part);
@@ -231,19 +252,31 @@ impl Site {
 
     /// What `-M` gets.
     pub(crate) fn module_path(&self) -> String {
-        format!("{}:{}", paths::stock_modules().display(), self.modules.display())
+        format!(
+            "{}:{}",
+            paths::stock_modules().display(),
+            self.modules.display()
+        )
     }
 
     /// Fails with a sentence when there is nothing to load.
     pub(crate) fn need_modules(&self) {
         if self.flavour == Flavour::Czmq {
             let module = paths::stock_modules().join("omczmq.so");
-            assert!(module.exists(), "{} is missing: install rsyslog-czmq", module.display());
+            assert!(
+                module.exists(),
+                "{} is missing: install rsyslog-czmq",
+                module.display()
+            );
             return;
         }
         for name in ["imrzmq.so", "omrzmq.so"] {
             let module = self.modules.join(name);
-            assert!(module.exists(), "{} is missing: run `make build` first", module.display());
+            assert!(
+                module.exists(),
+                "{} is missing: run `make build` first",
+                module.display()
+            );
         }
     }
 
@@ -280,6 +313,12 @@ fn template_of(file: &str) -> String {
 /// The complete lines of a file.
 pub(crate) fn lines_of(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
-    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_owned).collect()
+    let end = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |at| at + 1);
+    String::from_utf8_lossy(&bytes[..end])
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }

@@ -19,9 +19,10 @@ impl Stats {
         let text = std::fs::read(path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         for line in text.lines() {
-            let Some(json) = line.find('{').and_then(|start| {
-                serde_json::from_str::<serde_json::Value>(&line[start..]).ok()
-            }) else {
+            let Some(json) = line
+                .find('{')
+                .and_then(|start| serde_json::from_str::<serde_json::Value>(&line[start..]).ok())
+            else {
                 continue;
             };
             let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
@@ -31,7 +32,9 @@ impl Stats {
                 .flatten()
                 .filter_map(|(key, value)| Some((key.clone(), number(value)?)))
                 .collect();
-            stats.objects.insert((word("origin"), word("name")), counters);
+            stats
+                .objects
+                .insert((word("origin"), word("name")), counters);
         }
         stats
     }
@@ -48,7 +51,11 @@ impl Stats {
 
     /// Names of the objects of an origin.
     pub fn names(&self, origin: &str) -> Vec<String> {
-        self.objects.keys().filter(|(o, _)| o == origin).map(|(_, name)| name.clone()).collect()
+        self.objects
+            .keys()
+            .filter(|(o, _)| o == origin)
+            .map(|(_, name)| name.clone())
+            .collect()
     }
 }
 

@@ -19,7 +19,11 @@ impl Valgrind {
         let mut command = Command::new("valgrind");
         command
             .arg(format!("--error-exitcode={ERROR_STATUS}"))
-            .args(["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=none"])
+            .args([
+                "--leak-check=full",
+                "--show-leak-kinds=definite",
+                "--errors-for-leak-kinds=none",
+            ])
             // rsyslogd unloads its modules before it ends: without this, stacks lose their names.
             .args(["--keep-debuginfo=yes", "--num-callers=40"])
             .arg(format!(
@@ -41,11 +45,14 @@ impl Findings {
     /// What it said of a daemon that has ended.
     pub fn of(daemon: &Rsyslogd) -> Self {
         let log = daemon.path("valgrind.log");
-        let text = String::from_utf8_lossy(&std::fs::read(log).expect("valgrind's log")).into_owned();
+        let text =
+            String::from_utf8_lossy(&std::fs::read(log).expect("valgrind's log")).into_owned();
         let mut blocks = vec![String::new()];
         for line in text.lines() {
             // ==PID== text
-            let words = line.strip_prefix("==").and_then(|rest| rest.split_once("=="));
+            let words = line
+                .strip_prefix("==")
+                .and_then(|rest| rest.split_once("=="));
             let words = words.map_or(line, |(_, words)| words.trim());
             if words.is_empty() {
                 blocks.push(String::new());
@@ -61,21 +68,36 @@ impl Findings {
     /// Nothing is definitely lost that a module under test allocated.
     #[track_caller]
     pub fn no_leaks(&self) {
-        let leaks: Vec<_> = self.stacks(true).filter(|block| block.contains("definitely")).collect();
-        assert!(leaks.is_empty(), "{} leaks of ours:\n{}", leaks.len(), leaks.join("\n"));
+        let leaks: Vec<_> = self
+            .stacks(true)
+            .filter(|block| block.contains("definitely"))
+            .collect();
+        assert!(
+            leaks.is_empty(),
+            "{} leaks of ours:\n{}",
+            leaks.len(),
+            leaks.join("\n")
+        );
     }
 
     /// No memory error, whoever made it.
     #[track_caller]
     pub fn no_errors(&self) {
         let errors: Vec<_> = self.stacks(false).collect();
-        assert!(errors.is_empty(), "{} memory errors:\n{}", errors.len(), errors.join("\n"));
+        assert!(
+            errors.is_empty(),
+            "{} memory errors:\n{}",
+            errors.len(),
+            errors.join("\n")
+        );
     }
 
     /// Blocks with a stack: leaks of the modules under test, or errors of all.
     fn stacks(&self, leaks: bool) -> impl Iterator<Item = &str> {
         self.blocks.iter().map(String::as_str).filter(move |block| {
-            let ours = ["imrzmq", "omrzmq", "imczmq", "omczmq"].iter().any(|m| block.contains(m));
+            let ours = ["imrzmq", "omrzmq", "imczmq", "omczmq"]
+                .iter()
+                .any(|m| block.contains(m));
             block.contains("\nat 0x")
                 && block.contains("in loss record") == leaks
                 && (ours || !leaks)

@@ -1,13 +1,15 @@
 //! Stories of trust: CURVE servers and clients over loopback, with the `zmq` crate as the
 //! stranger.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rzmq_link::{LinkError, Sent, SocketType};
+use rzmq_link::{LinkError, Notice, Notices, Sent, SocketType};
 use support::*;
 
 const ANY: &str = "@tcp://127.0.0.1:*";
@@ -194,14 +196,12 @@ fn a_wrong_server_key_is_told_on_both_sides() {
     let push = context.open(&push, client_log.clone()).unwrap();
     let told = client_log.wait_for("handshake failed at");
     assert!(
-        told.contains("servercertpath may hold another server's key"),
+        told.contains("it has another key than servercertpath says"),
         "{told}"
     );
-    let told = log.wait_for("handshake failed at");
-    assert!(
-        told.contains("from 127.0.0.1:") && told.contains("another key of this server"),
-        "{told}"
-    );
+    // the first connections may be gone before their address can be asked for
+    let told = log.wait_for("from 127.0.0.1:");
+    assert!(told.contains("another key of this server"), "{told}");
     assert_eq!(push.send(&[b"x"]).unwrap(), Sent::Full);
     assert_eq!(pull.keys_refused(), 0);
 }
@@ -246,12 +246,9 @@ fn another_binding_of_libzmq_is_a_peer() {
     );
     let own = |key: &str| {
         let text = std::fs::read_to_string(keys.path("web_secret")).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.contains(key))
-            .unwrap()
-            .to_owned();
-        zmq::z85_decode(line.split('"').nth(1).unwrap()).unwrap()
+        let line = text.lines().find(|line| line.contains(key)).unwrap();
+        // libzmq takes keys in Z85 as well
+        line.split('"').nth(1).unwrap().as_bytes().to_owned()
     };
     let server = rzmq_link::load_peer(&keys.path("server")).unwrap().public;
     let foreign = zmq::Context::new();
@@ -337,6 +334,35 @@ fn a_context_ends_promptly_with_strangers_at_the_door() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[test]
+fn a_taker_of_notices_that_panics_disturbs_nobody() {
+    struct Panics;
+    impl Notices for Panics {
+        fn notice(&self, notice: &Notice) {
+            panic!("on purpose, at: {notice}");
+        }
+    }
+    let keys = Keys::new(&["server", "web", "stranger"]);
+    let context = context();
+    let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&pull, Arc::new(Panics)).unwrap();
+    let stranger = keys.client("server", "stranger");
+    let stranger = spec(SocketType::Push, &pull.bound()[0], &stranger);
+    let _stranger = context.open(&stranger, Arc::new(Panics)).unwrap();
+    until("refused twice", || pull.keys_refused() >= 2);
+    let web = spec(
+        SocketType::Push,
+        &pull.bound()[0],
+        &keys.client("server", "web"),
+    );
+    let web = context.open(&web, Arc::new(Panics)).unwrap();
+    send(&web, &[b"friend"]);
+    assert_eq!(receive(&pull).body(), b"friend");
+    until("connected", || {
+        pull.connections() == 1 && web.connections() == 1
+    });
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Stories of the draft socket types, which need a libzmq built with them: `make test-drafts`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::time::Duration;
@@ -57,7 +59,7 @@ fn draft_radio_to_dish() {
             .send_group(&"x".repeat(300), b"line")
             .unwrap_err()
             .to_string();
-        assert!(error.contains("was refused: Invalid argument"), "{error}");
+        assert!(error.contains("at most 255 bytes"), "{error}");
         assert!(radio.send_group("a\0b", b"line").is_err());
     }
 }
@@ -81,10 +83,8 @@ fn draft_a_radio_that_must_not_drop_is_full() {
         receive_within(&slow, Duration::from_millis(20)).is_some()
     });
     let body = vec![b'x'; 1 << 20];
-    let last = (0..200)
-        .map(|_| radio.send_group("g", &body).unwrap())
-        .next_back();
-    assert_eq!(last, Some(Sent::Full));
+    let taken = (0..200).filter(|_| radio.send_group("g", &body).unwrap() == Sent::Taken);
+    assert!(taken.count() < 200);
 }
 
 #[test]
