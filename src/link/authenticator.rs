@@ -265,7 +265,7 @@ impl Request {
 impl Domain {
     fn refuse(&self, address: String, key: PublicKey) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        self.notices.count(Change::KeyRefused);
+        notice::count(&*self.notices, Change::KeyRefused);
         let cause = format!("{address} {key}");
         let admitted = lock(&self.throttle).admit(&cause, Instant::now());
         if let Some(held_back) = admitted {

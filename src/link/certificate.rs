@@ -6,6 +6,7 @@
 //!
 //! Secrets are wiped when dropped, and never printed.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::hint;
@@ -284,6 +285,7 @@ pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
     }
     names.sort();
     let mut directory = Directory::default();
+    let mut known = HashSet::new();
     for name in &names {
         if is_passed_over(name, &names) {
             continue;
@@ -294,12 +296,8 @@ pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
             continue;
         }
         match load_peer(&file) {
-            Ok(new)
-                if directory
-                    .certificates
-                    .iter()
-                    .any(|known| known.public == new.public) => {}
-            Ok(new) => directory.certificates.push(new),
+            Ok(new) if known.insert(new.public) => directory.certificates.push(new),
+            Ok(_) => {}
             Err(error) => directory.broken.push(error),
         }
     }

@@ -253,7 +253,7 @@ impl Connections {
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 self.peers.connected.fetch_add(1, Ordering::Relaxed);
-                self.notices.count(Change::Connected);
+                notice::count(&*self.notices, Change::Connected);
                 self.tell(&format!("connected {endpoint}"), now, |held_back| {
                     Notice::Connected {
                         endpoint: endpoint.to_owned(),
@@ -316,7 +316,7 @@ impl Connections {
         let peer = open.and_then(|open| open.peer);
         if let Some(failure) = self.failures.pop_front() {
             self.peers.failed.fetch_add(1, Ordering::Relaxed);
-            self.notices.count(Change::HandshakeFailed);
+            notice::count(&*self.notices, Change::HandshakeFailed);
             let cause = match failure {
                 Failure::Known(cause) => cause,
                 Failure::NoDetail => self.guess(age),
@@ -367,14 +367,14 @@ impl Connections {
         let connected = self.peers.connected.load(Ordering::Relaxed);
         if connected > 0 {
             self.peers.connected.store(connected - 1, Ordering::Relaxed);
-            self.notices.count(Change::Disconnected);
+            notice::count(&*self.notices, Change::Disconnected);
         }
     }
 
     /// Nobody is connected any more.
     fn forget_all(&self) {
         for _ in 0..self.peers.connected.swap(0, Ordering::Relaxed) {
-            self.notices.count(Change::Disconnected);
+            notice::count(&*self.notices, Change::Disconnected);
         }
     }
 

@@ -42,6 +42,11 @@ pub(crate) fn give(notices: &dyn Notices, notice: &Notice) {
     let _ = catch_unwind(AssertUnwindSafe(|| notices.notice(notice)));
 }
 
+/// Reports a change, with the same care.
+pub(crate) fn count(notices: &dyn Notices, change: Change) {
+    let _ = catch_unwind(AssertUnwindSafe(|| notices.count(change)));
+}
+
 /// Something that happened to a socket, as a sentence (`Display`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rzmq_link::{LinkError, Notice, Notices, Sent, SocketType};
+use rzmq_link::{Change, LinkError, Notice, Notices, Sent, SocketType};
 use support::*;
 
 const ANY: &str = "@tcp://127.0.0.1:*";
@@ -342,6 +342,10 @@ fn a_taker_of_notices_that_panics_disturbs_nobody() {
     impl Notices for Panics {
         fn notice(&self, notice: &Notice) {
             panic!("on purpose, at: {notice}");
+        }
+
+        fn count(&self, change: Change) {
+            panic!("on purpose, at: {change:?}");
         }
     }
     let keys = Keys::new(&["server", "web", "stranger"]);
