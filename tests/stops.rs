@@ -429,9 +429,10 @@ fn fails_over(more: &str) {
     let site = site.file_template("second.log", "%msg%\\n").add(&second);
     let mut daemon = site.start();
     daemon.feed(0..1);
-    daemon.wait_lines("second.log", 1, SOON);
+    // The engine asks twice or three times before it gives up, up to five seconds each.
+    daemon.wait_lines("second.log", 1, secs(20));
     daemon.feed(1..50);
-    let lines = daemon.wait_lines("second.log", 50, SOON);
+    let lines = daemon.wait_lines("second.log", 50, secs(20));
     Oracle::judge(0..50, &lines).once_in_order();
     // Back to the first once its peer is there.
     let peer = peer_at(&endpoint);

@@ -106,10 +106,7 @@ impl Counters {
                 Log::module(module).error("no memory for the counters: they are not shown");
                 return None;
             }
-            let shown = Shown {
-                object,
-                rsyslogd: Arc::clone(rsyslogd),
-            };
+            let shown = Shown { object, rsyslogd: Arc::clone(rsyslogd) };
             set_name(object, to_c(instance).as_ptr().cast_mut().cast());
             set_origin(object, to_c(module).as_ptr().cast_mut().cast());
             for (name, number) in names.iter().zip(numbers) {

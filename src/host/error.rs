@@ -13,9 +13,7 @@ pub struct Error {
 impl Error {
     /// One sentence.
     pub fn new(sentence: impl ToString) -> Self {
-        Self {
-            sentences: vec![sentence.to_string()],
-        }
+        Self { sentences: vec![sentence.to_string()] }
     }
 
     /// Several sentences.

@@ -33,10 +33,7 @@ pub(crate) fn log_panics(module: &'static str) {
             .copied()
             .or_else(|| what.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("no message");
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
         Log::module(module).error(format!(
             "internal error at {place}: {what}; rsyslogd goes on. Please report this line to the \
              maintainers of rsyslog-rzmq"

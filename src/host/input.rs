@@ -89,9 +89,7 @@ unsafe extern "C" fn query_entry_point<M: InputModule>(
     guard(sys::RS_RET_ERR, || {
         // SAFETY: called by rsyslogd as queryEtryPt.
         unsafe {
-            answer_query(name, answer, |name| {
-                input_entry::<M>(name).or_else(|| query::<M>(name))
-            })
+            answer_query(name, answer, |name| input_entry::<M>(name).or_else(|| query::<M>(name)))
         }
     })
 }

@@ -26,11 +26,7 @@ pub(crate) fn prove(rsyslogd: &Rsyslogd) -> Result<(), LoadError> {
     let proven = unsafe { fields_are_in_place(message) && flags_are_in_place(message, &property) };
     // SAFETY: made above and not handed to anybody.
     unsafe { sys::msgDestruct(&mut message) };
-    if proven {
-        Ok(())
-    } else {
-        Err(LoadError::MessageLayout)
-    }
+    if proven { Ok(()) } else { Err(LoadError::MessageLayout) }
 }
 
 /// # Safety
@@ -56,15 +52,13 @@ unsafe fn fields_are_in_place(message: *mut sys::smsg_t) -> bool {
     // SAFETY: as above; 0 is what a message without an offset has.
     unsafe { sys::MsgSetMSGoffs(message, 0) };
     in_place
-        && [sys::eFLOWCTL_LIGHT_DELAY, sys::eFLOWCTL_FULL_DELAY]
-            .iter()
-            .all(|&flow| {
-                // SAFETY: as above.
-                unsafe {
-                    sys::MsgSetFlowControlType(message, flow);
-                    addr_of!((*message).flowCtlType).read() == flow
-                }
-            })
+        && [sys::eFLOWCTL_LIGHT_DELAY, sys::eFLOWCTL_FULL_DELAY].iter().all(|&flow| {
+            // SAFETY: as above.
+            unsafe {
+                sys::MsgSetFlowControlType(message, flow);
+                addr_of!((*message).flowCtlType).read() == flow
+            }
+        })
 }
 
 /// MsgSetRcvFrom clears NEEDS_DNSRESOL in msgFlags and leaves the other bits.

@@ -28,18 +28,8 @@ mod params;
 mod registration;
 mod rsyslogd;
 mod strings;
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    non_snake_case,
-    non_upper_case_globals
-)]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::all,
-    clippy::undocumented_unsafe_blocks
-)]
+#[allow(missing_docs, non_camel_case_types, non_snake_case, non_upper_case_globals)]
+#[allow(dead_code, unreachable_pub, clippy::all, clippy::undocumented_unsafe_blocks)]
 mod sys {
     include!(concat!(env!("OUT_DIR"), "/rsyslog.rs"));
 }

@@ -27,16 +27,12 @@ pub struct Log {
 impl Log {
     /// The log of one instance of a module.
     pub fn instance(module: &str, instance: &str) -> Self {
-        Self {
-            prefix: format!("{module}[{instance}]: "),
-        }
+        Self { prefix: format!("{module}[{instance}]: ") }
     }
 
     /// The log of the module itself.
     pub fn module(module: &str) -> Self {
-        Self {
-            prefix: format!("{module}: "),
-        }
+        Self { prefix: format!("{module}: ") }
     }
 
     /// An error. While the configuration is checked (`rsyslogd -N1`) it makes the check fail.

@@ -65,10 +65,7 @@ impl Property {
             prop.SetString?(pointer, bytes.as_ptr().cast(), length);
             prop.ConstructFinalize?(pointer);
         }
-        Some(Self {
-            pointer,
-            destruct: prop.Destruct,
-        })
+        Some(Self { pointer, destruct: prop.Destruct })
     }
 
     pub(crate) fn as_ptr(&self) -> *mut sys::prop_t {
@@ -185,10 +182,7 @@ impl Submitter {
     /// May block for as long as the queue is full (flow control).
     pub fn add(&mut self, line: &[u8], context: LineContext<'_>) -> Result<bool, SubmitError> {
         let Some(message) = self.message(line, context) else {
-            return Err(SubmitError {
-                code: sys::RS_RET_OUT_OF_MEMORY,
-                lines: 1,
-            });
+            return Err(SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 });
         };
         if let Some(limiter) = &self.limiter {
             return limiter.submit(message);
@@ -224,11 +218,7 @@ impl Submitter {
         // SAFETY: the core takes over the `nElem` messages; they are forgotten below.
         let code = unsafe { sys::multiSubmitMsg2(&mut batch) };
         self.pending.clear();
-        if code == sys::RS_RET_OK {
-            Ok(())
-        } else {
-            Err(SubmitError { code, lines })
-        }
+        if code == sys::RS_RET_OK { Ok(()) } else { Err(SubmitError { code, lines }) }
     }
 
     /// Whether rsyslogd is being stopped; then nothing more may be submitted.

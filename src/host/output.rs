@@ -104,12 +104,10 @@ impl<'a> Batch<'a> {
     /// The text that `template` (0 = the line itself) made of a line; empty beyond the end.
     pub fn text(&self, line: usize, template: usize) -> &'a [u8] {
         let param = self.params.get(line * self.templates + template);
-        param
-            .filter(|param| !param.param.is_null())
-            .map_or(&[], |param| {
-                // SAFETY: the core's text of this length, unchanged until the commit returns.
-                unsafe { std::slice::from_raw_parts(param.param, param.lenStr as usize) }
-            })
+        param.filter(|param| !param.param.is_null()).map_or(&[], |param| {
+            // SAFETY: the core's text of this length, unchanged until the commit returns.
+            unsafe { std::slice::from_raw_parts(param.param, param.lenStr as usize) }
+        })
     }
 }
 
@@ -250,10 +248,7 @@ unsafe extern "C" fn new_act_inst<M: OutputModule>(
                 }
             }
             *request = wanted;
-            let handle = ActionHandle::<M> {
-                action,
-                templates: templates.len(),
-            };
+            let handle = ActionHandle::<M> { action, templates: templates.len() };
             *answer = Box::into_raw(Box::new(handle)).cast();
         }
         sys::RS_RET_OK
@@ -315,10 +310,7 @@ unsafe extern "C" fn create_wrkr_instance<M: OutputModule>(
         // SAFETY: `action` is what new_act_inst answered and lives until free_instance.
         let handle = unsafe { &*action.cast::<ActionHandle<M>>() };
         let worker = M::new_worker(&handle.action);
-        let worker = WorkerHandle::<M> {
-            worker,
-            templates: handle.templates,
-        };
+        let worker = WorkerHandle::<M> { worker, templates: handle.templates };
         // SAFETY: the core passes a place for the answer.
         unsafe { *answer = Box::into_raw(Box::new(worker)).cast() };
         sys::RS_RET_OK
@@ -370,14 +362,7 @@ unsafe extern "C" fn commit_transaction<M: OutputModule>(
         let texts = lines as usize * handle.templates;
         // SAFETY: the core passes `lines` × the number of templates asked for.
         let params = unsafe { std::slice::from_raw_parts(params, texts) };
-        M::commit(
-            &mut handle.worker,
-            Batch {
-                params,
-                templates: handle.templates,
-            },
-        )
-        .code()
+        M::commit(&mut handle.worker, Batch { params, templates: handle.templates }).code()
     })
 }
 

@@ -26,18 +26,11 @@ pub struct Param {
 ///
 /// `N` must be the sum of both lengths; a wrong one does not compile.
 pub const fn join<const N: usize>(first: &[Param], second: &[Param]) -> [Param; N] {
-    assert!(
-        first.len() + second.len() == N,
-        "N is the sum of both lengths"
-    );
+    assert!(first.len() + second.len() == N, "N is the sum of both lengths");
     let mut table = [first[0]; N];
     let mut index = 0;
     while index < N {
-        table[index] = if index < first.len() {
-            first[index]
-        } else {
-            second[index - first.len()]
-        };
+        table[index] = if index < first.len() { first[index] } else { second[index - first.len()] };
         index += 1;
     }
     table
@@ -72,10 +65,7 @@ impl Kind {
             Self::Size(least, most) => {
                 format!("bytes from {least} to {most}, with k, m or g for 1024, 1024² or 1024³")
             }
-            Self::Choice(words) => {
-                let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
-                words.join(", ")
-            }
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::List => "an array or a comma-separated list".into(),
         }
     }
@@ -96,11 +86,7 @@ pub struct ParamError {
 impl ParamError {
     /// The error for `value` of `name`, with what is allowed.
     pub fn new(name: &str, value: &str, allowed: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            value: shortened(value),
-            allowed: allowed.into(),
-        }
+        Self { name: name.into(), value: shortened(value), allowed: allowed.into() }
     }
 }
 
@@ -150,11 +136,7 @@ impl Values {
                 Err(mistake) => mistakes.push(mistake),
             }
         }
-        if mistakes.is_empty() {
-            Ok(Self { values })
-        } else {
-            Err(mistakes)
-        }
+        if mistakes.is_empty() { Ok(Self { values }) } else { Err(mistakes) }
     }
 
     /// Values as a statement would give them, for tests of what a module makes of them.
@@ -169,10 +151,7 @@ impl Values {
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
-        self.values
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value)
+        self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Whether the statement says anything of this parameter.
@@ -198,8 +177,7 @@ impl Values {
 
     /// A number that the table's range keeps within 32 bits.
     pub fn int(&self, name: &str) -> Option<i32> {
-        self.number(name)
-            .and_then(|number| i32::try_from(number).ok())
+        self.number(name).and_then(|number| i32::try_from(number).ok())
     }
 
     /// A switch.
@@ -223,9 +201,7 @@ impl Value {
     fn parse(param: &Param, texts: Vec<String>) -> Result<Self, ParamError> {
         if param.kind == Kind::List {
             let items = texts.iter().flat_map(|text| text.split(','));
-            return Ok(Self::List(
-                items.map(|item| item.trim().to_string()).collect(),
-            ));
+            return Ok(Self::List(items.map(|item| item.trim().to_string()).collect()));
         }
         let text = texts.into_iter().next().unwrap_or_default();
         let mistake = || ParamError::new(param.name, &text, param.kind.allowed());
@@ -234,20 +210,14 @@ impl Value {
             Kind::Switch => switch(&text).map(Self::Switch),
             Kind::Number(least, most) => {
                 let number = text.trim().parse().ok();
-                number
-                    .filter(|number| (least..=most).contains(number))
-                    .map(Self::Number)
+                number.filter(|number| (least..=most).contains(number)).map(Self::Number)
             }
             Kind::Size(least, most) => {
                 let bytes = size(text.trim());
-                bytes
-                    .filter(|bytes| (least..=most).contains(bytes))
-                    .map(Self::Number)
+                bytes.filter(|bytes| (least..=most).contains(bytes)).map(Self::Number)
             }
             Kind::Choice(words) => {
-                let word = words
-                    .iter()
-                    .find(|word| word.eq_ignore_ascii_case(text.trim()));
+                let word = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
                 word.map(|word| Self::Text((*word).to_string()))
             }
             Kind::List => None,
@@ -297,10 +267,8 @@ pub(crate) struct Statement {
 /// # Safety
 /// `list` is the name-value list that the core handed to the entry point.
 pub(crate) unsafe fn read(list: *mut sys::nvlst, table: &'static [Param]) -> Option<Statement> {
-    let names: Vec<CString> = table
-        .iter()
-        .map(|p| CString::new(p.name).unwrap_or_default())
-        .collect();
+    let names: Vec<CString> =
+        table.iter().map(|p| CString::new(p.name).unwrap_or_default()).collect();
     let mut descriptions: Vec<sys::cnfparamdescr> = table
         .iter()
         .zip(&names)
@@ -310,11 +278,7 @@ pub(crate) unsafe fn read(list: *mut sys::nvlst, table: &'static [Param]) -> Opt
                 Kind::List => sys::eCmdHdlrArray as c_int,
                 _ => sys::eCmdHdlrString as c_int,
             },
-            flags: if param.required {
-                sys::CNFPARAM_REQUIRED
-            } else {
-                0
-            },
+            flags: if param.required { sys::CNFPARAM_REQUIRED } else { 0 },
         })
         .collect();
     let mut block = sys::cnfparamblk {
@@ -340,17 +304,10 @@ pub(crate) unsafe fn read(list: *mut sys::nvlst, table: &'static [Param]) -> Opt
     unsafe { sys::cnfparamvalsDestruct(read, &block) };
     let text = |name| {
         let index = table.iter().position(|param| param.name == name)?;
-        written[index]
-            .as_ref()?
-            .first()
-            .filter(|text| !text.is_empty())
+        written[index].as_ref()?.first().filter(|text| !text.is_empty())
     };
     Some(Statement {
-        label: shortened(
-            text("name")
-                .or_else(|| text("endpoints"))
-                .map_or("", String::as_str),
-        ),
+        label: shortened(text("name").or_else(|| text("endpoints")).map_or("", String::as_str)),
         values: Values::check(table, |index| written[index].clone()),
     })
 }
@@ -366,9 +323,7 @@ unsafe fn texts(value: &sys::svar) -> Vec<String> {
             b'A' if !value.d.ar.is_null() => {
                 let array = &*value.d.ar;
                 let members = usize::try_from(array.nmemb).unwrap_or(0);
-                (0..members)
-                    .map(|index| text(*array.arr.add(index)))
-                    .collect()
+                (0..members).map(|index| text(*array.arr.add(index))).collect()
             }
             _ => vec![value.d.n.to_string()],
         }
@@ -419,19 +374,11 @@ mod tests {
     ];
 
     const fn param(name: &'static str, kind: Kind) -> Param {
-        Param {
-            name,
-            kind,
-            default: "",
-            required: false,
-            help: "",
-        }
+        Param { name, kind, default: "", required: false, help: "" }
     }
 
     fn one(name: &str, text: &str) -> Result<Values, Vec<ParamError>> {
-        Values::check(TABLE, |index| {
-            (TABLE[index].name == name).then(|| vec![text.to_string()])
-        })
+        Values::check(TABLE, |index| (TABLE[index].name == name).then(|| vec![text.to_string()]))
     }
 
     #[test]
@@ -442,10 +389,7 @@ mod tests {
         assert_eq!(one("size", "2k").unwrap().number("size"), Some(2048));
         assert_eq!(one("size", "2M").unwrap().number("size"), Some(2_000_000));
         assert_eq!(one("choice", "FULL").unwrap().text("choice"), Some("full"));
-        assert_eq!(
-            one("list", "a, b,,c").unwrap().list("list").unwrap(),
-            ["a", "b", "", "c"]
-        );
+        assert_eq!(one("list", "a, b,,c").unwrap().list("list").unwrap(), ["a", "b", "", "c"]);
         assert!(!one("list", "a").unwrap().is_written("text"));
     }
 
@@ -469,14 +413,8 @@ mod tests {
             let mistakes = one(name, text).unwrap_err();
             assert_eq!(mistakes.len(), 1);
             let sentence = mistakes[0].to_string();
-            assert!(
-                sentence.starts_with(&format!("parameter {name}=\"")),
-                "{sentence}"
-            );
-            assert!(
-                sentence.ends_with("is allowed") && sentence.len() < 400,
-                "{sentence}"
-            );
+            assert!(sentence.starts_with(&format!("parameter {name}=\"")), "{sentence}");
+            assert!(sentence.ends_with("is allowed") && sentence.len() < 400, "{sentence}");
         }
     }
 

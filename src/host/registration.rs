@@ -62,10 +62,7 @@ pub(crate) enum Loaded<M> {
 impl<M> ModuleCell<M> {
     /// Nothing loaded.
     pub const fn new() -> Self {
-        Self(Mutex::new(State {
-            rsyslogd: None,
-            module: Loaded::No,
-        }))
+        Self(Mutex::new(State { rsyslogd: None, module: Loaded::No }))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State<M>> {
@@ -138,10 +135,7 @@ pub(crate) unsafe fn load<M: Module>(
     match connected() {
         Ok(rsyslogd) => {
             // A copy of the module that stayed in memory starts anew as well.
-            *M::cell().state() = State {
-                rsyslogd: Some(Arc::new(rsyslogd)),
-                module: Loaded::No,
-            };
+            *M::cell().state() = State { rsyslogd: Some(Arc::new(rsyslogd)), module: Loaded::No };
             // SAFETY: checked above not to be null; valid for the call as modInit's contract says.
             unsafe {
                 *provided = sys::CURR_MOD_IF_VERSION as c_int;
@@ -165,14 +159,9 @@ pub(crate) unsafe fn load<M: Module>(
 fn version_of_rsyslogd() -> String {
     let answer = Command::new("/proc/self/exe").arg("-v").output();
     let answer = answer.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let first = answer
-        .ok()
-        .and_then(|text| text.lines().next().map(str::to_string));
+    let first = answer.ok().and_then(|text| text.lines().next().map(str::to_string));
     let version = first.and_then(|line| line.split_whitespace().nth(1).map(str::to_string));
-    version.map_or_else(
-        || "version unknown".to_string(),
-        |version| format!("rsyslog {version}"),
-    )
+    version.map_or_else(|| "version unknown".to_string(), |version| format!("rsyslog {version}"))
 }
 
 /// Entry points that every module has.
@@ -212,11 +201,7 @@ pub(crate) unsafe fn answer_query(
     let found = query(unsafe { CStr::from_ptr(name.cast_const().cast()) }.to_bytes());
     // SAFETY: not null, and valid for the call by contract.
     unsafe { *answer = found.flatten() };
-    if found.is_some() {
-        sys::RS_RET_OK
-    } else {
-        sys::RS_RET_MODULE_ENTRY_POINT_NOT_FOUND
-    }
+    if found.is_some() { sys::RS_RET_OK } else { sys::RS_RET_MODULE_ENTRY_POINT_NOT_FOUND }
 }
 
 unsafe extern "C" fn get_keep_type(answer: *mut c_int) -> sys::rsRetVal {
@@ -239,10 +224,7 @@ unsafe extern "C" fn get_mod_cnf_name<M: Module>(answer: *mut *const sys::uchar)
 
 extern "C" fn mod_exit<M: Module>() -> sys::rsRetVal {
     crate::guard::guard(sys::RS_RET_ERR, || {
-        *M::cell().state() = State {
-            rsyslogd: None,
-            module: Loaded::No,
-        };
+        *M::cell().state() = State { rsyslogd: None, module: Loaded::No };
         drop(std::panic::take_hook());
         sys::RS_RET_OK
     })
@@ -305,10 +287,8 @@ impl<M: Module> State<M> {
     /// The module's settings, made from nothing when the configuration has no statement for it
     /// (the old `$ModLoad`); an error when its statement is wrong.
     pub(crate) fn configured(&mut self) -> Result<(&Arc<Rsyslogd>, &mut M), Error> {
-        let rsyslogd = self
-            .rsyslogd
-            .as_ref()
-            .ok_or_else(|| Error::new("the module is not loaded"))?;
+        let rsyslogd =
+            self.rsyslogd.as_ref().ok_or_else(|| Error::new("the module is not loaded"))?;
         if matches!(self.module, Loaded::No) {
             self.module = Loaded::Yes(M::configure(rsyslogd, &Values::none())?);
         }
@@ -337,9 +317,5 @@ pub(crate) fn report(log: &Log, error: &Error, code: sys::rsRetVal) -> sys::rsRe
 
 /// The log of a statement, from its label on.
 pub(crate) fn statement_log<M: Module>(label: &str) -> Log {
-    if label.is_empty() {
-        M::log()
-    } else {
-        Log::instance(M::name(), label)
-    }
+    if label.is_empty() { M::log() } else { Log::instance(M::name(), label) }
 }

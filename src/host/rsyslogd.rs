@@ -64,10 +64,7 @@ impl Rsyslogd {
         objects.newest(c"prop", &[sys::propCURR_IF_VERSION as c_int], &mut prop)?;
         let (Some(stopping), Some(max_line)) = (glbl.GetGlobalInputTermState, glbl.GetMaxLine)
         else {
-            return Err(LoadError::Interface {
-                name: "glbl",
-                known: "10, 11",
-            });
+            return Err(LoadError::Interface { name: "glbl", known: "10, 11" });
         };
         let rsyslogd = Self {
             stopping,
@@ -117,10 +114,7 @@ impl Rsyslogd {
     /// (`global(inputStartupPolicy="require-all")`). Releases that are not known to have the setting
     /// answer no.
     pub fn requires_all_inputs(&self) -> bool {
-        let is_8_2610 = self
-            .statistics
-            .as_ref()
-            .is_some_and(|known| known.version == 17);
+        let is_8_2610 = self.statistics.as_ref().is_some_and(|known| known.version == 17);
         let configuration = self.configuration().cast::<sys::rsconf_8_2610_t>();
         if !is_8_2610 || configuration.is_null() || cfg!(not(target_arch = "x86_64")) {
             return false;
@@ -157,10 +151,7 @@ impl Objects {
     /// # Safety
     /// `query` is the function that rsyslogd handed to modInit.
     unsafe fn obtain(query: sys::query_entry_point_t) -> Result<Self, LoadError> {
-        const MISSING: LoadError = LoadError::Interface {
-            name: "obj",
-            known: "2",
-        };
+        const MISSING: LoadError = LoadError::Interface { name: "obj", known: "2" };
         let query = query.ok_or(MISSING)?;
         let mut entry: sys::entry_point_t = None;
         // SAFETY: by contract; the name is NUL-terminated and `entry` valid for the call.
@@ -208,14 +199,8 @@ impl Objects {
             }
         }
         Err(match name.to_bytes() {
-            b"glbl" => LoadError::Interface {
-                name: "glbl",
-                known: "10, 11",
-            },
-            _ => LoadError::Interface {
-                name: "prop",
-                known: "1",
-            },
+            b"glbl" => LoadError::Interface { name: "glbl", known: "10, 11" },
+            _ => LoadError::Interface { name: "prop", known: "1" },
         })
     }
 
@@ -238,11 +223,7 @@ impl Objects {
         }
         let mut v13: sys::statsobj_if_v13_t = zeroed_interface();
         self.newest(c"statsobj", &[13], &mut v13).ok()?;
-        Some(Statistics {
-            version: 13,
-            common: v13.common,
-            add_counter: v13.AddCounter?,
-        })
+        Some(Statistics { version: 13, common: v13.common, add_counter: v13.AddCounter? })
     }
 }
 

@@ -23,10 +23,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 /// How long rsyslog's input thread sleeps; the signal of a stop ends it early.
-const LOOK: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 200_000_000,
-};
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// What `module(load="imrzmq")` says, and its inputs.
 #[derive(Default)]
@@ -53,11 +50,7 @@ impl Module for Imrzmq {
             credentials.security().map_err(Error::new)?;
         }
         let io_threads = values.int("iothreads").unwrap_or(1);
-        Ok(Self {
-            credentials,
-            io_threads,
-            ..Self::default()
-        })
+        Ok(Self { credentials, io_threads, ..Self::default() })
     }
 }
 
@@ -65,8 +58,7 @@ impl InputModule for Imrzmq {
     const INPUT_PARAMS: &'static [Param] = Statement::PARAMS;
 
     fn add_input(&mut self, _rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<(), Error> {
-        self.statements
-            .push(Statement::read(&self.credentials, values)?);
+        self.statements.push(Statement::read(&self.credentials, values)?);
         Ok(())
     }
 
@@ -82,8 +74,7 @@ impl InputModule for Imrzmq {
         }
         let context = Arc::new(Context::new(self.io_threads).map_err(Error::new)?);
         for statement in self.statements.drain(..) {
-            self.listeners
-                .push(Listener::new(rsyslogd, &context, statement));
+            self.listeners.push(Listener::new(rsyslogd, &context, statement));
         }
         if rsyslogd.requires_all_inputs() && !self.listeners.iter().all(Listener::is_open) {
             return Err(Error::new(

@@ -74,8 +74,7 @@ impl Listener {
     }
 
     fn open(&self) -> Result<Socket, LinkError> {
-        self.context
-            .open(&self.statement.spec, Arc::clone(&self.notices))
+        self.context.open(&self.statement.spec, Arc::clone(&self.notices))
     }
 
     /// Works until the stop; `wake` becomes readable then.
@@ -95,19 +94,9 @@ impl Listener {
             self.log.error("memory is short: this input does not work");
             return;
         };
-        let addresses = Addresses {
-            known: HashMap::new(),
-            local,
-        };
-        Intake {
-            listener: &self,
-            socket: &socket,
-            submitter,
-            addresses,
-            failed: 0,
-            told: None,
-        }
-        .run(wake);
+        let addresses = Addresses { known: HashMap::new(), local };
+        Intake { listener: &self, socket: &socket, submitter, addresses, failed: 0, told: None }
+            .run(wake);
     }
 
     /// Tries again until the socket is open or the stop comes.
@@ -224,9 +213,7 @@ impl Intake<'_> {
         if let Err(why) = self.submitter.flush() {
             self.failed(why);
         }
-        counters
-            .submitted()
-            .add(submitted - std::mem::take(&mut self.failed));
+        counters.submitted().add(submitted - std::mem::take(&mut self.failed));
         more
     }
 
@@ -248,28 +235,15 @@ impl Intake<'_> {
             let key = received.key();
             let topic = received.topic().map(String::from_utf8_lossy);
             let members: [Option<(&CStr, &str)>; 4] = [
-                key.and_then(|key| self.socket.certificate_name(key))
-                    .map(|name| (c"peer", name)),
+                key.and_then(|key| self.socket.certificate_name(key)).map(|name| (c"peer", name)),
                 key.map(|key| (c"key", key)),
                 Some((c"address", address.unwrap_or(LOCAL))),
                 topic.as_deref().map(|topic| (c"topic", topic)),
             ];
             let members: Vec<_> = members.into_iter().flatten().collect();
-            self.submitter.add(
-                line,
-                LineContext {
-                    from,
-                    metadata: &members,
-                },
-            )
+            self.submitter.add(line, LineContext { from, metadata: &members })
         } else {
-            self.submitter.add(
-                line,
-                LineContext {
-                    from,
-                    metadata: &[],
-                },
-            )
+            self.submitter.add(line, LineContext { from, metadata: &[] })
         };
         match added {
             Ok(true) => true,

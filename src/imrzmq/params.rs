@@ -1,19 +1,17 @@
 //! The parameters of `input(type="imrzmq")`.
 
 use rzmq_host::{Kind, Param, join};
-use rzmq_module::INSTANCE;
+use rzmq_module::{INSTANCE, socket_type};
 
 const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        default,
-        required: false,
-        help,
-    }
+    Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 6] = [
+const OWN: [Param; 7] = [
+    socket_type(
+        &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
+        "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
+    ),
     param(
         "ruleset",
         Kind::Text,
@@ -66,10 +64,7 @@ mod tests {
     #[test]
     fn reference_page_says_what_the_table_says() {
         let page = page("imrzmq", "input", &rzmq_module::MODULE, &INPUT);
-        assert!(
-            is_up_to_date("imrzmq", &page).unwrap(),
-            "run `make reference`"
-        );
+        assert!(is_up_to_date("imrzmq", &page).unwrap(), "run `make reference`");
     }
 
     #[test]

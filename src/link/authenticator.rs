@@ -67,20 +67,14 @@ impl Authenticator {
         let socket = context.socket(zmq_sys::ZMQ_ROUTER).map_err(failed)?;
         socket.set_int(zmq_sys::ZMQ_LINGER, 0).map_err(failed)?;
         socket.bind(ADDRESS).map_err(failed)?;
-        let thread_failed = |error: std::io::Error| LinkError::Thread {
-            thread: THREAD,
-            reason: error.to_string(),
-        };
+        let thread_failed =
+            |error: std::io::Error| LinkError::Thread { thread: THREAD, reason: error.to_string() };
         let (alive, end) = UnixStream::pair().map_err(thread_failed)?;
         let domains = Arc::new(Domains::default());
         let table = Arc::clone(&domains);
         let thread = raw::spawn_without_signals(THREAD, move || serve(&socket, &end, &table))
             .map_err(thread_failed)?;
-        Ok(Authenticator {
-            domains,
-            alive: Some(alive),
-            thread: Some(thread),
-        })
+        Ok(Authenticator { domains, alive: Some(alive), thread: Some(thread) })
     }
 
     /// Lets `allowed` in at the sockets with this domain.
@@ -92,26 +86,14 @@ impl Authenticator {
     ) -> Registration {
         let allowed = match allowed {
             Allowed::Any => None,
-            Allowed::Keys(certificates) => Some(
-                certificates
-                    .iter()
-                    .map(|certificate| certificate.public)
-                    .collect(),
-            ),
+            Allowed::Keys(certificates) => {
+                Some(certificates.iter().map(|certificate| certificate.public).collect())
+            }
         };
         let throttle = Mutex::new(Throttle::new());
-        let domain = Arc::new(Domain {
-            allowed,
-            refused: AtomicU64::new(0),
-            notices,
-            throttle,
-        });
+        let domain = Arc::new(Domain { allowed, refused: AtomicU64::new(0), notices, throttle });
         lock(&self.domains).insert(name.clone(), Arc::clone(&domain));
-        Registration {
-            name,
-            domain,
-            domains: Arc::clone(&self.domains),
-        }
+        Registration { name, domain, domains: Arc::clone(&self.domains) }
     }
 }
 
@@ -146,10 +128,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn serve(socket: &raw::Socket, end: &UnixStream, domains: &Domains) {
     let mut refusals: VecDeque<(Instant, Request)> = VecDeque::new();
     loop {
-        let mut items = [
-            Awaited::message(socket),
-            Awaited::descriptor(end.as_raw_fd()),
-        ];
+        let mut items = [Awaited::message(socket), Awaited::descriptor(end.as_raw_fd())];
         match raw::wait(&mut items, time_left(&refusals)) {
             Err(errno) if errno.is_interrupted() => continue,
             Err(_) => return,
@@ -177,9 +156,9 @@ fn serve(socket: &raw::Socket, end: &UnixStream, domains: &Domains) {
 
 /// Milliseconds until the first refusal is due; -1: there is none.
 fn time_left(refusals: &VecDeque<(Instant, Request)>) -> i64 {
-    refusals.front().map_or(-1, |(due, _)| {
-        milliseconds(due.saturating_duration_since(Instant::now())).into()
-    })
+    refusals
+        .front()
+        .map_or(-1, |(due, _)| milliseconds(due.saturating_duration_since(Instant::now())).into())
 }
 
 /// The frames of a request: whom to answer, an empty one, version, request id, domain,
@@ -194,10 +173,7 @@ impl Request {
     const FRAMES: usize = 9;
 
     fn receive(socket: &raw::Socket) -> Option<Request> {
-        let mut request = Request {
-            frames: Vec::with_capacity(Self::FRAMES),
-            too_long: false,
-        };
+        let mut request = Request { frames: Vec::with_capacity(Self::FRAMES), too_long: false };
         loop {
             let mut frame = Frame::new();
             socket.receive(&mut frame).ok()?;
@@ -224,11 +200,7 @@ impl Request {
         let key = PublicKey::from_bytes(key.bytes().try_into().ok()?);
         // gone, if the socket is just being closed
         let domain = lock(domains).get(domain.bytes()).cloned()?;
-        if domain
-            .allowed
-            .as_ref()
-            .is_none_or(|allowed| allowed.contains(&key))
-        {
+        if domain.allowed.as_ref().is_none_or(|allowed| allowed.contains(&key)) {
             return Some(key);
         }
         domain.refuse(String::from_utf8_lossy(address.bytes()).into_owned(), key);
@@ -240,16 +212,8 @@ impl Request {
             return;
         };
         let request_id = rest.get(2).map(Frame::bytes).unwrap_or_default();
-        let frames: [&[u8]; 8] = [
-            to.bytes(),
-            b"",
-            b"1.0",
-            request_id,
-            status.as_bytes(),
-            b"",
-            user,
-            b"",
-        ];
+        let frames: [&[u8]; 8] =
+            [to.bytes(), b"", b"1.0", request_id, status.as_bytes(), b"", user, b""];
         let last = frames.len() - 1;
         for (index, bytes) in frames.iter().enumerate() {
             let sent =
@@ -269,11 +233,7 @@ impl Domain {
         let cause = format!("{address} {key}");
         let admitted = lock(&self.throttle).admit(&cause, Instant::now());
         if let Some(held_back) = admitted {
-            let notice = Notice::RefusedKey {
-                address,
-                key,
-                held_back,
-            };
+            let notice = Notice::RefusedKey { address, key, held_back };
             notice::give(&*self.notices, &notice);
         }
     }
@@ -298,11 +258,7 @@ mod tests {
     }
 
     fn only(key: PublicKey) -> Allowed {
-        Allowed::Keys(vec![Certificate {
-            public: key,
-            name: None,
-            path: "x".into(),
-        }])
+        Allowed::Keys(vec![Certificate { public: key, name: None, path: "x".into() }])
     }
 
     /// Asks as libzmq's sessions do, and returns status and user id.
@@ -311,12 +267,7 @@ mod tests {
         socket.set_int(zmq_sys::ZMQ_LINGER, 0).unwrap();
         socket.connect(ADDRESS).unwrap();
         for (index, bytes) in frames.iter().enumerate() {
-            socket
-                .send(
-                    &mut Frame::joined(&[bytes]).unwrap(),
-                    index + 1 < frames.len(),
-                )
-                .unwrap();
+            socket.send(&mut Frame::joined(&[bytes]).unwrap(), index + 1 < frames.len()).unwrap();
         }
         raw::wait(&mut [Awaited::message(&socket)], 5000).unwrap();
         let mut answer = Vec::new();
@@ -330,10 +281,7 @@ mod tests {
         }
         assert_eq!(answer.len(), 6);
         assert_eq!(answer[0], "1.0");
-        assert_eq!(
-            answer[1].as_bytes(),
-            *frames.get(1).unwrap_or(&b"".as_slice())
-        );
+        assert_eq!(answer[1].as_bytes(), *frames.get(1).unwrap_or(&b"".as_slice()));
         (answer[2].clone(), answer[4].clone())
     }
 
@@ -341,19 +289,13 @@ mod tests {
     fn keys_are_judged_by_the_list_of_their_domain() {
         let context = raw::Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        let (a, b) = (
-            PublicKey::from_bytes([1; 32]),
-            PublicKey::from_bytes([2; 32]),
-        );
+        let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let notices = log();
         let for_a = authenticator.register(b"A".to_vec(), &only(a), notices.clone());
         let _for_all = authenticator.register(b"*".to_vec(), &Allowed::Any, notices.clone());
         let judged = |domain: &[u8], key: PublicKey| {
             let key = key.as_bytes();
-            ask(
-                &context,
-                &[b"1.0", b"7", domain, b"10.0.0.7", b"", b"CURVE", key],
-            )
+            ask(&context, &[b"1.0", b"7", domain, b"10.0.0.7", b"", b"CURVE", key])
         };
         assert_eq!(judged(b"A", a), ("200".to_owned(), a.to_string()));
         assert_eq!(judged(b"A", b), ("300".to_owned(), String::new()));
@@ -362,11 +304,7 @@ mod tests {
         assert_eq!(judged(b"A", b).0, "300");
         assert_eq!(for_a.refused(), 2);
         let address = "10.0.0.7".to_owned();
-        let told = Notice::RefusedKey {
-            address,
-            key: b,
-            held_back: 0,
-        };
+        let told = Notice::RefusedKey { address, key: b, held_back: 0 };
         assert_eq!(*lock(&notices.0), [told]);
         drop(for_a);
         assert_eq!(judged(b"A", a).0, "300");
@@ -400,10 +338,7 @@ mod tests {
     fn there_is_one_a_context() {
         let context = raw::Context::new().unwrap();
         let _first = Authenticator::start(&context).unwrap();
-        assert!(matches!(
-            Authenticator::start(&context),
-            Err(LinkError::Authenticator(_))
-        ));
+        assert!(matches!(Authenticator::start(&context), Err(LinkError::Authenticator(_))));
         Authenticator::start(&raw::Context::new().unwrap()).unwrap();
     }
 
@@ -416,9 +351,7 @@ mod tests {
             .map(|authenticator| authenticator.register(b"D".to_vec(), &Allowed::Any, log()));
         let socket = context.socket(zmq_sys::ZMQ_PULL).unwrap();
         socket.set_int(zmq_sys::ZMQ_CURVE_SERVER, 1).unwrap();
-        socket
-            .set(zmq_sys::ZMQ_CURVE_SECRETKEY, server.secret())
-            .unwrap();
+        socket.set(zmq_sys::ZMQ_CURVE_SECRETKEY, server.secret()).unwrap();
         socket.set(zmq_sys::ZMQ_ZAP_DOMAIN, b"D").unwrap();
         socket.set_int(raw::ZAP_ENFORCE_DOMAIN, 1).unwrap();
         socket.bind("tcp://127.0.0.1:*").unwrap();

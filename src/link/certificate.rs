@@ -77,9 +77,7 @@ impl KeyPair {
 
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPair")
-            .field("public", &self.public)
-            .finish_non_exhaustive()
+        f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
     }
 }
 
@@ -99,12 +97,7 @@ impl Certificate {
     pub fn label(&self) -> String {
         match &self.name {
             Some(name) => name.clone(),
-            None => self
-                .path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            None => self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
 }
@@ -203,12 +196,7 @@ pub fn load_own(path: &Path) -> Result<KeyPair, CertificateError> {
     let secret_path = with_secret_suffix(path);
     let path = match fs::symlink_metadata(&secret_path) {
         Ok(_) => secret_path.as_path(),
-        Err(error)
-            if matches!(
-                error.raw_os_error(),
-                Some(libc::ENOENT | libc::ENAMETOOLONG)
-            ) =>
-        {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENAMETOOLONG)) => {
             path
         }
         Err(error) => return Err(unreadable(&secret_path, &error)),
@@ -220,27 +208,16 @@ pub fn load_own(path: &Path) -> Result<KeyPair, CertificateError> {
             "holds no secret-key, and there is no {}: an own key needs one",
             secret_path.display()
         );
-        return Err(CertificateError::Missing {
-            path: path.to_owned(),
-            missing,
-        });
+        return Err(CertificateError::Missing { path: path.to_owned(), missing });
     };
     if mode & 0o077 != 0 {
-        return Err(CertificateError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(CertificateError::Exposed { path: path.to_owned(), mode });
     }
     let secret = Wiped(key(path, line, "secret-key", secret)?);
-    let pair = KeyPair {
-        public: public_of(&secret.0)?,
-        secret,
-    };
+    let pair = KeyPair { public: public_of(&secret.0)?, secret };
     match keys.public {
         Some((line, public)) if key(path, line, "public-key", public)? != pair.public.0 => {
-            Err(CertificateError::NoPair {
-                path: path.to_owned(),
-            })
+            Err(CertificateError::NoPair { path: path.to_owned() })
         }
         Some(_) => Ok(pair),
         None => Err(no_public(path)),
@@ -253,23 +230,15 @@ pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
     let keys = Keys::find(path, &text.0)?;
     let (line, public) = keys.public.ok_or_else(|| no_public(path))?;
     let public = PublicKey(key(path, line, "public-key", public)?);
-    let name = keys
-        .name
-        .map(|name| String::from_utf8_lossy(name).into_owned());
-    Ok(Certificate {
-        public,
-        name,
-        path: path.to_owned(),
-    })
+    let name = keys.name.map(|name| String::from_utf8_lossy(name).into_owned());
+    Ok(Certificate { public, name, path: path.to_owned() })
 }
 
 /// Reads every certificate of a directory. Hidden files, back-ups, and X_secret beside X are
 /// passed over.
 pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
     let entries = fs::read_dir(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOTDIR) => CertificateError::NotADirectory {
-            path: path.to_owned(),
-        },
+        Some(libc::ENOTDIR) => CertificateError::NotADirectory { path: path.to_owned() },
         _ => unreadable(path, &error),
     })?;
     let mut names = Vec::new();
@@ -277,10 +246,7 @@ pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
         names.push(entry.map_err(|error| unreadable(path, &error))?.file_name());
         if names.len() > FILES_MAX {
             let limit = "100000 files";
-            return Err(CertificateError::TooLarge {
-                path: path.to_owned(),
-                limit,
-            });
+            return Err(CertificateError::TooLarge { path: path.to_owned(), limit });
         }
     }
     names.sort();
@@ -313,27 +279,15 @@ pub fn generate() -> Result<KeyPair, CertificateError> {
         z85::decode(&text[..z85::KEY_CHARACTERS])
             .map_err(|mistake| CertificateError::Crypto(format!("a fresh key {mistake}")))
     };
-    Ok(KeyPair {
-        public: PublicKey(decoded(&public)?),
-        secret: Wiped(decoded(&secret.0)?),
-    })
+    Ok(KeyPair { public: PublicKey(decoded(&public)?), secret: Wiped(decoded(&secret.0)?) })
 }
 
 fn is_passed_over(name: &OsString, all: &[OsString]) -> bool {
     let text = name.to_string_lossy();
-    let backup = [
-        "~",
-        ".bak",
-        ".orig",
-        ".swp",
-        ".tmp",
-        ".dpkg-old",
-        ".dpkg-new",
-        ".dpkg-dist",
-    ]
-    .iter()
-    .chain(&[".rpmsave", ".rpmnew", ".rpmorig"])
-    .any(|end| text.ends_with(end));
+    let backup = ["~", ".bak", ".orig", ".swp", ".tmp", ".dpkg-old", ".dpkg-new", ".dpkg-dist"]
+        .iter()
+        .chain(&[".rpmsave", ".rpmnew", ".rpmorig"])
+        .any(|end| text.ends_with(end));
     if text.starts_with(['.', '#']) || backup {
         return true;
     }
@@ -352,10 +306,7 @@ fn unreadable(path: &Path, error: &io::Error) -> CertificateError {
         Some(errno) => raw::Errno(errno).to_string(),
         None => error.to_string(),
     };
-    CertificateError::Unreadable {
-        path: path.to_owned(),
-        reason,
-    }
+    CertificateError::Unreadable { path: path.to_owned(), reason }
 }
 
 /// Reads a whole file, with its permission bits.
@@ -363,18 +314,13 @@ fn read(path: &Path) -> Result<(Wiped<Vec<u8>>, u32), CertificateError> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
     check_kind(path, metadata.file_type())?;
-    let too_large = || CertificateError::TooLarge {
-        path: path.to_owned(),
-        limit: "65536 bytes",
-    };
+    let too_large = || CertificateError::TooLarge { path: path.to_owned(), limit: "65536 bytes" };
     if metadata.len() > SIZE_MAX {
         return Err(too_large());
     }
     // room for all at once: a buffer that grows leaves copies of the secret behind
     let mut text = Wiped(Vec::with_capacity(SIZE_MAX as usize + 1));
-    file.take(SIZE_MAX + 1)
-        .read_to_end(&mut text.0)
-        .map_err(|error| unreadable(path, &error))?;
+    file.take(SIZE_MAX + 1).read_to_end(&mut text.0).map_err(|error| unreadable(path, &error))?;
     if text.0.len() as u64 > SIZE_MAX {
         return Err(too_large());
     }
@@ -401,10 +347,7 @@ fn check_kind(path: &Path, kind: fs::FileType) -> Result<(), CertificateError> {
         () if kind.is_socket() => "a socket",
         () => "a device",
     };
-    Err(CertificateError::NotAFile {
-        path: path.to_owned(),
-        found,
-    })
+    Err(CertificateError::NotAFile { path: path.to_owned(), found })
 }
 
 /// The lines of a certificate that count, not yet understood.
@@ -416,18 +359,11 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     fn find(path: &Path, text: &'a [u8]) -> Result<Keys<'a>, CertificateError> {
-        let line_error = |line, reason| CertificateError::Line {
-            path: path.to_owned(),
-            line,
-            reason,
-        };
+        let line_error =
+            |line, reason| CertificateError::Line { path: path.to_owned(), line, reason };
         let properties =
             zpl::parse(text).map_err(|error| line_error(error.line, error.reason.to_owned()))?;
-        let mut keys = Keys {
-            public: None,
-            secret: None,
-            name: None,
-        };
+        let mut keys = Keys { public: None, secret: None, name: None };
         for property in properties {
             let slot = match property.name {
                 b"public-key" => &mut keys.public,
@@ -464,10 +400,7 @@ fn key(path: &Path, line: usize, name: &str, text: &[u8]) -> Result<[u8; 32], Ce
 fn no_public(path: &Path) -> CertificateError {
     let missing = "holds no public-key (a line public-key = \"40 characters\", indented, \
                    below a line that says curve)";
-    CertificateError::Missing {
-        path: path.to_owned(),
-        missing: missing.to_owned(),
-    }
+    CertificateError::Missing { path: path.to_owned(), missing: missing.to_owned() }
 }
 
 fn public_of(secret: &[u8; 32]) -> Result<PublicKey, CertificateError> {
@@ -526,10 +459,7 @@ curve
 
         fn file(&self, name: &str, mode: u32, text: impl AsRef<[u8]>) -> PathBuf {
             let path = self.path(name);
-            File::create(&path)
-                .unwrap()
-                .write_all(text.as_ref())
-                .unwrap();
+            File::create(&path).unwrap().write_all(text.as_ref()).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             path
         }
@@ -546,10 +476,7 @@ curve
         assert_eq!(own.public, certificate.public);
         assert_eq!(z85::encode(own.secret()), CZMQ_SECRET.as_bytes());
         let py = folder.file("py.key_secret", 0o400, PYZMQ_FILE.replace('\n', "\r\n"));
-        assert_eq!(
-            load_own(&folder.path("py.key")).unwrap().public.to_string(),
-            PYZMQ_PUBLIC
-        );
+        assert_eq!(load_own(&folder.path("py.key")).unwrap().public.to_string(), PYZMQ_PUBLIC);
         assert_eq!(load_own(&py).unwrap().public.to_string(), PYZMQ_PUBLIC);
         let certificate = load_peer(&py).unwrap();
         assert_eq!(certificate.label(), "py one");
@@ -571,31 +498,20 @@ curve
         let folder = Folder::new();
         let own = load_own(&folder.file("web", 0o600, CZMQ_FILE)).unwrap();
         let text = format!("{own:?}");
-        assert!(
-            text.contains(CZMQ_PUBLIC) && !text.contains(CZMQ_SECRET),
-            "{text}"
-        );
+        assert!(text.contains(CZMQ_PUBLIC) && !text.contains(CZMQ_SECRET), "{text}");
     }
 
     #[test]
     fn the_secret_file_comes_first() {
         let folder = Folder::new();
-        let public = CZMQ_FILE
-            .lines()
-            .filter(|line| !line.contains("secret-key"));
+        let public = CZMQ_FILE.lines().filter(|line| !line.contains("secret-key"));
         let public: String = public.map(|line| format!("{line}\n")).collect();
         let name = folder.file("web", 0o644, &public);
         let error = load_own(&name).unwrap_err().to_string();
-        assert!(
-            error.contains("web: holds no secret-key, and there is no"),
-            "{error}"
-        );
+        assert!(error.contains("web: holds no secret-key, and there is no"), "{error}");
         assert!(error.contains("web_secret"), "{error}");
         folder.file("web_secret", 0o600, CZMQ_FILE);
-        assert_eq!(
-            load_own(&name).unwrap().public,
-            load_peer(&name).unwrap().public
-        );
+        assert_eq!(load_own(&name).unwrap().public, load_peer(&name).unwrap().public);
         // even a broken one: falling back would hide the mistake
         folder.file("web_secret", 0o600, "");
         assert!(load_own(&name).is_err());
@@ -610,26 +526,11 @@ curve
             ("".to_owned(), ": holds no secret-key"),
             ("curve\n".to_owned(), ": holds no secret-key"),
             (CZMQ_FILE.replace(&public, ""), ": holds no public-key"),
-            (
-                CZMQ_FILE.replace("$slRrQ", ""),
-                ", line 8: secret-key has 34 characters",
-            ),
-            (
-                CZMQ_FILE.replace("w6]9", "w6~9"),
-                ", line 7: public-key has '~' as character 3",
-            ),
-            (
-                CZMQ_FILE.replace("$slRrQ\"", "$slRrQ"),
-                ", line 8: has a quote that is not closed",
-            ),
-            (
-                CZMQ_FILE.replace("curve\n", ""),
-                ", line 6: public-key must stand, indented, below",
-            ),
-            (
-                CZMQ_FILE.replace("    public", "public"),
-                ", line 7: public-key must stand",
-            ),
+            (CZMQ_FILE.replace("$slRrQ", ""), ", line 8: secret-key has 34 characters"),
+            (CZMQ_FILE.replace("w6]9", "w6~9"), ", line 7: public-key has '~' as character 3"),
+            (CZMQ_FILE.replace("$slRrQ\"", "$slRrQ"), ", line 8: has a quote that is not closed"),
+            (CZMQ_FILE.replace("curve\n", ""), ", line 6: public-key must stand, indented, below"),
+            (CZMQ_FILE.replace("    public", "public"), ", line 7: public-key must stand"),
             (
                 CZMQ_FILE.replace(&public, &public.repeat(2)),
                 ", line 8: public-key was already given in line 7",
@@ -638,26 +539,15 @@ curve
                 CZMQ_FILE.replace(CZMQ_PUBLIC, &other),
                 "public-key does not belong to its secret-key",
             ),
-            (
-                "-----BEGIN PRIVATE KEY-----\n".to_owned(),
-                ", line 1: is not a section",
-            ),
+            ("-----BEGIN PRIVATE KEY-----\n".to_owned(), ", line 1: is not a section"),
         ] {
             let path = folder.file("own", 0o600, &text);
             let error = load_own(&path).unwrap_err().to_string();
             let start = path.display().to_string();
-            assert!(
-                error.starts_with(&start) && error.contains(part),
-                "{part}: {error}"
-            );
+            assert!(error.starts_with(&start) && error.contains(part), "{part}: {error}");
         }
-        let error = load_peer(&folder.file("peer", 0o600, "metadata\n"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("peer: holds no public-key (a line public-key ="),
-            "{error}"
-        );
+        let error = load_peer(&folder.file("peer", 0o600, "metadata\n")).unwrap_err().to_string();
+        assert!(error.contains("peer: holds no public-key (a line public-key ="), "{error}");
     }
 
     #[test]
@@ -679,28 +569,17 @@ curve
         let folder = Folder::new();
         fs::create_dir(folder.path("dir")).unwrap();
         let _socket = UnixListener::bind(folder.path("socket")).unwrap();
-        let fifo = std::process::Command::new("mkfifo")
-            .arg(folder.path("fifo"))
-            .status();
+        let fifo = std::process::Command::new("mkfifo").arg(folder.path("fifo")).status();
         assert!(fifo.unwrap().success());
         for (path, part) in [
             (folder.path("dir"), "is a directory, not a certificate file"),
             (folder.path("socket"), "is a socket, not"),
             (folder.path("fifo"), "is a named pipe, not"),
             (PathBuf::from("/dev/zero"), "is a device, not"),
-            (
-                folder.path("none"),
-                "cannot be read: No such file or directory",
-            ),
+            (folder.path("none"), "cannot be read: No such file or directory"),
             (folder.path("x\0y"), "cannot be read: "),
-            (
-                folder.path(&"x".repeat(300)),
-                "cannot be read: File name too long",
-            ),
-            (
-                folder.file("big", 0o600, vec![b'\n'; 70_000]),
-                "is too large: 65536 bytes at most",
-            ),
+            (folder.path(&"x".repeat(300)), "cannot be read: File name too long"),
+            (folder.file("big", 0o600, vec![b'\n'; 70_000]), "is too large: 65536 bytes at most"),
         ] {
             for error in [load_own(&path).unwrap_err(), load_peer(&path).unwrap_err()] {
                 let error = error.to_string();
@@ -727,24 +606,14 @@ curve
         fs::create_dir(folder.path("old")).unwrap();
         std::os::unix::fs::symlink(folder.path("nowhere"), folder.path("link")).unwrap();
         let directory = load_directory(folder.0.path()).unwrap();
-        let labels: Vec<_> = directory
-            .certificates
-            .iter()
-            .map(Certificate::label)
-            .collect();
+        let labels: Vec<_> = directory.certificates.iter().map(Certificate::label).collect();
         assert_eq!(labels, ["A", "B"]);
         let broken: Vec<_> = directory.broken.iter().map(ToString::to_string).collect();
         assert_eq!(broken.len(), 2, "{broken:?}");
         assert!(broken[0].contains("broken, line 1"), "{broken:?}");
-        assert!(
-            broken[1].contains("link: cannot be read: No such file"),
-            "{broken:?}"
-        );
+        assert!(broken[1].contains("link: cannot be read: No such file"), "{broken:?}");
         let error = load_directory(&folder.path("a")).unwrap_err().to_string();
-        assert!(
-            error.contains("a is not a directory: it must be one"),
-            "{error}"
-        );
+        assert!(error.contains("a is not a directory: it must be one"), "{error}");
     }
 
     #[test]

@@ -64,10 +64,7 @@ impl SocketSpec {
             }
             if !matches!(self.socket_type, SocketType::Pub | SocketType::Sub) {
                 let socket_type = self.socket_type.name();
-                return Err(LinkError::Multicast {
-                    endpoint: endpoint.clone(),
-                    socket_type,
-                });
+                return Err(LinkError::Multicast { endpoint: endpoint.clone(), socket_type });
             }
         }
         match self.socket_type {
@@ -103,12 +100,7 @@ impl Context {
         let failed = |errno: Errno| LinkError::Context(errno.to_string());
         let raw = raw::Context::new().map_err(failed)?;
         raw.set_io_threads(io_threads).map_err(failed)?;
-        Ok(Context {
-            shared: Arc::new(Shared {
-                threads: Mutex::default(),
-                raw,
-            }),
-        })
+        Ok(Context { shared: Arc::new(Shared { threads: Mutex::default(), raw }) })
     }
 
     /// Opens a socket: all its binds and connects work, or there is no socket.
@@ -116,13 +108,10 @@ impl Context {
         spec.check()?;
         let shared = &self.shared;
         let kind = spec.socket_type;
-        let raw = shared
-            .raw
-            .socket(kind.number())
-            .map_err(|errno| LinkError::Socket {
-                socket_type: kind.name(),
-                reason: errno.to_string(),
-            })?;
+        let raw = shared.raw.socket(kind.number()).map_err(|errno| LinkError::Socket {
+            socket_type: kind.name(),
+            reason: errno.to_string(),
+        })?;
         spec.options.apply(&raw, kind)?;
         let registration = shared.secure(&raw, spec, &notices)?;
         let peers = shared.watch(&raw, spec, notices)?;
@@ -130,11 +119,7 @@ impl Context {
         let mut socket = Socket::new(Arc::clone(shared), raw, spec, peers, registration);
         socket.subscribe(&spec.topics)?;
         for mode in [Mode::Bind, Mode::Connect] {
-            for endpoint in spec
-                .endpoints
-                .iter()
-                .filter(|endpoint| endpoint.mode == mode)
-            {
+            for endpoint in spec.endpoints.iter().filter(|endpoint| endpoint.mode == mode) {
                 socket.attach(endpoint)?;
             }
         }
@@ -162,21 +147,9 @@ impl Shared {
         match &*spec.security {
             Security::Plaintext => Ok(None),
             Security::Client { server, own } => {
-                set(
-                    "ZMQ_CURVE_SERVERKEY",
-                    zmq_sys::ZMQ_CURVE_SERVERKEY,
-                    server.as_bytes(),
-                )?;
-                set(
-                    "ZMQ_CURVE_PUBLICKEY",
-                    zmq_sys::ZMQ_CURVE_PUBLICKEY,
-                    own.public.as_bytes(),
-                )?;
-                set(
-                    "ZMQ_CURVE_SECRETKEY",
-                    zmq_sys::ZMQ_CURVE_SECRETKEY,
-                    own.secret(),
-                )?;
+                set("ZMQ_CURVE_SERVERKEY", zmq_sys::ZMQ_CURVE_SERVERKEY, server.as_bytes())?;
+                set("ZMQ_CURVE_PUBLICKEY", zmq_sys::ZMQ_CURVE_PUBLICKEY, own.public.as_bytes())?;
+                set("ZMQ_CURVE_SECRETKEY", zmq_sys::ZMQ_CURVE_SECRETKEY, own.secret())?;
                 Ok(None)
             }
             Security::Server { own, allowed, .. } => {
@@ -190,16 +163,8 @@ impl Shared {
                 socket
                     .set_int(zmq_sys::ZMQ_CURVE_SERVER, 1)
                     .map_err(refused("ZMQ_CURVE_SERVER", 1))?;
-                set(
-                    "ZMQ_CURVE_PUBLICKEY",
-                    zmq_sys::ZMQ_CURVE_PUBLICKEY,
-                    own.public.as_bytes(),
-                )?;
-                set(
-                    "ZMQ_CURVE_SECRETKEY",
-                    zmq_sys::ZMQ_CURVE_SECRETKEY,
-                    own.secret(),
-                )?;
+                set("ZMQ_CURVE_PUBLICKEY", zmq_sys::ZMQ_CURVE_PUBLICKEY, own.public.as_bytes())?;
+                set("ZMQ_CURVE_SECRETKEY", zmq_sys::ZMQ_CURVE_SECRETKEY, own.secret())?;
                 self.register(domain, allowed, notices).map(Some)
             }
         }
@@ -235,12 +200,12 @@ impl Shared {
             Some(running) => running,
             none => none.insert(Monitor::start()?),
         };
-        monitor
-            .watch(&self.raw, socket, role, spec.options.handshake_ivl, notices)
-            .map_err(|errno| LinkError::Socket {
+        monitor.watch(&self.raw, socket, role, spec.options.handshake_ivl, notices).map_err(
+            |errno| LinkError::Socket {
                 socket_type: spec.socket_type.name(),
                 reason: format!("its monitor: {errno}"),
-            })
+            },
+        )
     }
 }
 

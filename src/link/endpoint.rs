@@ -73,10 +73,7 @@ impl Endpoint {
 pub fn parse_endpoints(text: &str, habit: Mode) -> Result<Vec<Endpoint>, EndpointError> {
     text.split(',')
         .map(|item| {
-            parse(item, habit).map_err(|reason| EndpointError {
-                text: shown(item.trim()),
-                reason,
-            })
+            parse(item, habit).map_err(|reason| EndpointError { text: shown(item.trim()), reason })
         })
         .collect()
 }
@@ -137,10 +134,7 @@ fn parse(item: &str, habit: Mode) -> Result<Endpoint, String> {
             ));
         }
     }
-    Ok(Endpoint {
-        mode,
-        address: address.to_owned(),
-    })
+    Ok(Endpoint { mode, address: address.to_owned() })
 }
 
 /// What stands before the port.
@@ -186,10 +180,7 @@ impl Host {
         if address.is_empty() {
             return Host::Bad("has no host");
         }
-        if address
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.')
-        {
+        if address.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             return Host::Bad("has no valid IPv4 address");
         }
         let fine = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -226,42 +217,30 @@ fn check_tcp(rest: &str, mode: Mode) -> Result<(), String> {
 
 fn check_host_and_port(text: &str, which: &str, mode: Mode) -> Result<(), String> {
     let (host, port) = split_port(text).ok_or_else(|| {
-        format!(
-            "the {which}address \"{}\" has no port (as in HOST:5140)",
-            shown(text)
-        )
+        format!("the {which}address \"{}\" has no port (as in HOST:5140)", shown(text))
     })?;
     match (Host::of(host), mode) {
         (Host::Bad(reason), _) => return Err(format!("the {which}address {reason}")),
         (Host::Any, Mode::Connect) => {
-            return Err(
-                "connects to *, which means \"all addresses of this host\": \
+            return Err("connects to *, which means \"all addresses of this host\": \
                         name the peer's host, or write @ in front to bind"
-                    .into(),
-            );
+                .into());
         }
         _ => {}
     }
     match (port, mode) {
-        ("", _) => Err(format!(
-            "the {which}address ends with a colon but has no port"
-        )),
+        ("", _) => Err(format!("the {which}address ends with a colon but has no port")),
         ("*" | "0", Mode::Bind) => Ok(()),
         ("!", Mode::Bind) => Err("has ! as port: write * for any free port".into()),
-        ("*" | "!" | "0", Mode::Connect) => Err(format!(
-            "has {port} as port: the peer's port must be named to connect to it"
-        )),
+        ("*" | "!" | "0", Mode::Connect) => {
+            Err(format!("has {port} as port: the peer's port must be named to connect to it"))
+        }
         _ => {
-            let number = port
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then(|| port.parse::<u16>());
+            let number =
+                port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse::<u16>());
             match number {
                 Some(Ok(number)) if number > 0 => Ok(()),
-                _ => Err(format!(
-                    "has \"{}\" as port: 1 to 65535 are possible",
-                    shown(port)
-                )),
+                _ => Err(format!("has \"{}\" as port: 1 to 65535 are possible", shown(port))),
             }
         }
     }
@@ -300,11 +279,9 @@ mod tests {
 
     fn parsed(text: &str, habit: Mode) -> String {
         match parse_endpoints(text, habit) {
-            Ok(endpoints) => endpoints
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" "),
+            Ok(endpoints) => {
+                endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            }
             Err(error) => error.to_string(),
         }
     }
@@ -313,11 +290,7 @@ mod tests {
     fn good_ones() {
         for (text, habit, expected) in [
             ("tcp://*:5140", Mode::Bind, "@tcp://*:5140"),
-            (
-                "tcp://log.example.net:5140",
-                Mode::Connect,
-                ">tcp://log.example.net:5140",
-            ),
+            ("tcp://log.example.net:5140", Mode::Connect, ">tcp://log.example.net:5140"),
             ("@tcp://*:1", Mode::Connect, "@tcp://*:1"),
             (">tcp://10.0.0.1:65535", Mode::Bind, ">tcp://10.0.0.1:65535"),
             (
@@ -330,21 +303,9 @@ mod tests {
             ("@tcp://127.0.0.1:0", Mode::Connect, "@tcp://127.0.0.1:0"),
             ("tcp://[::1]:5140", Mode::Connect, ">tcp://[::1]:5140"),
             ("tcp://::1:5140", Mode::Connect, ">tcp://::1:5140"),
-            (
-                "tcp://[fe80::1%eth0]:5140",
-                Mode::Connect,
-                ">tcp://[fe80::1%eth0]:5140",
-            ),
-            (
-                "tcp://10.0.0.9:0;10.0.0.1:5140",
-                Mode::Connect,
-                ">tcp://10.0.0.9:0;10.0.0.1:5140",
-            ),
-            (
-                "tcp://eth1:*;host:5140",
-                Mode::Connect,
-                ">tcp://eth1:*;host:5140",
-            ),
+            ("tcp://[fe80::1%eth0]:5140", Mode::Connect, ">tcp://[fe80::1%eth0]:5140"),
+            ("tcp://10.0.0.9:0;10.0.0.1:5140", Mode::Connect, ">tcp://10.0.0.9:0;10.0.0.1:5140"),
+            ("tcp://eth1:*;host:5140", Mode::Connect, ">tcp://eth1:*;host:5140"),
             ("ipc:///run/rzmq/in", Mode::Bind, "@ipc:///run/rzmq/in"),
             ("@ipc://@abstract", Mode::Connect, "@ipc://@abstract"),
         ] {
@@ -359,21 +320,13 @@ mod tests {
             ("tcp://*:1,,tcp://*:2", Mode::Bind, "a comma too many"),
             ("@", Mode::Bind, "no address after its sign"),
             ("@>tcp://a:1", Mode::Bind, "two signs"),
-            (
-                "localhost:5140",
-                Mode::Connect,
-                "write tcp://localhost:5140",
-            ),
+            ("localhost:5140", Mode::Connect, "write tcp://localhost:5140"),
             ("tcp://a b:1", Mode::Connect, "white space"),
             ("tcp://a\0:1", Mode::Connect, "control character"),
             ("tcp://host", Mode::Connect, "has no port"),
             ("tcp://", Mode::Connect, "has no port"),
             ("tcp://host:", Mode::Connect, "ends with a colon"),
-            (
-                "tcp://host:70000",
-                Mode::Connect,
-                "\"70000\" as port: 1 to 65535",
-            ),
+            ("tcp://host:70000", Mode::Connect, "\"70000\" as port: 1 to 65535"),
             ("tcp://host:0", Mode::Connect, "must be named"),
             ("tcp://host:*", Mode::Connect, "must be named"),
             ("tcp://host:+5", Mode::Connect, "1 to 65535"),
@@ -387,16 +340,8 @@ mod tests {
             ("tcp://[host]:5140", Mode::Connect, "no valid IPv6"),
             ("tcp://[fe80::1%]:5140", Mode::Connect, "empty zone"),
             ("tcp://ho/st:5140", Mode::Connect, "character"),
-            (
-                "@tcp://10.0.0.9:0;10.0.0.1:1",
-                Mode::Connect,
-                "only connecting takes one",
-            ),
-            (
-                "tcp://10.0.0.9;10.0.0.1:1",
-                Mode::Connect,
-                "source address \"10.0.0.9\" has no port",
-            ),
+            ("@tcp://10.0.0.9:0;10.0.0.1:1", Mode::Connect, "only connecting takes one"),
+            ("tcp://10.0.0.9;10.0.0.1:1", Mode::Connect, "source address \"10.0.0.9\" has no port"),
             ("tcp://a:0;b:0;c:1", Mode::Connect, "more than one source"),
             ("ipc://", Mode::Bind, "no path"),
             ("ipc://@", Mode::Bind, "no name"),
@@ -414,10 +359,7 @@ mod tests {
         }
         let long = format!("ipc:///{}", "x".repeat(200));
         let message = parsed(&long, Mode::Bind);
-        assert!(
-            message.contains("201 bytes") && message.contains('…'),
-            "{message}"
-        );
+        assert!(message.contains("201 bytes") && message.contains('…'), "{message}");
     }
 
     #[test]

@@ -71,21 +71,15 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     pub(crate) fn start() -> Result<Monitor, LinkError> {
-        let failed = |error: std::io::Error| LinkError::Thread {
-            thread: THREAD,
-            reason: error.to_string(),
-        };
+        let failed =
+            |error: std::io::Error| LinkError::Thread { thread: THREAD, reason: error.to_string() };
         let (wake, woken) = UnixStream::pair().map_err(failed)?;
         woken.set_nonblocking(true).map_err(failed)?;
         let new = Arc::new(Mutex::new(Vec::new()));
         let queue = Arc::clone(&new);
         let thread =
             raw::spawn_without_signals(THREAD, move || watch(&woken, &queue)).map_err(failed)?;
-        Ok(Monitor {
-            new,
-            wake: Some(wake),
-            thread: Some(thread),
-        })
+        Ok(Monitor { new, wake: Some(wake), thread: Some(thread) })
     }
 
     /// Watches a socket from now on. Must come before its first bind or connect, and the
@@ -99,10 +93,7 @@ impl Monitor {
         notices: Arc<dyn Notices>,
     ) -> Result<Arc<Peers>, Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let address = format!(
-            "inproc://rzmq.monitor.{}",
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        );
+        let address = format!("inproc://rzmq.monitor.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let pair = context.socket(zmq_sys::ZMQ_PAIR)?;
         pair.set_int(zmq_sys::ZMQ_LINGER, 0)?;
         pair.set_int(zmq_sys::ZMQ_RCVHWM, 0)?;
@@ -114,10 +105,7 @@ impl Monitor {
         let peers = Arc::new(Peers::default());
         let connections = Connections::new(role, handshake_ivl, notices, Arc::clone(&peers));
         let watched = Watched { pair, connections };
-        self.new
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(watched);
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
             // a full pipe wakes as well as one byte more
             let _ = wake.write(&[1]);
@@ -157,9 +145,7 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
             }
         }
         drop(items);
-        all.append(&mut mem::take(
-            &mut *new.lock().unwrap_or_else(PoisonError::into_inner),
-        ));
+        all.append(&mut mem::take(&mut *new.lock().unwrap_or_else(PoisonError::into_inner)));
         all.retain_mut(Watched::read);
     }
 }
@@ -184,8 +170,7 @@ impl Watched {
                 return false;
             }
             let endpoint = String::from_utf8_lossy(endpoint.bytes());
-            self.connections
-                .event(u32::from(event), value, &endpoint, Instant::now());
+            self.connections.event(u32::from(event), value, &endpoint, Instant::now());
         }
     }
 }
@@ -243,65 +228,46 @@ impl Connections {
                 self.open.insert(fd, Open { peer, since: now });
             }
             zmq_sys::ZMQ_EVENT_CONNECTED => {
-                self.open.insert(
-                    value as RawFd,
-                    Open {
-                        peer: None,
-                        since: now,
-                    },
-                );
+                self.open.insert(value as RawFd, Open { peer: None, since: now });
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 self.peers.connected.fetch_add(1, Ordering::Relaxed);
                 notice::count(&*self.notices, Change::Connected);
-                self.tell(&format!("connected {endpoint}"), now, |held_back| {
-                    Notice::Connected {
-                        endpoint: endpoint.to_owned(),
-                        held_back,
-                    }
+                self.tell(&format!("connected {endpoint}"), now, |held_back| Notice::Connected {
+                    endpoint: endpoint.to_owned(),
+                    held_back,
                 });
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
                 self.failures.push_back(Failure::NoDetail);
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
-                self.failures
-                    .push_back(Failure::Known(protocol_failure(value)));
+                self.failures.push_back(Failure::Known(protocol_failure(value)));
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role {
                 // the authenticator has told it already
                 Role::Server => self.refused += 1,
                 Role::Client(key) => {
-                    self.failures
-                        .push_back(Failure::Known(HandshakeFailure::Refused {
-                            key: Some(key),
-                            status: value,
-                        }))
-                }
-                Role::Plain => self
-                    .failures
-                    .push_back(Failure::Known(HandshakeFailure::Refused {
-                        key: None,
+                    self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
+                        key: Some(key),
                         status: value,
-                    })),
+                    }))
+                }
+                Role::Plain => self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
+                    key: None,
+                    status: value,
+                })),
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 self.tell(&format!("unreachable {endpoint}"), now, |held_back| {
-                    Notice::Unreachable {
-                        endpoint: endpoint.to_owned(),
-                        held_back,
-                    }
+                    Notice::Unreachable { endpoint: endpoint.to_owned(), held_back }
                 });
             }
             zmq_sys::ZMQ_EVENT_ACCEPT_FAILED => {
                 let reason = Errno(value as i32).to_string();
                 self.tell(&format!("accept {endpoint} {reason}"), now, |held_back| {
-                    Notice::AcceptFailed {
-                        endpoint: endpoint.to_owned(),
-                        reason,
-                        held_back,
-                    }
+                    Notice::AcceptFailed { endpoint: endpoint.to_owned(), reason, held_back }
                 });
             }
             _ => {}
@@ -310,9 +276,7 @@ impl Connections {
 
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
         let open = self.open.remove(&fd);
-        let age = open
-            .as_ref()
-            .map(|open| now.saturating_duration_since(open.since));
+        let age = open.as_ref().map(|open| now.saturating_duration_since(open.since));
         let peer = open.and_then(|open| open.peer);
         if let Some(failure) = self.failures.pop_front() {
             self.peers.failed.fetch_add(1, Ordering::Relaxed);
@@ -324,34 +288,18 @@ impl Connections {
             // not the peer's port, which is another each time
             let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
             let from = from.map_or("", |(host, _)| host);
-            self.tell(
-                &format!("failed {endpoint} {from} {cause}"),
-                now,
-                |held_back| {
-                    let endpoint = endpoint.to_owned();
-                    Notice::HandshakeFailed {
-                        endpoint,
-                        peer,
-                        cause,
-                        held_back,
-                    }
-                },
-            );
+            self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
+                let endpoint = endpoint.to_owned();
+                Notice::HandshakeFailed { endpoint, peer, cause, held_back }
+            });
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
             self.refused -= 1;
         } else {
             self.count_down();
-            let cause = format!(
-                "disconnected {endpoint} {}",
-                peer.as_deref().unwrap_or_default()
-            );
+            let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
             self.tell(&cause, now, |held_back| {
                 let endpoint = endpoint.to_owned();
-                Notice::Disconnected {
-                    endpoint,
-                    peer,
-                    held_back,
-                }
+                Notice::Disconnected { endpoint, peer, held_back }
             });
         }
         if self.open.is_empty() {
@@ -430,16 +378,11 @@ mod tests {
             let log = Arc::new(Log(Mutex::default()));
             let ivl = Duration::from_secs(3);
             let connections = Connections::new(role, ivl, log.clone(), Arc::default());
-            Story {
-                connections,
-                log,
-                now: Instant::now(),
-            }
+            Story { connections, log, now: Instant::now() }
         }
 
         fn event(&mut self, event: u32, value: u32) -> u64 {
-            self.connections
-                .event(event, value, "tcp://here:1", self.now);
+            self.connections.event(event, value, "tcp://here:1", self.now);
             self.connections.peers.connected.load(Ordering::Relaxed)
         }
 
@@ -462,13 +405,7 @@ mod tests {
         }
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 1);
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 0);
-        assert_eq!(
-            story.told(),
-            [
-                "connected at tcp://here:1",
-                "connection lost at tcp://here:1"
-            ]
-        );
+        assert_eq!(story.told(), ["connected at tcp://here:1", "connection lost at tcp://here:1"]);
         story.now += Duration::from_secs(61);
         story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
         assert!(story.told()[0].ends_with("(1 more of this kind since the last such message)"));
@@ -527,10 +464,9 @@ mod tests {
     #[test]
     fn a_client_tells_silence_from_a_hang_up() {
         let key = PublicKey::from_bytes([3; 32]);
-        for (wait, part) in [
-            (3000, "most likely the key is not allowed"),
-            (5, "another key than servercertpath"),
-        ] {
+        for (wait, part) in
+            [(3000, "most likely the key is not allowed"), (5, "another key than servercertpath")]
+        {
             let mut story = Story::new(Role::Client(key));
             story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
             story.now += Duration::from_millis(wait);
@@ -544,9 +480,6 @@ mod tests {
         story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 400);
         story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
         let told = story.told();
-        assert!(
-            told[0].contains(&format!("refused our key {key} (status 400)")),
-            "{told:?}"
-        );
+        assert!(told[0].contains(&format!("refused our key {key} (status 400)")), "{told:?}");
     }
 }

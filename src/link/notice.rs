@@ -168,10 +168,7 @@ impl fmt::Display for HandshakeFailure {
             HandshakeFailure::Cryptographic => {
                 f.write_str("the keys do not fit: it may hold another key of this server")
             }
-            HandshakeFailure::Refused {
-                key: Some(key),
-                status,
-            } => {
+            HandshakeFailure::Refused { key: Some(key), status } => {
                 write!(
                     f,
                     "it refused our key {key} (status {status}): the key is not allowed there"
@@ -181,10 +178,7 @@ impl fmt::Display for HandshakeFailure {
                 write!(f, "it refused us (status {status})")
             }
             HandshakeFailure::Protocol { code } => {
-                write!(
-                    f,
-                    "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})"
-                )
+                write!(f, "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})")
             }
         }
     }
@@ -216,17 +210,9 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::RefusedKey { address, key, .. } => {
-                write!(
-                    f,
-                    "refused {address}: its key {key} is not among those allowed"
-                )?;
+                write!(f, "refused {address}: its key {key} is not among those allowed")?;
             }
-            Notice::HandshakeFailed {
-                endpoint,
-                peer,
-                cause,
-                ..
-            } => {
+            Notice::HandshakeFailed { endpoint, peer, cause, .. } => {
                 write!(f, "handshake failed at {endpoint}{}: {cause}", From(peer))?;
             }
             Notice::Connected { endpoint, .. } => write!(f, "connected at {endpoint}")?,
@@ -236,21 +222,13 @@ impl fmt::Display for Notice {
             Notice::Unreachable { endpoint, .. } => {
                 write!(f, "{endpoint} cannot be reached; trying again")?;
             }
-            Notice::AcceptFailed {
-                endpoint, reason, ..
-            } => {
-                write!(
-                    f,
-                    "a connection at {endpoint} could not be accepted: {reason}"
-                )?;
+            Notice::AcceptFailed { endpoint, reason, .. } => {
+                write!(f, "a connection at {endpoint} could not be accepted: {reason}")?;
             }
         }
         match self.held_back() {
             0 => Ok(()),
-            count => write!(
-                f,
-                " ({count} more of this kind since the last such message)"
-            ),
+            count => write!(f, " ({count} more of this kind since the last such message)"),
         }
     }
 }
@@ -268,24 +246,17 @@ impl Throttle {
     const OTHERS: &str = "";
 
     pub(crate) fn new() -> Throttle {
-        Throttle {
-            causes: HashMap::new(),
-        }
+        Throttle { causes: HashMap::new() }
     }
 
     /// How many were held back, if the cause may be told now.
     pub(crate) fn admit(&mut self, cause: &str, now: Instant) -> Option<u64> {
         let due = |since: Instant| now.saturating_duration_since(since) >= Self::EVERY;
         if !self.causes.contains_key(cause) && self.causes.len() >= Self::CAUSES_MAX {
-            self.causes
-                .retain(|_, (since, held_back)| *held_back > 0 || !due(*since));
+            self.causes.retain(|_, (since, held_back)| *held_back > 0 || !due(*since));
         }
         let full = self.causes.len() >= Self::CAUSES_MAX;
-        let cause = if full && !self.causes.contains_key(cause) {
-            Self::OTHERS
-        } else {
-            cause
-        };
+        let cause = if full && !self.causes.contains_key(cause) { Self::OTHERS } else { cause };
         match self.causes.get_mut(cause) {
             None => {
                 self.causes.insert(cause.to_owned(), (now, 0));
@@ -324,18 +295,14 @@ mod tests {
     fn a_flood_of_causes_is_bounded_and_counted() {
         let mut throttle = Throttle::new();
         let start = Instant::now();
-        let told = (0..10_000)
-            .filter(|n| throttle.admit(&format!("cause {n}"), start).is_some())
-            .count();
+        let told =
+            (0..10_000).filter(|n| throttle.admit(&format!("cause {n}"), start).is_some()).count();
         assert_eq!(told, Throttle::CAUSES_MAX + 1);
         assert_eq!(throttle.causes.len(), Throttle::CAUSES_MAX + 1);
         let later = start + Throttle::EVERY;
         let held_back = throttle.admit("yet another", later);
         assert_eq!(held_back, Some(0));
-        assert_eq!(
-            throttle.admit(Throttle::OTHERS, later),
-            Some(10_000 - told as u64)
-        );
+        assert_eq!(throttle.admit(Throttle::OTHERS, later), Some(10_000 - told as u64));
     }
 
     #[test]

@@ -92,86 +92,36 @@ impl Options {
             ),
         ];
         for (name, option, value) in numbers {
-            socket
-                .set_int(option, value)
-                .map_err(refused(name, value))?;
+            socket.set_int(option, value).map_err(refused(name, value))?;
         }
         let if_given = [
-            (
-                "tcpkeepaliveidle",
-                zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE,
-                self.tcp_keepalive_idle,
-            ),
-            (
-                "tcpkeepaliveintvl",
-                zmq_sys::ZMQ_TCP_KEEPALIVE_INTVL,
-                self.tcp_keepalive_intvl,
-            ),
-            (
-                "tcpkeepalivecnt",
-                zmq_sys::ZMQ_TCP_KEEPALIVE_CNT,
-                self.tcp_keepalive_cnt,
-            ),
+            ("tcpkeepaliveidle", zmq_sys::ZMQ_TCP_KEEPALIVE_IDLE, self.tcp_keepalive_idle),
+            ("tcpkeepaliveintvl", zmq_sys::ZMQ_TCP_KEEPALIVE_INTVL, self.tcp_keepalive_intvl),
+            ("tcpkeepalivecnt", zmq_sys::ZMQ_TCP_KEEPALIVE_CNT, self.tcp_keepalive_cnt),
         ];
         for (name, option, value) in if_given {
             if let Some(value) = value {
-                socket
-                    .set_int(option, value)
-                    .map_err(refused(name, value))?;
+                socket.set_int(option, value).map_err(refused(name, value))?;
             }
         }
         let times = [
-            (
-                "heartbeativl",
-                zmq_sys::ZMQ_HEARTBEAT_IVL,
-                self.heartbeat_ivl,
-            ),
-            (
-                "heartbeattimeout",
-                zmq_sys::ZMQ_HEARTBEAT_TIMEOUT,
-                self.heartbeat_timeout,
-            ),
-            (
-                "heartbeatttl",
-                zmq_sys::ZMQ_HEARTBEAT_TTL,
-                self.heartbeat_ttl,
-            ),
-            (
-                "connecttimeout",
-                zmq_sys::ZMQ_CONNECT_TIMEOUT,
-                self.connect_timeout,
-            ),
-            (
-                "reconnectivl",
-                zmq_sys::ZMQ_RECONNECT_IVL,
-                self.reconnect_ivl,
-            ),
-            (
-                "reconnectivlmax",
-                zmq_sys::ZMQ_RECONNECT_IVL_MAX,
-                self.reconnect_ivl_max,
-            ),
-            (
-                "ZMQ_HANDSHAKE_IVL",
-                zmq_sys::ZMQ_HANDSHAKE_IVL,
-                self.handshake_ivl,
-            ),
+            ("heartbeativl", zmq_sys::ZMQ_HEARTBEAT_IVL, self.heartbeat_ivl),
+            ("heartbeattimeout", zmq_sys::ZMQ_HEARTBEAT_TIMEOUT, self.heartbeat_timeout),
+            ("heartbeatttl", zmq_sys::ZMQ_HEARTBEAT_TTL, self.heartbeat_ttl),
+            ("connecttimeout", zmq_sys::ZMQ_CONNECT_TIMEOUT, self.connect_timeout),
+            ("reconnectivl", zmq_sys::ZMQ_RECONNECT_IVL, self.reconnect_ivl),
+            ("reconnectivlmax", zmq_sys::ZMQ_RECONNECT_IVL_MAX, self.reconnect_ivl_max),
+            ("ZMQ_HANDSHAKE_IVL", zmq_sys::ZMQ_HANDSHAKE_IVL, self.handshake_ivl),
             ("linger", zmq_sys::ZMQ_LINGER, self.linger),
         ];
         for (name, option, value) in times {
             let value = milliseconds(value);
-            socket
-                .set_int(option, value)
-                .map_err(refused(name, value))?;
+            socket.set_int(option, value).map_err(refused(name, value))?;
         }
         let size = i64::try_from(self.maxmsgsize).unwrap_or(i64::MAX);
-        socket
-            .set_long(zmq_sys::ZMQ_MAXMSGSIZE, size)
-            .map_err(refused("maxmsgsize", size))?;
+        socket.set_long(zmq_sys::ZMQ_MAXMSGSIZE, size).map_err(refused("maxmsgsize", size))?;
         if self.pub_nodrop && kind.publishes() {
-            socket
-                .set_int(zmq_sys::ZMQ_XPUB_NODROP, 1)
-                .map_err(refused("pub.nodrop", "on"))?;
+            socket.set_int(zmq_sys::ZMQ_XPUB_NODROP, 1).map_err(refused("pub.nodrop", "on"))?;
         }
         Ok(())
     }
@@ -277,36 +227,15 @@ mod tests {
     #[test]
     fn a_refused_value_names_its_parameter() {
         for (options, part) in [
+            (Options { snd_hwm: -1, ..Options::default() }, "sndhwm=-1"),
+            (Options { tcp_keepalive_cnt: Some(-7), ..Options::default() }, "tcpkeepalivecnt=-7"),
             (
-                Options {
-                    snd_hwm: -1,
-                    ..Options::default()
-                },
-                "sndhwm=-1",
-            ),
-            (
-                Options {
-                    tcp_keepalive_cnt: Some(-7),
-                    ..Options::default()
-                },
-                "tcpkeepalivecnt=-7",
-            ),
-            (
-                Options {
-                    heartbeat_ttl: Duration::from_secs(10_000),
-                    ..Options::default()
-                },
+                Options { heartbeat_ttl: Duration::from_secs(10_000), ..Options::default() },
                 "heartbeatttl=10000000",
             ),
         ] {
-            let error = applied(&options, SocketType::Push)
-                .err()
-                .unwrap()
-                .to_string();
-            assert!(
-                error.contains(part) && error.contains("does not take"),
-                "{error}"
-            );
+            let error = applied(&options, SocketType::Push).err().unwrap().to_string();
+            assert!(error.contains(part) && error.contains("does not take"), "{error}");
         }
     }
 }

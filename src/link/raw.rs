@@ -68,11 +68,7 @@ impl fmt::Display for Errno {
 }
 
 fn check(result: c_int) -> Result<c_int, Errno> {
-    if result == -1 {
-        Err(Errno::last())
-    } else {
-        Ok(result)
-    }
+    if result == -1 { Err(Errno::last()) } else { Ok(result) }
 }
 
 /// A libzmq context. The last owner ends it and waits there for lingering messages.
@@ -88,9 +84,7 @@ impl Context {
     pub fn new() -> Result<Arc<Context>, Errno> {
         // SAFETY: no preconditions.
         let context = unsafe { zmq_sys::zmq_ctx_new() };
-        NonNull::new(context)
-            .map(|context| Arc::new(Context(context)))
-            .ok_or_else(Errno::last)
+        NonNull::new(context).map(|context| Arc::new(Context(context))).ok_or_else(Errno::last)
     }
 
     /// How many threads of libzmq move the bytes; counts only before the first socket.
@@ -107,10 +101,7 @@ impl Context {
         // SAFETY: the context lives as long as self.
         let socket = unsafe { zmq_sys::zmq_socket(self.0.as_ptr(), kind as c_int) };
         let socket = NonNull::new(socket).ok_or_else(Errno::last)?;
-        Ok(Socket {
-            socket,
-            _context: Arc::clone(self),
-        })
+        Ok(Socket { socket, _context: Arc::clone(self) })
     }
 }
 
@@ -194,10 +185,7 @@ impl Socket {
     pub fn last_endpoint(&self) -> Result<String, Errno> {
         let mut text = [0; 512];
         let length = self.get(zmq_sys::ZMQ_LAST_ENDPOINT, &mut text)?;
-        let text = text[..length]
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default();
+        let text = text[..length].split(|byte| *byte == 0).next().unwrap_or_default();
         Ok(String::from_utf8_lossy(text).into_owned())
     }
 
@@ -233,11 +221,8 @@ impl Socket {
 
     /// Sends one frame without waiting. The frame is empty afterwards, if it was taken.
     pub fn send(&self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
-        let flags = if more {
-            zmq_sys::ZMQ_DONTWAIT | zmq_sys::ZMQ_SNDMORE
-        } else {
-            zmq_sys::ZMQ_DONTWAIT
-        };
+        let flags =
+            if more { zmq_sys::ZMQ_DONTWAIT | zmq_sys::ZMQ_SNDMORE } else { zmq_sys::ZMQ_DONTWAIT };
         loop {
             // SAFETY: the socket is open; the message is initialised and stays so, whether
             // libzmq takes its content or not.
@@ -394,12 +379,7 @@ impl<'a> Awaited<'a> {
     }
 
     fn new(socket: *mut c_void, fd: RawFd, events: u32) -> Awaited<'a> {
-        let item = zmq_sys::zmq_pollitem_t {
-            socket,
-            fd,
-            events: events as i16,
-            revents: 0,
-        };
+        let item = zmq_sys::zmq_pollitem_t { socket, fd, events: events as i16, revents: 0 };
         Awaited(item, PhantomData)
     }
 
@@ -467,15 +447,7 @@ struct Drafts {
 impl Drafts {
     fn get() -> Option<&'static Drafts> {
         static DRAFTS: OnceLock<Option<Drafts>> = OnceLock::new();
-        DRAFTS
-            .get_or_init(|| {
-                if has(c"draft") {
-                    Drafts::look_up()
-                } else {
-                    None
-                }
-            })
-            .as_ref()
+        DRAFTS.get_or_init(|| if has(c"draft") { Drafts::look_up() } else { None }).as_ref()
     }
 
     fn look_up() -> Option<Drafts> {
@@ -502,11 +474,8 @@ impl Drafts {
             // SAFETY: the handle is valid, the name ends with NUL.
             NonNull::new(unsafe { libc::dlsym(library, name.as_ptr()) })
         };
-        let (join, set_group, group) = (
-            symbol(c"zmq_join")?,
-            symbol(c"zmq_msg_set_group")?,
-            symbol(c"zmq_msg_group")?,
-        );
+        let (join, set_group, group) =
+            (symbol(c"zmq_join")?, symbol(c"zmq_msg_set_group")?, symbol(c"zmq_msg_group")?);
         // SAFETY: functions of these names have these signatures in every zmq.h since 4.2.
         Some(unsafe {
             Drafts {
@@ -570,10 +539,7 @@ pub fn peer_of(fd: RawFd) -> Option<SocketAddr> {
             // and is aligned for.
             let address = unsafe { &*(&raw const storage).cast::<libc::sockaddr_in>() };
             let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-            Some(SocketAddr::new(
-                IpAddr::V4(ip),
-                u16::from_be(address.sin_port),
-            ))
+            Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(address.sin_port)))
         }
         libc::AF_INET6 => {
             // SAFETY: as above, with sockaddr_in6.
@@ -598,9 +564,7 @@ mod tests {
             mask.assume_init()
         };
         // SAFETY: the mask is initialised.
-        (1..32)
-            .filter(|signal| unsafe { libc::sigismember(&mask, *signal) } == 1)
-            .collect()
+        (1..32).filter(|signal| unsafe { libc::sigismember(&mask, *signal) } == 1).collect()
     }
 
     #[test]
@@ -611,13 +575,7 @@ mod tests {
             spawn_without_signals("test", move || tell.send(blocked_signals()).unwrap()).unwrap();
         let blocked = told.recv().unwrap();
         thread.join().unwrap();
-        for signal in [
-            libc::SIGTERM,
-            libc::SIGHUP,
-            libc::SIGTTIN,
-            libc::SIGUSR1,
-            libc::SIGALRM,
-        ] {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGTTIN, libc::SIGUSR1, libc::SIGALRM] {
             assert!(blocked.contains(&signal), "{signal}");
         }
         assert_eq!(blocked_signals(), before);
@@ -654,14 +612,8 @@ mod tests {
         for (errno, text) in [
             (libc::ENETUNREACH, "Network is unreachable"),
             (libc::ENOTDIR, "Not a directory"),
-            (
-                zmq_sys::ZMQ_HAUSNUMERO as i32 + 53,
-                "Context was terminated",
-            ),
-            (
-                zmq_sys::ZMQ_HAUSNUMERO as i32 + 52,
-                "The protocol is not compatible",
-            ),
+            (zmq_sys::ZMQ_HAUSNUMERO as i32 + 53, "Context was terminated"),
+            (zmq_sys::ZMQ_HAUSNUMERO as i32 + 52, "The protocol is not compatible"),
         ] {
             let sentence = Errno(errno).to_string();
             assert!(sentence.starts_with(text), "{sentence}");
@@ -689,10 +641,7 @@ mod tests {
             };
             let target = listener.local_addr().unwrap();
             let stream = std::net::TcpStream::connect(target).unwrap();
-            assert_eq!(
-                peer_of(std::os::fd::AsRawFd::as_raw_fd(&stream)),
-                Some(target)
-            );
+            assert_eq!(peer_of(std::os::fd::AsRawFd::as_raw_fd(&stream)), Some(target));
         }
     }
 }

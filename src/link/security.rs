@@ -133,16 +133,9 @@ impl Security {
             Some(text) => return Err(SecurityError::UnknownAuthtype(text.to_owned())),
         };
         if !raw::has(c"curve") {
-            return Err(SecurityError::NoCurve {
-                authtype,
-                version: crate::version_text(),
-            });
+            return Err(SecurityError::NoCurve { authtype, version: crate::version_text() });
         }
-        if authtype == SERVER {
-            server(settings)
-        } else {
-            client(settings)
-        }
+        if authtype == SERVER { server(settings) } else { client(settings) }
     }
 
     /// Everything is encrypted and the other side proves who it is.
@@ -186,31 +179,16 @@ fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
     }
     let own = certificate::load_own(Path::new(own)).map_err(about("servercertpath", own))?;
     if clients == "*" {
-        return Ok(Security::Server {
-            own,
-            allowed: Allowed::Any,
-            broken: Vec::new(),
-        });
+        return Ok(Security::Server { own, allowed: Allowed::Any, broken: Vec::new() });
     }
     let directory = certificate::load_directory(Path::new(clients))
         .map_err(about("clientcertpath", clients))?;
     if directory.certificates.is_empty() {
-        let broken: String = directory
-            .broken
-            .iter()
-            .map(|error| format!("; {error}"))
-            .collect();
-        return Err(SecurityError::NobodyAllowed {
-            path: clients.to_owned(),
-            broken,
-        });
+        let broken: String = directory.broken.iter().map(|error| format!("; {error}")).collect();
+        return Err(SecurityError::NobodyAllowed { path: clients.to_owned(), broken });
     }
     let allowed = Allowed::Keys(directory.certificates);
-    Ok(Security::Server {
-        own,
-        allowed,
-        broken: directory.broken,
-    })
+    Ok(Security::Server { own, allowed, broken: directory.broken })
 }
 
 fn client(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
@@ -231,15 +209,11 @@ fn client(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
             "a client must know its server's key: name the file of its public certificate",
         ));
     }
-    let server = certificate::load_peer(Path::new(server))
-        .map_err(about("servercertpath", server))?
-        .public;
-    let own = if own == "*" {
-        certificate::generate()
-    } else {
-        certificate::load_own(Path::new(own))
-    }
-    .map_err(about("clientcertpath", own))?;
+    let server =
+        certificate::load_peer(Path::new(server)).map_err(about("servercertpath", server))?.public;
+    let own =
+        if own == "*" { certificate::generate() } else { certificate::load_own(Path::new(own)) }
+            .map_err(about("clientcertpath", own))?;
     Ok(Security::Client { server, own })
 }
 
@@ -249,22 +223,16 @@ fn required<'a>(
     value: Option<&'a str>,
     meaning: &'static str,
 ) -> Result<&'a str, SecurityError> {
-    value
-        .filter(|value| !value.is_empty())
-        .ok_or(SecurityError::Missing {
-            authtype,
-            parameter,
-            meaning,
-        })
+    value.filter(|value| !value.is_empty()).ok_or(SecurityError::Missing {
+        authtype,
+        parameter,
+        meaning,
+    })
 }
 
 fn about(parameter: &'static str, value: &str) -> impl FnOnce(CertificateError) -> SecurityError {
     let value = value.to_owned();
-    move |source| SecurityError::Certificate {
-        parameter,
-        value,
-        source,
-    }
+    move |source| SecurityError::Certificate { parameter, value, source }
 }
 
 #[cfg(test)]
@@ -286,10 +254,8 @@ mod tests {
             let pair = certificate::generate().unwrap();
             let public = format!("curve\n    public-key = \"{}\"\n", pair.public);
             let secret = crate::z85::encode(pair.secret());
-            let secret = format!(
-                "{public}    secret-key = \"{}\"\n",
-                String::from_utf8_lossy(&secret)
-            );
+            let secret =
+                format!("{public}    secret-key = \"{}\"\n", String::from_utf8_lossy(&secret));
             let path = folder.path().join(name);
             fs::write(&path, &public).unwrap();
             let secret_path = folder.path().join(format!("{name}_secret"));
@@ -327,25 +293,13 @@ mod tests {
     fn what_is_right() {
         let f = keys();
         for authenticator in [None, Some(false)] {
-            assert!(matches!(
-                read(&f, None, authenticator, None, None),
-                Ok(Security::Plaintext)
-            ));
+            assert!(matches!(read(&f, None, authenticator, None, None), Ok(Security::Plaintext)));
         }
         for authtype in ["CURVESERVER", "curveserver", "CurveServer"] {
             for authenticator in [None, Some(true)] {
-                let security = read(
-                    &f,
-                    Some(authtype),
-                    authenticator,
-                    Some("server"),
-                    Some("clients"),
-                );
-                let Ok(Security::Server {
-                    allowed: Allowed::Keys(keys),
-                    broken,
-                    ..
-                }) = security
+                let security =
+                    read(&f, Some(authtype), authenticator, Some("server"), Some("clients"));
+                let Ok(Security::Server { allowed: Allowed::Keys(keys), broken, .. }) = security
                 else {
                     panic!("{security:?}");
                 };
@@ -353,27 +307,10 @@ mod tests {
             }
         }
         for authenticator in [None, Some(true), Some(false)] {
-            let any = read(
-                &f,
-                Some("CURVESERVER"),
-                authenticator,
-                Some("server"),
-                Some("*"),
-            );
-            assert!(matches!(
-                any,
-                Ok(Security::Server {
-                    allowed: Allowed::Any,
-                    ..
-                })
-            ));
-            let client = read(
-                &f,
-                Some("curveclient"),
-                authenticator,
-                Some("server"),
-                Some("client"),
-            );
+            let any = read(&f, Some("CURVESERVER"), authenticator, Some("server"), Some("*"));
+            assert!(matches!(any, Ok(Security::Server { allowed: Allowed::Any, .. })));
+            let client =
+                read(&f, Some("curveclient"), authenticator, Some("server"), Some("client"));
             assert!(matches!(client, Ok(Security::Client { .. })));
         }
         let fresh = || match read(&f, Some("CURVECLIENT"), None, Some("server"), Some("*")) {
@@ -388,13 +325,7 @@ mod tests {
         let f = keys();
         let (server, client) = (Some("CURVESERVER"), Some("CURVECLIENT"));
         let (on, off) = (Some(true), Some(false));
-        type Row<'a> = (
-            Option<&'a str>,
-            Option<bool>,
-            Option<&'a str>,
-            Option<&'a str>,
-            &'a str,
-        );
+        type Row<'a> = (Option<&'a str>, Option<bool>, Option<&'a str>, Option<&'a str>, &'a str);
         let rows: &[Row<'_>] = &[
             (
                 Some("CURVE"),
@@ -404,27 +335,9 @@ mod tests {
                 "authtype=\"CURVE\" is not known; possible: CURVESERVER, CURVECLIENT",
             ),
             (Some(""), None, None, None, "authtype=\"\" is not known"),
-            (
-                None,
-                None,
-                Some("server"),
-                None,
-                "servercertpath is given, but authtype is not",
-            ),
-            (
-                None,
-                None,
-                None,
-                Some("*"),
-                "clientcertpath is given, but authtype is not",
-            ),
-            (
-                None,
-                on,
-                None,
-                None,
-                "authenticator=\"on\" is given, but authtype is not",
-            ),
+            (None, None, Some("server"), None, "servercertpath is given, but authtype is not"),
+            (None, None, None, Some("*"), "clientcertpath is given, but authtype is not"),
+            (None, on, None, None, "authenticator=\"on\" is given, but authtype is not"),
             (
                 server,
                 None,
@@ -433,13 +346,7 @@ mod tests {
                 "needs servercertpath: the file of this server's own key",
             ),
             (server, on, None, Some("clients"), "needs servercertpath"),
-            (
-                server,
-                None,
-                Some(""),
-                Some("clients"),
-                "needs servercertpath",
-            ),
+            (server, None, Some(""), Some("clients"), "needs servercertpath"),
             (
                 server,
                 None,
@@ -448,13 +355,7 @@ mod tests {
                 "needs clientcertpath: the directory of the allowed",
             ),
             (server, on, Some("server"), Some(""), "needs clientcertpath"),
-            (
-                server,
-                off,
-                Some("server"),
-                Some("clients"),
-                "authenticator=\"off\" beside",
-            ),
+            (server, off, Some("server"), Some("clients"), "authenticator=\"off\" beside"),
             (
                 server,
                 None,
@@ -462,96 +363,23 @@ mod tests {
                 Some("clients"),
                 "servercertpath=\"*\": a server needs a key",
             ),
-            (
-                server,
-                None,
-                Some("none"),
-                Some("clients"),
-                "none: cannot be read: No such file",
-            ),
-            (
-                server,
-                None,
-                Some("clients/server"),
-                Some("clients"),
-                "holds no secret-key",
-            ),
-            (
-                server,
-                None,
-                Some("clients"),
-                Some("clients"),
-                "is a directory, not a certificate",
-            ),
-            (
-                server,
-                None,
-                Some("server"),
-                Some("empty"),
-                "holds no usable certificate, so nobody",
-            ),
+            (server, None, Some("none"), Some("clients"), "none: cannot be read: No such file"),
+            (server, None, Some("clients/server"), Some("clients"), "holds no secret-key"),
+            (server, None, Some("clients"), Some("clients"), "is a directory, not a certificate"),
+            (server, None, Some("server"), Some("empty"), "holds no usable certificate, so nobody"),
             (server, None, Some("server"), Some("broken"), "there; "),
-            (
-                server,
-                None,
-                Some("server"),
-                Some("none"),
-                "none: cannot be read: No such file",
-            ),
-            (
-                server,
-                None,
-                Some("server"),
-                Some("server"),
-                "server is not a directory",
-            ),
-            (
-                client,
-                None,
-                None,
-                Some("client"),
-                "needs servercertpath: the file of the server's",
-            ),
-            (
-                client,
-                None,
-                Some("server"),
-                None,
-                "needs clientcertpath: the file of this client's",
-            ),
-            (
-                client,
-                None,
-                Some("*"),
-                Some("client"),
-                "a client must know its server's key",
-            ),
-            (
-                client,
-                None,
-                Some("none"),
-                Some("client"),
-                "servercertpath=\"",
-            ),
-            (
-                client,
-                None,
-                Some("server"),
-                Some("none"),
-                "clientcertpath=\"",
-            ),
-            (
-                client,
-                None,
-                Some("server"),
-                Some("clients/client"),
-                "holds no secret-key",
-            ),
+            (server, None, Some("server"), Some("none"), "none: cannot be read: No such file"),
+            (server, None, Some("server"), Some("server"), "server is not a directory"),
+            (client, None, None, Some("client"), "needs servercertpath: the file of the server's"),
+            (client, None, Some("server"), None, "needs clientcertpath: the file of this client's"),
+            (client, None, Some("*"), Some("client"), "a client must know its server's key"),
+            (client, None, Some("none"), Some("client"), "servercertpath=\""),
+            (client, None, Some("server"), Some("none"), "clientcertpath=\""),
+            (client, None, Some("server"), Some("clients/client"), "holds no secret-key"),
         ];
         for (authtype, authenticator, server, client, part) in rows {
-            let error = read(&f, *authtype, *authenticator, *server, *client).expect_err(&format!(
-                "{authtype:?} {authenticator:?} {server:?} {client:?}"
-            ));
+            let error = read(&f, *authtype, *authenticator, *server, *client)
+                .expect_err(&format!("{authtype:?} {authenticator:?} {server:?} {client:?}"));
             assert!(error.contains(part), "wanted {part:?}: {error}");
         }
     }

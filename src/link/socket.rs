@@ -70,16 +70,8 @@ impl Socket {
         registration: Option<Registration>,
     ) -> Socket {
         let mut names = HashMap::new();
-        if let Security::Server {
-            allowed: Allowed::Keys(certificates),
-            ..
-        } = &*spec.security
-        {
-            names.extend(
-                certificates
-                    .iter()
-                    .map(|it| (it.public.to_string(), it.label())),
-            );
+        if let Security::Server { allowed: Allowed::Keys(certificates), .. } = &*spec.security {
+            names.extend(certificates.iter().map(|it| (it.public.to_string(), it.label())));
         }
         Socket {
             raw,
@@ -96,24 +88,18 @@ impl Socket {
     pub(crate) fn subscribe(&self, topics: &[String]) -> Result<(), LinkError> {
         let refused = |topic: &str| {
             let topic = topic.to_owned();
-            move |errno: Errno| LinkError::Topic {
-                topic,
-                reason: errno.to_string(),
-            }
+            move |errno: Errno| LinkError::Topic { topic, reason: errno.to_string() }
         };
         match self.socket_type {
-            SocketType::Sub if topics.is_empty() => self
-                .raw
-                .set(zmq_sys::ZMQ_SUBSCRIBE, b"")
-                .map_err(refused("")),
+            SocketType::Sub if topics.is_empty() => {
+                self.raw.set(zmq_sys::ZMQ_SUBSCRIBE, b"").map_err(refused(""))
+            }
             SocketType::Sub => topics.iter().try_for_each(|topic| {
-                self.raw
-                    .set(zmq_sys::ZMQ_SUBSCRIBE, topic.as_bytes())
-                    .map_err(refused(topic))
+                self.raw.set(zmq_sys::ZMQ_SUBSCRIBE, topic.as_bytes()).map_err(refused(topic))
             }),
-            SocketType::Dish => topics
-                .iter()
-                .try_for_each(|topic| self.raw.join(topic).map_err(refused(topic))),
+            SocketType::Dish => {
+                topics.iter().try_for_each(|topic| self.raw.join(topic).map_err(refused(topic)))
+            }
             _ => Ok(()),
         }
     }
@@ -121,26 +107,21 @@ impl Socket {
     pub(crate) fn attach(&mut self, endpoint: &Endpoint) -> Result<(), LinkError> {
         match endpoint.mode {
             Mode::Bind => {
-                self.raw
-                    .bind(&endpoint.address)
-                    .map_err(|errno| LinkError::Bind {
-                        endpoint: endpoint.clone(),
-                        errno: errno.0,
-                        reason: bind_failure(&endpoint.address, errno),
-                    })?;
+                self.raw.bind(&endpoint.address).map_err(|errno| LinkError::Bind {
+                    endpoint: endpoint.clone(),
+                    errno: errno.0,
+                    reason: bind_failure(&endpoint.address, errno),
+                })?;
                 let address = self.raw.last_endpoint();
-                self.bound
-                    .push(address.unwrap_or_else(|_| endpoint.address.clone()));
+                self.bound.push(address.unwrap_or_else(|_| endpoint.address.clone()));
                 Ok(())
             }
             Mode::Connect => {
-                self.raw
-                    .connect(&endpoint.address)
-                    .map_err(|errno| LinkError::Connect {
-                        endpoint: endpoint.clone(),
-                        errno: errno.0,
-                        reason: errno.to_string(),
-                    })
+                self.raw.connect(&endpoint.address).map_err(|errno| LinkError::Connect {
+                    endpoint: endpoint.clone(),
+                    errno: errno.0,
+                    reason: errno.to_string(),
+                })
             }
         }
     }
@@ -236,15 +217,9 @@ impl Socket {
         wake: &impl AsRawFd,
         timeout: Duration,
     ) -> Result<Readiness, LinkError> {
-        let mut items = [
-            Awaited::message(&self.raw),
-            Awaited::descriptor(wake.as_raw_fd()),
-        ];
+        let mut items = [Awaited::message(&self.raw), Awaited::descriptor(wake.as_raw_fd())];
         wait(&mut items, timeout)?;
-        Ok(Readiness {
-            message: items[0].came(),
-            woken: items[1].came(),
-        })
+        Ok(Readiness { message: items[0].came(), woken: items[1].came() })
     }
 
     /// Connections past their handshake, as the monitor last heard: a gauge for people.
@@ -352,9 +327,7 @@ impl Default for Received {
 pub(crate) fn check_group(group: &str) -> Result<(), LinkError> {
     const GROUP_MAX: usize = 255; // ZMQ_GROUP_MAX_LENGTH since libzmq 4.3.3
     if group.len() > GROUP_MAX || group.contains('\0') {
-        return Err(LinkError::Group(
-            group.escape_debug().take(GROUP_MAX).collect(),
-        ));
+        return Err(LinkError::Group(group.escape_debug().take(GROUP_MAX).collect()));
     }
     Ok(())
 }

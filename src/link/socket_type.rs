@@ -81,17 +81,10 @@ impl SocketType {
     /// The type of this name, in any case of letters, if it is allowed and the loaded libzmq
     /// can make it.
     pub fn parse(text: &str, allowed: &[SocketType]) -> Result<SocketType, SocketTypeError> {
-        let found = allowed
-            .iter()
-            .find(|kind| kind.name().eq_ignore_ascii_case(text));
+        let found = allowed.iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
         let names = || {
-            let usable = allowed
-                .iter()
-                .filter(|kind| !kind.is_draft() || raw::has_drafts());
-            usable
-                .map(|kind| kind.name())
-                .collect::<Vec<_>>()
-                .join(", ")
+            let usable = allowed.iter().filter(|kind| !kind.is_draft() || raw::has_drafts());
+            usable.map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
         };
         match found {
             None => Err(SocketTypeError::Unknown {
@@ -188,28 +181,15 @@ mod tests {
 
     #[test]
     fn names_in_any_case() {
-        assert_eq!(
-            SocketType::parse("push", SocketType::OUTPUTS),
-            Ok(SocketType::Push)
-        );
-        assert_eq!(
-            SocketType::parse("Pull", SocketType::INPUTS),
-            Ok(SocketType::Pull)
-        );
+        assert_eq!(SocketType::parse("push", SocketType::OUTPUTS), Ok(SocketType::Push));
+        assert_eq!(SocketType::parse("Pull", SocketType::INPUTS), Ok(SocketType::Pull));
     }
 
     #[test]
     fn mistakes_name_what_is_possible() {
-        let error = SocketType::parse("PUHS", SocketType::OUTPUTS)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("\"PUHS\"") && error.contains("PUB, PUSH, DEALER"),
-            "{error}"
-        );
-        let error = SocketType::parse("PULL", SocketType::OUTPUTS)
-            .unwrap_err()
-            .to_string();
+        let error = SocketType::parse("PUHS", SocketType::OUTPUTS).unwrap_err().to_string();
+        assert!(error.contains("\"PUHS\"") && error.contains("PUB, PUSH, DEALER"), "{error}");
+        let error = SocketType::parse("PULL", SocketType::OUTPUTS).unwrap_err().to_string();
         assert!(error.contains("not known here"), "{error}");
     }
 
@@ -227,17 +207,10 @@ mod tests {
 
     #[test]
     fn every_type_is_on_one_side() {
-        let all: Vec<_> = SocketType::OUTPUTS
-            .iter()
-            .chain(SocketType::INPUTS)
-            .collect();
+        let all: Vec<_> = SocketType::OUTPUTS.iter().chain(SocketType::INPUTS).collect();
         assert_eq!(all.len(), 12);
         for (index, kind) in all.iter().enumerate() {
-            assert!(
-                all[index + 1..]
-                    .iter()
-                    .all(|other| other.number() != kind.number())
-            );
+            assert!(all[index + 1..].iter().all(|other| other.number() != kind.number()));
         }
     }
 }

@@ -36,10 +36,7 @@ impl fmt::Display for Mistake {
                 byte.escape_ascii()
             ),
             Mistake::Overflow(position) => {
-                write!(
-                    f,
-                    "is no Z85 from character {position} on (value too large)"
-                )
+                write!(f, "is no Z85 from character {position} on (value too large)")
             }
         }
     }
@@ -49,9 +46,7 @@ impl fmt::Display for Mistake {
 pub fn encode(key: &[u8; KEY_BYTES]) -> [u8; KEY_CHARACTERS] {
     let mut text = [0; KEY_CHARACTERS];
     for (bytes, characters) in key.chunks_exact(4).zip(text.chunks_exact_mut(5)) {
-        let mut value = bytes
-            .iter()
-            .fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        let mut value = bytes.iter().fold(0_u32, |sum, byte| (sum << 8) | u32::from(*byte));
         for character in characters.iter_mut().rev() {
             *character = ALPHABET[(value % 85) as usize];
             value /= 85;
@@ -66,10 +61,8 @@ pub fn decode(text: &[u8]) -> Result<[u8; KEY_BYTES], Mistake> {
         return Err(Mistake::Length(text.len()));
     }
     let mut key = [0; KEY_BYTES];
-    for (group, (characters, bytes)) in text
-        .chunks_exact(5)
-        .zip(key.chunks_exact_mut(4))
-        .enumerate()
+    for (group, (characters, bytes)) in
+        text.chunks_exact(5).zip(key.chunks_exact_mut(4)).enumerate()
     {
         let mut value = 0_u64;
         for (offset, character) in characters.iter().enumerate() {
@@ -93,10 +86,8 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         // RFC 32's test case is 8 bytes long: repeated, it fills a key
-        let key: [u8; 32] = [0x86, 0x4F, 0xD2, 0x6F, 0xB5, 0x59, 0xF7, 0x5B]
-            .repeat(4)
-            .try_into()
-            .unwrap();
+        let key: [u8; 32] =
+            [0x86, 0x4F, 0xD2, 0x6F, 0xB5, 0x59, 0xF7, 0x5B].repeat(4).try_into().unwrap();
         assert_eq!(&encode(&key), "HelloWorld".repeat(4).as_bytes());
         assert_eq!(decode("HelloWorld".repeat(4).as_bytes()), Ok(key));
     }

@@ -55,12 +55,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Property<'_>>, Mistake> {
                     section = &[];
                 }
                 let value = value(&rest[1..]).map_err(|reason| Mistake { line, reason })?;
-                properties.push(Property {
-                    line,
-                    section,
-                    name,
-                    value,
-                });
+                properties.push(Property { line, section, name, value });
             }
             Some(_) => {
                 let reason = "is not a section, nor name = \"value\", nor a # comment";
@@ -85,10 +80,7 @@ fn value(text: &[u8]) -> Result<&[u8], &'static str> {
             }
         }
         _ => {
-            let end = text
-                .iter()
-                .position(|byte| *byte == b'#')
-                .unwrap_or(text.len());
+            let end = text.iter().position(|byte| *byte == b'#').unwrap_or(text.len());
             Ok(text[..end].trim_ascii_end())
         }
     }

@@ -9,7 +9,7 @@ pub mod reference;
 mod security;
 
 pub use notices::{InstanceNotices, PeerCounters};
-pub use params::{INSTANCE, Instance, MODULE, mistake, unusable};
+pub use params::{INSTANCE, Instance, MODULE, mistake, socket_type, unusable};
 pub use security::Credentials;
 
 use rzmq_host::LoadError;

@@ -10,33 +10,15 @@ use std::time::Duration;
 const DAY_MS: i64 = 86_400_000;
 
 const fn text(name: &'static str, help: &'static str) -> Param {
-    Param {
-        name,
-        kind: Kind::Text,
-        default: "",
-        required: false,
-        help,
-    }
+    Param { name, kind: Kind::Text, default: "", required: false, help }
 }
 
 const fn required(name: &'static str, help: &'static str) -> Param {
-    Param {
-        name,
-        kind: Kind::Text,
-        default: "",
-        required: true,
-        help,
-    }
+    Param { name, kind: Kind::Text, default: "", required: true, help }
 }
 
 const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Param {
-    Param {
-        name,
-        kind: Kind::Switch,
-        default,
-        required: false,
-        help,
-    }
+    Param { name, kind: Kind::Switch, default, required: false, help }
 }
 
 const fn number(
@@ -45,25 +27,20 @@ const fn number(
     default: &'static str,
     help: &'static str,
 ) -> Param {
-    Param {
-        name,
-        kind: Kind::Number(range.0, range.1),
-        default,
-        required: false,
-        help,
-    }
+    Param { name, kind: Kind::Number(range.0, range.1), default, required: false, help }
 }
 
 /// Who may talk to whom; on `module(load=…)` as the default of its instances, and on each instance.
 pub const SECURITY: [Param; 4] = [
-    // A text and not a choice: the link's own error says which of the four belong together.
-    text(
-        "authtype",
-        "`CURVESERVER` (this side has the key that peers must know, and a list of keys it lets in) \
-         or `CURVECLIENT` (this side knows the server's key and shows its own), in any case of \
-         letters. Not written: plaintext, and then none of the three parameters below may be \
-         written either.",
-    ),
+    Param {
+        name: "authtype",
+        kind: Kind::Choice(&["CURVESERVER", "CURVECLIENT"]),
+        default: "",
+        required: false,
+        help: "`CURVESERVER`: this side has the key that peers must know, and a list of keys it lets \
+               in. `CURVECLIENT`: this side knows the server's key and shows its own. Not written: \
+               plaintext, and then none of the three parameters below may be written either.",
+    },
     switch(
         "authenticator",
         "on with CURVESERVER",
@@ -85,12 +62,7 @@ pub const SECURITY: [Param; 4] = [
 
 /// Parameters of `module(load=…)`.
 pub const MODULE: [Param; 5] = [
-    number(
-        "iothreads",
-        (1, 64),
-        "1",
-        "Threads in which libzmq encrypts, sends and receives.",
-    ),
+    number("iothreads", (1, 64), "1", "Threads in which libzmq encrypts, sends and receives."),
     SECURITY[0],
     SECURITY[1],
     SECURITY[2],
@@ -98,16 +70,12 @@ pub const MODULE: [Param; 5] = [
 ];
 
 /// Parameters of every `input()` and `action()` statement.
-pub const INSTANCE: [Param; 21] = [
+pub const INSTANCE: [Param; 20] = [
     required(
         "endpoints",
         "One or more addresses, separated by commas: `tcp://HOST:PORT`, `tcp://*:PORT`, \
          `tcp://[::1]:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`. `@` in front means bind, \
          `>` connect, none the socket's habit (PUB, PULL, ROUTER bind; PUSH, DEALER, SUB connect).",
-    ),
-    required(
-        "socktype",
-        "The ZeroMQ socket type, in any case of letters.",
     ),
     text(
         "name",
@@ -127,30 +95,11 @@ pub const INSTANCE: [Param; 21] = [
     SECURITY[1],
     SECURITY[2],
     SECURITY[3],
-    switch(
-        "ipv6",
-        "off",
-        "Host names may also mean IPv6 addresses, and `*` binds to both.",
-    ),
+    switch("ipv6", "off", "Host names may also mean IPv6 addresses, and `*` binds to both."),
     switch("tcpkeepalive", "the system's", "TCP keep-alive probes."),
-    number(
-        "tcpkeepaliveidle",
-        (1, 32_767),
-        "the system's",
-        "Seconds of silence before a probe.",
-    ),
-    number(
-        "tcpkeepaliveintvl",
-        (1, 32_767),
-        "the system's",
-        "Seconds between probes.",
-    ),
-    number(
-        "tcpkeepalivecnt",
-        (1, 127),
-        "the system's",
-        "Unanswered probes that end a connection.",
-    ),
+    number("tcpkeepaliveidle", (1, 32_767), "the system's", "Seconds of silence before a probe."),
+    number("tcpkeepaliveintvl", (1, 32_767), "the system's", "Seconds between probes."),
+    number("tcpkeepalivecnt", (1, 127), "the system's", "Unanswered probes that end a connection."),
     number(
         "heartbeativl",
         (0, DAY_MS),
@@ -176,12 +125,7 @@ pub const INSTANCE: [Param; 21] = [
         "0",
         "Milliseconds for a TCP connection to come about; 0 = the system's.",
     ),
-    number(
-        "reconnectivl",
-        (1, DAY_MS),
-        "100",
-        "Milliseconds before the first new attempt.",
-    ),
+    number("reconnectivl", (1, DAY_MS), "100", "Milliseconds before the first new attempt."),
     number(
         "reconnectivlmax",
         (0, DAY_MS),
@@ -229,9 +173,7 @@ impl Instance {
         let endpoints_text = values.text("endpoints").unwrap_or_default().to_string();
         let written_type = values.text("socktype").unwrap_or_default();
         let socket_type = SocketType::parse(written_type, allowed);
-        let socket_type = socket_type
-            .map_err(|why| mistakes.push(format!("parameter {why}")))
-            .ok();
+        let socket_type = socket_type.map_err(|why| mistakes.push(format!("parameter {why}"))).ok();
         let habit = socket_type.map_or(Mode::Bind, SocketType::habit);
         let endpoints = parse_endpoints(&endpoints_text, habit).unwrap_or_else(|why| {
             mistakes.push(format!("parameter endpoints: {why}"));
@@ -251,20 +193,15 @@ impl Instance {
             topics: values.list("topics").unwrap_or_default().to_vec(),
         };
         spec.check().map_err(|why| vec![why.to_string()])?;
-        Ok(Self {
-            spec,
-            is_named: values.is_written("name"),
-            endpoints_text,
-        })
+        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text })
     }
 
     /// Certificates among the allowed ones that cannot be used, a sentence each.
     pub fn broken_certificates(&self) -> Vec<String> {
         match &*self.spec.security {
-            Security::Server { broken, .. } => broken
-                .iter()
-                .map(|why| format!("not allowed in: {why}"))
-                .collect(),
+            Security::Server { broken, .. } => {
+                broken.iter().map(|why| format!("not allowed in: {why}")).collect()
+            }
             Security::Plaintext | Security::Client { .. } => Vec::new(),
         }
     }
@@ -279,9 +216,7 @@ pub fn unusable(mut mistakes: Vec<String>) -> Error {
 fn options(values: &Values) -> Options {
     let standard = Options::default();
     let time = |name, standard: Duration| {
-        values
-            .number(name)
-            .map_or(standard, |ms| Duration::from_millis(ms.unsigned_abs()))
+        values.number(name).map_or(standard, |ms| Duration::from_millis(ms.unsigned_abs()))
     };
     Options {
         ipv6: values.switch("ipv6").unwrap_or(standard.ipv6),
@@ -295,19 +230,19 @@ fn options(values: &Values) -> Options {
         connect_timeout: time("connecttimeout", standard.connect_timeout),
         reconnect_ivl: time("reconnectivl", standard.reconnect_ivl),
         reconnect_ivl_max: time("reconnectivlmax", standard.reconnect_ivl_max),
-        maxmsgsize: values
-            .number("maxmsgsize")
-            .map_or(standard.maxmsgsize, i64::unsigned_abs),
+        maxmsgsize: values.number("maxmsgsize").map_or(standard.maxmsgsize, i64::unsigned_abs),
         linger: time("linger", standard.linger),
-        snd_hwm: values
-            .int("sndhwm")
-            .or(values.int("sendhwm"))
-            .unwrap_or(standard.snd_hwm),
+        snd_hwm: values.int("sndhwm").or(values.int("sendhwm")).unwrap_or(standard.snd_hwm),
         rcv_hwm: values.int("rcvhwm").unwrap_or(standard.rcv_hwm),
         immediate: values.switch("immediate").unwrap_or(standard.immediate),
         pub_nodrop: values.switch("pub.nodrop").unwrap_or(standard.pub_nodrop),
         ..standard
     }
+}
+
+/// The parameter `socktype` of a module that knows these types.
+pub const fn socket_type(words: &'static [&'static str], help: &'static str) -> Param {
+    Param { name: "socktype", kind: Kind::Choice(words), default: "", required: true, help }
 }
 
 /// The mistake of a value that a table's range could not catch.

@@ -29,14 +29,8 @@ impl Credentials {
         Self {
             authtype: self.authtype.clone().or_else(|| module.authtype.clone()),
             authenticator: self.authenticator.or(module.authenticator),
-            servercertpath: self
-                .servercertpath
-                .clone()
-                .or_else(|| module.servercertpath.clone()),
-            clientcertpath: self
-                .clientcertpath
-                .clone()
-                .or_else(|| module.clientcertpath.clone()),
+            servercertpath: self.servercertpath.clone().or_else(|| module.servercertpath.clone()),
+            clientcertpath: self.clientcertpath.clone().or_else(|| module.clientcertpath.clone()),
         }
     }
 

@@ -124,9 +124,7 @@ impl Action {
     }
 
     fn open(&self, running: &Running) -> Result<Socket, LinkError> {
-        running
-            .context
-            .open(&self.statement.spec, Arc::clone(&running.notices))
+        running.context.open(&self.statement.spec, Arc::clone(&running.notices))
     }
 
     /// A connecting socket for one worker: one that a former worker left, or a new one.
@@ -196,18 +194,14 @@ impl Action {
     }
 
     fn spool_path(&self) -> Option<PathBuf> {
-        self.rsyslogd
-            .work_directory()
-            .map(|folder| folder.join(self.statement.spool_file()))
+        self.rsyslogd.work_directory().map(|folder| folder.join(self.statement.spool_file()))
     }
 
     fn open_spool(&self, running: &Running) {
         const AT_STAKE: &str =
             "what a stop of rsyslogd finds unsent cannot be kept and may be lost";
         let Some(path) = self.spool_path() else {
-            self.log.error(format!(
-                "no spool: global(workDirectory=…) is not set, so {AT_STAKE}"
-            ));
+            self.log.error(format!("no spool: global(workDirectory=…) is not set, so {AT_STAKE}"));
             return;
         };
         match Spool::open(&path, &self.statement.digest()) {
@@ -234,9 +228,7 @@ impl Action {
                     ));
                 }
                 running.counters.in_spool().set(spool.lines());
-                running
-                    .behind_spool
-                    .store(spool.lines() > 0, Ordering::Release);
+                running.behind_spool.store(spool.lines() > 0, Ordering::Release);
                 *lock(&running.spool) = Some(spool);
             }
             Err(why) => self.log.error(format!("no spool: {why}; so {AT_STAKE}")),

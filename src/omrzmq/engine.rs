@@ -22,12 +22,9 @@ pub(crate) enum Patience {
 impl Patience {
     /// What is written counts; the core's own default of 0 retries would throw lines away.
     pub(crate) fn of(values: &Values) -> Self {
-        let retries = values
-            .text("action.resumeretrycount")
-            .and_then(|text| text.trim().parse().ok());
-        let timeout = values
-            .number("sendtimeout")
-            .filter(|milliseconds| *milliseconds >= 0);
+        let retries =
+            values.text("action.resumeretrycount").and_then(|text| text.trim().parse().ok());
+        let timeout = values.number("sendtimeout").filter(|milliseconds| *milliseconds >= 0);
         let timeout =
             timeout.map(|milliseconds| Duration::from_millis(milliseconds.unsigned_abs()));
         match (retries, timeout) {
@@ -46,10 +43,7 @@ struct Queue<'a> {
 
 impl<'a> Queue<'a> {
     fn of(values: &'a Values) -> Self {
-        let kind = values
-            .text("queue.type")
-            .unwrap_or("direct")
-            .to_ascii_lowercase();
+        let kind = values.text("queue.type").unwrap_or("direct").to_ascii_lowercase();
         Self { kind, values }
     }
 
@@ -66,15 +60,11 @@ impl<'a> Queue<'a> {
     }
 
     fn number(&self, name: &str) -> Option<i64> {
-        self.values
-            .text(name)
-            .and_then(|text| text.trim().parse().ok())
+        self.values.text(name).and_then(|text| text.trim().parse().ok())
     }
 
     fn is_on(&self, name: &str) -> bool {
-        self.values
-            .text(name)
-            .is_some_and(|text| text.eq_ignore_ascii_case("on"))
+        self.values.text(name).is_some_and(|text| text.eq_ignore_ascii_case("on"))
     }
 }
 
@@ -143,17 +133,11 @@ mod tests {
         for (written, expected) in [
             (&[][..], Patience::Wait),
             (&[("action.resumeretrycount", "-1")], Patience::Wait),
-            (
-                &[("action.resumeretrycount", "-1"), ("sendtimeout", "10")],
-                Patience::Wait,
-            ),
+            (&[("action.resumeretrycount", "-1"), ("sendtimeout", "10")], Patience::Wait),
             (&[("sendtimeout", "-1")], Patience::Wait),
             (&[("sendtimeout", "250")], after(250)),
             (&[("action.resumeretrycount", "0")], after(5_000)),
-            (
-                &[("action.resumeretrycount", "3"), ("sendtimeout", "0")],
-                after(0),
-            ),
+            (&[("action.resumeretrycount", "3"), ("sendtimeout", "0")], after(0)),
         ] {
             assert_eq!(Patience::of(&values(written)), expected, "{written:?}");
         }
@@ -167,10 +151,7 @@ mod tests {
         assert!(of(&[], true).contains("no queue of its own"));
         assert!(of(&[("queue.type", "LinkedList")], true).contains("in memory"));
         let disk = of(&[("queue.type", "Disk")], true);
-        assert!(
-            disk.contains("checkpointInterval") && disk.contains("queue.size"),
-            "{disk}"
-        );
+        assert!(disk.contains("checkpointInterval") && disk.contains("queue.size"), "{disk}");
         let assisted = [
             ("queue.type", "LinkedList"),
             ("queue.filename", "q"),

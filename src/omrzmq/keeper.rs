@@ -58,9 +58,7 @@ fn step(action: &Action, running: &Running) -> Step {
             return Step::Done;
         }
         let binding = running.binding();
-        return binding
-            .as_ref()
-            .map_or(Step::Waited, |socket| send_some(action, running, socket));
+        return binding.as_ref().map_or(Step::Waited, |socket| send_some(action, running, socket));
     }
     let Some(socket) = action.connect(running) else {
         thread::sleep(BIND_AGAIN);
@@ -127,16 +125,18 @@ fn send_first(
         return Ok(None);
     };
     let Some((texts, behind)) = spool.first()? else {
+        spool.settle()?;
         return Ok(None);
     };
     let text = |index: usize| texts.get(index).map_or(&[][..], Vec::as_slice);
     let line = text(0);
-    let sent = action
-        .statement
-        .outlet
-        .send(socket, line, |topic| text(topic + 1), &mut 0)?;
+    let sent = action.statement.outlet.send(socket, line, |topic| text(topic + 1), &mut 0)?;
     if sent == Sent::Taken {
-        spool.settle(behind)?;
+        let held = match action.statement.spec.options.snd_hwm {
+            0 => usize::MAX,
+            messages => usize::try_from(messages).unwrap_or(usize::MAX),
+        };
+        spool.sent(behind, held)?;
         running.counters.sent().add(1);
         running.counters.bytes().add(line.len() as u64);
         running.counters.resumed().add(1);

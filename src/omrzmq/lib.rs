@@ -80,11 +80,7 @@ impl OutputModule for Omrzmq {
     /// Two actions must not share a spool.
     fn check(&mut self, _rsyslogd: &Arc<Rsyslogd>) {
         let mut owners: BTreeMap<String, &Action> = BTreeMap::new();
-        for action in self
-            .actions
-            .iter()
-            .filter(|action| action.statement.spools())
-        {
+        for action in self.actions.iter().filter(|action| action.statement.spools()) {
             if let Some(other) = owners.insert(action.statement.spool_file(), action) {
                 action.log.error(format!(
                     "this action and \"{}\" would share one spool (same type, endpoints and server \
@@ -143,11 +139,7 @@ impl OutputModule for Omrzmq {
 impl Omrzmq {
     /// Lines that no action of this configuration will send are named, and never deleted.
     fn name_unclaimed(&self, folder: &Path) {
-        let claimed: Vec<_> = self
-            .actions
-            .iter()
-            .map(|a| a.statement.spool_file())
-            .collect();
+        let claimed: Vec<_> = self.actions.iter().map(|a| a.statement.spool_file()).collect();
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         for file in files {
             let name = file.file_name().to_string_lossy().into_owned();

@@ -40,20 +40,12 @@ impl Outlet {
             SocketType::Radio => Form::Group,
             _ => Form::Line,
         };
-        Self {
-            form,
-            topics,
-            dynamic,
-        }
+        Self { form, topics, dynamic }
     }
 
     /// The templates the action asks for beside the line's: one a dynamic topic.
     pub(crate) fn topic_templates(&self) -> &[String] {
-        if self.dynamic && self.form != Form::Line {
-            &self.topics
-        } else {
-            &[]
-        }
+        if self.dynamic && self.form != Form::Line { &self.topics } else { &[] }
     }
 
     /// Sends one line under every topic. `done` counts the topics that are sent; a call after
@@ -70,11 +62,7 @@ impl Outlet {
             return socket.send(&[line]);
         }
         for index in *done..self.topics.len() {
-            let topic = if self.dynamic {
-                dynamic(index)
-            } else {
-                self.topics[index].as_bytes()
-            };
+            let topic = if self.dynamic { dynamic(index) } else { self.topics[index].as_bytes() };
             let sent = match self.form {
                 Form::TopicFrame => socket.send(&[topic, line]),
                 Form::Group => socket.send_group(&String::from_utf8_lossy(topic), line),

@@ -1,36 +1,23 @@
 //! The parameters of `action(type="omrzmq")`.
 
 use rzmq_host::{Kind, Param, join};
-use rzmq_module::INSTANCE;
+use rzmq_module::{INSTANCE, socket_type};
 
 const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        default,
-        required: false,
-        help,
-    }
+    Param { name, kind, default, required: false, help }
 }
 
 /// A parameter of the core that is only read, to know what the statement asks of the engine.
 const fn core(name: &'static str) -> Param {
-    Param {
-        name,
-        kind: Kind::Text,
-        default: "",
-        required: false,
-        help: "",
-    }
+    Param { name, kind: Kind::Text, default: "", required: false, help: "" }
 }
 
-const OWN: [Param; 17] = [
-    param(
-        "template",
-        Kind::Text,
-        "RSYSLOG_ForwardFormat",
-        "The template that makes the line.",
+const OWN: [Param; 18] = [
+    socket_type(
+        &["PUSH", "PUB", "DEALER", "SCATTER", "RADIO", "CLIENT"],
+        "The ZeroMQ socket type. SCATTER, RADIO and CLIENT need a libzmq built with its draft API.",
     ),
+    param("template", Kind::Text, "RSYSLOG_ForwardFormat", "The template that makes the line."),
     param(
         "topicframe",
         Kind::Switch,
@@ -99,10 +86,7 @@ mod tests {
     #[test]
     fn reference_page_says_what_the_table_says() {
         let page = page("omrzmq", "action", &rzmq_module::MODULE, &ACTION);
-        assert!(
-            is_up_to_date("omrzmq", &page).unwrap(),
-            "run `make reference`"
-        );
+        assert!(is_up_to_date("omrzmq", &page).unwrap(), "run `make reference`");
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! one owner, who holds it under a mutex; this file knows neither threads nor locks.
 
 use rustix::fs::{FlockOperation, flock};
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -68,7 +69,11 @@ pub(crate) enum Finding {
 pub(crate) struct Spool {
     file: File,
     path: PathBuf,
-    settled: u64,
+    /// Offset of the first record that is not sent yet.
+    next: u64,
+    /// Offsets behind the records that are sent but that libzmq may still hold: a process that comes
+    /// after a kill -9 sends them again.
+    in_doubt: VecDeque<u64>,
     end: u64,
     lines: u64,
 }
@@ -97,31 +102,17 @@ impl Spool {
     }
 
     fn open_locked(path: &Path) -> Result<Self, SpoolError> {
-        let failed = |why| SpoolError::File {
-            path: path.into(),
-            what: "opened",
-            why,
-        };
+        let failed = |why| SpoolError::File { path: path.into(), what: "opened", why };
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(failed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|why| match why {
             rustix::io::Errno::WOULDBLOCK => SpoolError::Locked { path: path.into() },
             why => failed(why.into()),
         })?;
         let end = file.metadata().map_err(failed)?.len();
-        Ok(Self {
-            file,
-            path: path.into(),
-            settled: HEADER,
-            end,
-            lines: 0,
-        })
+        let (path, in_doubt) = (path.into(), VecDeque::new());
+        Ok(Self { file, path, next: HEADER, in_doubt, end, lines: 0 })
     }
 
     /// An empty file is nobody's yet, and so may be ours.
@@ -133,9 +124,7 @@ impl Spool {
         if self.end < HEADER {
             return Ok(false);
         }
-        self.file
-            .read_exact_at(&mut header, 0)
-            .map_err(|why| self.failed("read", why))?;
+        self.file.read_exact_at(&mut header, 0).map_err(|why| self.failed("read", why))?;
         Ok(header[..8] == MAGIC[..] && header[OWNER] == owner_bytes(owner))
     }
 
@@ -144,9 +133,7 @@ impl Spool {
         header[..8].copy_from_slice(MAGIC);
         header[OWNER].copy_from_slice(&owner_bytes(owner));
         header[SETTLED as usize..][..8].copy_from_slice(&HEADER.to_le_bytes());
-        self.file
-            .write_all_at(&header, 0)
-            .map_err(|why| self.failed("written", why))?;
+        self.file.write_all_at(&header, 0).map_err(|why| self.failed("written", why))?;
         self.end = HEADER;
         Ok(())
     }
@@ -154,22 +141,18 @@ impl Spool {
     /// Walks the records from the first unsent one: counts them and cuts off what is damaged.
     fn examine(&mut self) -> Result<Option<u64>, SpoolError> {
         let mut settled = [0; 8];
-        self.file
-            .read_exact_at(&mut settled, SETTLED)
-            .map_err(|why| self.failed("read", why))?;
+        self.file.read_exact_at(&mut settled, SETTLED).map_err(|why| self.failed("read", why))?;
         let settled = u64::from_le_bytes(settled);
         if (HEADER..=self.end).contains(&settled) {
-            self.settled = settled;
+            self.next = settled;
         } else {
             // The process died while it shortened an empty spool, or the file was damaged.
             self.note_settled(HEADER)?;
         }
 
         let mut reader = io::BufReader::with_capacity(1 << 20, &self.file);
-        reader
-            .seek(SeekFrom::Start(self.settled))
-            .map_err(|why| self.failed("read", why))?;
-        let mut good = self.settled;
+        reader.seek(SeekFrom::Start(self.next)).map_err(|why| self.failed("read", why))?;
+        let mut good = self.next;
         let mut body = Vec::new();
         while let Some(length) = read_record(&mut reader, &mut body) {
             good += RECORD_HEAD + length;
@@ -179,9 +162,7 @@ impl Spool {
         if torn == 0 {
             return Ok(None);
         }
-        self.file
-            .set_len(good)
-            .map_err(|why| self.failed("repaired", why))?;
+        self.file.set_len(good).map_err(|why| self.failed("repaired", why))?;
         self.end = good;
         Ok(Some(torn))
     }
@@ -231,51 +212,51 @@ impl Spool {
         Ok(added)
     }
 
-    /// The first line that is not sent yet, with the offset behind it for [`Spool::settle`].
+    /// The first line that is not sent yet, with the offset behind it for [`Spool::sent`].
     pub(crate) fn first(&self) -> Result<Option<(Texts, u64)>, SpoolError> {
-        if self.settled >= self.end {
+        if self.next >= self.end {
             return Ok(None);
         }
         let damaged = || {
-            self.failed(
-                "read",
-                io::Error::new(io::ErrorKind::InvalidData, "a record is damaged"),
-            )
+            self.failed("read", io::Error::new(io::ErrorKind::InvalidData, "a record is damaged"))
         };
         let mut head = [0; RECORD_HEAD as usize];
-        self.file
-            .read_exact_at(&mut head, self.settled)
-            .map_err(|why| self.failed("read", why))?;
+        self.file.read_exact_at(&mut head, self.next).map_err(|why| self.failed("read", why))?;
         let (length, checksum) = split_head(&head);
-        if length > LONGEST_BODY || self.settled + RECORD_HEAD + u64::from(length) > self.end {
+        if length > LONGEST_BODY || self.next + RECORD_HEAD + u64::from(length) > self.end {
             return Err(damaged());
         }
         let mut body = vec![0; length as usize];
-        let at = self.settled + RECORD_HEAD;
-        self.file
-            .read_exact_at(&mut body, at)
-            .map_err(|why| self.failed("read", why))?;
-        let texts = (crc32fast::hash(&body) == checksum)
-            .then(|| texts(&body))
-            .flatten();
+        let at = self.next + RECORD_HEAD;
+        self.file.read_exact_at(&mut body, at).map_err(|why| self.failed("read", why))?;
+        let texts = (crc32fast::hash(&body) == checksum).then(|| texts(&body)).flatten();
         let texts = texts.ok_or_else(damaged)?;
         Ok(Some((texts, at + u64::from(length))))
     }
 
-    /// The line that ends at `behind` is sent: it is not offered again, also not by a process that
-    /// comes after a kill -9.
-    pub(crate) fn settle(&mut self, behind: u64) -> Result<(), SpoolError> {
-        self.settled = behind;
+    /// The line that ends at `behind` is sent. Of the lines sent, the last `held` may still be in
+    /// libzmq's hands; those before them are settled: a later process does not send them again.
+    pub(crate) fn sent(&mut self, behind: u64, held: usize) -> Result<(), SpoolError> {
+        self.next = behind;
         self.lines = self.lines.saturating_sub(1);
-        self.note_settled(behind)?;
-        if self.settled >= self.end {
+        self.in_doubt.push_back(behind);
+        let mut settled = None;
+        while self.in_doubt.len() > held {
+            settled = self.in_doubt.pop_front();
+        }
+        settled.map_or(Ok(()), |offset| self.note_settled(offset))
+    }
+
+    /// All lines sent so far are settled; an empty spool gives its space back.
+    pub(crate) fn settle(&mut self) -> Result<(), SpoolError> {
+        self.in_doubt.clear();
+        self.note_settled(self.next)?;
+        if self.next >= self.end {
             // In this order, so that a process that dies in between leaves an offset at or beyond
             // the end, which means that nothing waits.
-            self.file
-                .set_len(HEADER)
-                .map_err(|why| self.failed("shortened", why))?;
+            self.file.set_len(HEADER).map_err(|why| self.failed("shortened", why))?;
             self.note_settled(HEADER)?;
-            self.settled = HEADER;
+            self.next = HEADER;
             self.end = HEADER;
             self.lines = 0;
         }
@@ -289,13 +270,12 @@ impl Spool {
 
     /// What was appended survives a loss of power once this has answered.
     pub(crate) fn sync(&self) -> Result<(), SpoolError> {
-        self.file
-            .sync_data()
-            .map_err(|why| self.failed("synced", why))
+        self.file.sync_data().map_err(|why| self.failed("synced", why))
     }
 
     /// Closes the spool: synced if lines wait in it, removed if none do.
-    pub(crate) fn close(self) -> Result<(), SpoolError> {
+    pub(crate) fn close(mut self) -> Result<(), SpoolError> {
+        self.settle()?;
         if self.lines > 0 {
             return self.sync();
         }
@@ -303,11 +283,7 @@ impl Spool {
     }
 
     fn failed(&self, what: &'static str, why: io::Error) -> SpoolError {
-        SpoolError::File {
-            path: self.path.clone(),
-            what,
-            why,
-        }
+        SpoolError::File { path: self.path.clone(), what, why }
     }
 }
 
@@ -322,9 +298,7 @@ pub(crate) fn count_lines(path: &Path) -> Option<u64> {
     let mut settled = [0; 8];
     settled.copy_from_slice(&header[SETTLED as usize..][..8]);
     let mut reader = io::BufReader::with_capacity(1 << 20, &file);
-    reader
-        .seek(SeekFrom::Start(u64::from_le_bytes(settled).max(HEADER)))
-        .ok()?;
+    reader.seek(SeekFrom::Start(u64::from_le_bytes(settled).max(HEADER))).ok()?;
     let mut body = Vec::new();
     let mut lines = 0;
     while read_record(&mut reader, &mut body).is_some() {
@@ -342,9 +316,7 @@ fn owner_bytes(owner: &str) -> [u8; 32] {
 }
 
 fn aside(path: &Path) -> PathBuf {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".foreign-{seconds}-{}", std::process::id()));
     PathBuf::from(name)
@@ -352,10 +324,7 @@ fn aside(path: &Path) -> PathBuf {
 
 fn split_head(head: &[u8; RECORD_HEAD as usize]) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = *head;
-    (
-        u32::from_le_bytes([a, b, c, d]),
-        u32::from_le_bytes([e, f, g, h]),
-    )
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }
 
 /// Reads one whole record whose checksum holds into `body`, and answers the body's length.
@@ -368,11 +337,7 @@ fn read_record(reader: &mut impl Read, body: &mut Vec<u8>) -> Option<u64> {
     }
     body.clear();
     // As much as is there, not as much as the length claims.
-    reader
-        .by_ref()
-        .take(u64::from(length))
-        .read_to_end(body)
-        .ok()?;
+    reader.by_ref().take(u64::from(length)).read_to_end(body).ok()?;
     let whole = body.len() == length as usize && crc32fast::hash(body) == checksum;
     (whole && texts(body).is_some()).then_some(u64::from(length))
 }
@@ -404,8 +369,9 @@ mod tests {
         let mut all = Vec::new();
         while let Some((texts, behind)) = spool.first().unwrap() {
             all.push(String::from_utf8(texts[0].clone()).unwrap());
-            spool.settle(behind).unwrap();
+            spool.sent(behind, 0).unwrap();
         }
+        spool.settle().unwrap();
         all
     }
 
@@ -418,7 +384,7 @@ mod tests {
         lines(&mut spool, &["one", "", "three"]);
         let (texts, behind) = spool.first().unwrap().unwrap();
         assert_eq!(texts, [b"one".to_vec()]);
-        spool.settle(behind).unwrap();
+        spool.sent(behind, 0).unwrap();
         spool.close().unwrap();
 
         let (mut spool, findings) = Spool::open(&path, "a").unwrap();
@@ -436,13 +402,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.spool");
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
-        spool
-            .append([[b"line".as_slice(), b"topic", b""].into_iter()].into_iter())
-            .unwrap();
-        assert_eq!(
-            spool.first().unwrap().unwrap().0,
-            [&b"line"[..], b"topic", b""]
-        );
+        spool.append([[b"line".as_slice(), b"topic", b""].into_iter()].into_iter()).unwrap();
+        assert_eq!(spool.first().unwrap().unwrap().0, [&b"line"[..], b"topic", b""]);
     }
 
     #[test]
@@ -478,9 +439,7 @@ mod tests {
         for foreign in [&b"hello"[..], &[0; 200], &[0xff; 64]] {
             fs::write(&path, foreign).unwrap();
             let (spool, findings) = Spool::open(&path, "a").unwrap();
-            let [Finding::Foreign(aside)] = &findings[..] else {
-                panic!("{findings:?}")
-            };
+            let [Finding::Foreign(aside)] = &findings[..] else { panic!("{findings:?}") };
             assert_eq!(fs::read(aside).unwrap(), foreign);
             fs::remove_file(aside).unwrap();
             spool.close().unwrap();
@@ -489,10 +448,23 @@ mod tests {
         lines(&mut other, &["of another"]);
         drop(other);
         let (_, findings) = Spool::open(&path, "a").unwrap();
-        assert!(
-            matches!(findings[..], [Finding::Foreign(_)]),
-            "another action's: {findings:?}"
-        );
+        assert!(matches!(findings[..], [Finding::Foreign(_)]), "another action's: {findings:?}");
+    }
+
+    #[test]
+    fn what_libzmq_may_hold_comes_again_after_a_kill() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.spool");
+        let (mut spool, _) = Spool::open(&path, "a").unwrap();
+        lines(&mut spool, &["one", "two", "three", "four"]);
+        for _ in 0..3 {
+            let (_, behind) = spool.first().unwrap().unwrap();
+            spool.sent(behind, 2).unwrap();
+        }
+        assert_eq!(spool.lines(), 1);
+        drop(spool); // as a kill -9 leaves it
+        let (mut spool, _) = Spool::open(&path, "a").unwrap();
+        assert_eq!(drain(&mut spool), ["two", "three", "four"]);
     }
 
     #[test]
@@ -500,10 +472,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.spool");
         let (_first, _) = Spool::open(&path, "a").unwrap();
-        assert!(matches!(
-            Spool::open(&path, "a"),
-            Err(SpoolError::Locked { .. })
-        ));
+        assert!(matches!(Spool::open(&path, "a"), Err(SpoolError::Locked { .. })));
     }
 
     proptest::proptest! {

@@ -40,11 +40,7 @@ impl Statement {
             return Err(unusable(mistakes));
         }
         Self::warn(rsyslogd, &instance, values);
-        let Instance {
-            mut spec,
-            is_named,
-            endpoints_text,
-        } = instance;
+        let Instance { mut spec, is_named, endpoints_text } = instance;
         let topics = std::mem::take(&mut spec.topics);
         let topic_frame = values.switch("topicframe").unwrap_or(false);
         let dynamic = values.switch("dynatopic").unwrap_or(false);
@@ -53,10 +49,7 @@ impl Statement {
             is_named,
             outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
             patience: Patience::of(values),
-            template: values
-                .text("template")
-                .unwrap_or("RSYSLOG_ForwardFormat")
-                .to_string(),
+            template: values.text("template").unwrap_or("RSYSLOG_ForwardFormat").to_string(),
             endpoints_text,
             spec,
         })
@@ -85,11 +78,7 @@ impl Statement {
         let Instance { spec, .. } = instance;
         let mut mistakes = Vec::new();
         if values.is_written("topics") && spec.topics.iter().all(String::is_empty) {
-            mistakes.push(mistake(
-                "topics",
-                "",
-                "at least one topic that is not empty",
-            ));
+            mistakes.push(mistake("topics", "", "at least one topic that is not empty"));
         }
         if values.switch("dynatopic") == Some(true) {
             let topics = spec.topics.len();
@@ -131,17 +120,12 @@ impl Statement {
     /// The templates the action asks for, the line's first.
     pub(crate) fn templates(&self) -> Vec<String> {
         let topics = self.outlet.topic_templates().iter().cloned();
-        std::iter::once(self.template.clone())
-            .chain(topics)
-            .collect()
+        std::iter::once(self.template.clone()).chain(topics).collect()
     }
 
     /// Whether the action has one socket for all workers, because it binds.
     pub(crate) fn binds(&self) -> bool {
-        self.spec
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.mode == Mode::Bind)
+        self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Bind)
     }
 
     /// Whether lines that a stop finds unsent are kept for the next start. A publisher's are not:
@@ -168,10 +152,7 @@ impl Statement {
     /// every release of this module, and two that meet are an error at -N1).
     pub(crate) fn digest(&self) -> String {
         let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        format!(
-            "{:016x}",
-            self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold)
-        )
+        format!("{:016x}", self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold))
     }
 }
 
@@ -185,9 +166,5 @@ fn identity(spec: &SocketSpec, is_named: bool) -> String {
         Security::Client { server, .. } => server.to_string(),
         Security::Plaintext | Security::Server { .. } => String::new(),
     };
-    format!(
-        "{} {} {server}",
-        spec.socket_type.name(),
-        endpoints.join(",")
-    )
+    format!("{} {} {server}", spec.socket_type.name(), endpoints.join(","))
 }

@@ -14,11 +14,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new(rsyslogd: Arc<Rsyslogd>, grace: Duration) -> Self {
-        Self {
-            rsyslogd,
-            grace,
-            seen: OnceLock::new(),
-        }
+        Self { rsyslogd, grace, seen: OnceLock::new() }
     }
 
     /// Whether the stop has begun and its grace is over: what is unsent now stays unsent.

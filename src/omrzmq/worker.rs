@@ -57,11 +57,7 @@ struct Waiting<'a> {
 
 impl Worker {
     pub(crate) fn new(action: Arc<Action>) -> Self {
-        Self {
-            action,
-            socket: None,
-            offered_again: OfferedAgain::default(),
-        }
+        Self { action, socket: None, offered_again: OfferedAgain::default() }
     }
 
     /// Where the administrator asked for an action that gives up: whether the peer takes lines, or
@@ -177,10 +173,7 @@ impl Worker {
             }
             let topic = |index| batch.text(progress.line, index + 1);
             let mut topics = progress.topics;
-            let sent = action
-                .statement
-                .outlet
-                .send(socket, line, topic, &mut topics);
+            let sent = action.statement.outlet.send(socket, line, topic, &mut topics);
             progress.topics = topics;
             if sent? == Sent::Full {
                 return Ok(Sent::Full);
@@ -233,13 +226,7 @@ impl Worker {
 impl<'a> Waiting<'a> {
     fn begin(action: &'a Action, running: &'a Running) -> Self {
         running.counters.waiting().add(1);
-        Self {
-            action,
-            running,
-            since: Instant::now(),
-            counted: 0,
-            told: false,
-        }
+        Self { action, running, since: Instant::now(), counted: 0, told: false }
     }
 
     fn is_over(&self, patience: Patience) -> bool {
@@ -253,10 +240,7 @@ impl<'a> Waiting<'a> {
     fn note(&mut self, lines: usize) {
         let elapsed = self.since.elapsed();
         let milliseconds = elapsed.as_millis() as u64;
-        self.running
-            .counters
-            .wait_ms()
-            .add(milliseconds - self.counted);
+        self.running.counters.wait_ms().add(milliseconds - self.counted);
         self.counted = milliseconds;
         if elapsed >= WORTH_TELLING {
             let why = self.action.why_waiting(self.running);
@@ -276,9 +260,7 @@ impl Drop for Waiting<'_> {
         self.running.counters.waiting().subtract(1);
         if self.told {
             let seconds = self.since.elapsed().as_secs();
-            self.action
-                .log
-                .info(format!("the wait is over after {seconds} s"));
+            self.action.log.info(format!("the wait is over after {seconds} s"));
         }
     }
 }

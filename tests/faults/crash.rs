@@ -70,12 +70,12 @@ fn authenticator_without_clientcertpath_segfaults() {
         &parameters,
         &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
     );
-    site.check().refuses(&["imrzmq", "clientcertpath"]);
     let mut daemon = site.start();
     // Not even the wish to send may be understood as permission.
     let peer = Peer::push(&endpoint);
     assert!(!peer.connects(secs(1)), "a plaintext peer was let in");
     daemon.stop().clean().within(STOP);
+    site.check().refuses(&["imrzmq", "clientcertpath"]);
 }
 
 #[test]
@@ -93,23 +93,23 @@ fn authtype_without_servercertpath_aborts() {
             &format!("endpoints=\"{endpoint}\" socktype=\"PUB\""),
         )
         .file("out.log", "%msg%\\n");
-    site.check().refuses(&["omrzmq", "servercertpath"]);
     let mut daemon = site.start();
     daemon.feed(0..3);
     daemon.wait_lines("out.log", 3, SOON);
     daemon.stop().clean().within(STOP);
+    site.check().refuses(&["omrzmq", "servercertpath"]);
 }
 
 #[test]
 fn misspelt_socktype_aborts_at_the_first_message() {
     let action = format!("endpoints=\"{}\" socktype=\"PUSSH\"", free_endpoint());
     let site = Site::sender("", &action).file("out.log", "%msg%\\n");
-    site.check()
-        .refuses(&["omrzmq", "socktype", "PUSSH", "PUSH"]);
     let mut daemon = site.start();
     daemon.feed(0..3);
     daemon.wait_lines("out.log", 3, SOON);
     daemon.stop().clean().within(STOP);
+    site.check()
+        .refuses(&["omrzmq", "socktype", "PUSSH", "PUSH"]);
 }
 
 #[test]

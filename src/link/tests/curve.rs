@@ -19,10 +19,7 @@ const MOMENT: Duration = Duration::from_millis(700);
 fn an_allowed_key_gets_in_and_is_named() {
     let keys = Keys::new(&["server", "web", "db"]);
     let context = context();
-    let pull = open(
-        &context,
-        &spec(SocketType::Pull, ANY, &keys.server(&["web", "db"])),
-    );
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web", "db"])));
     let web = keys.client("server", "web");
     let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &web));
     send(&push, &[b"hello"]);
@@ -30,13 +27,7 @@ fn an_allowed_key_gets_in_and_is_named() {
     assert_eq!(message.body(), b"hello");
     assert!(message.authenticated());
     let key = message.key().unwrap();
-    assert_eq!(
-        key,
-        rzmq_link::load_peer(&keys.path("web"))
-            .unwrap()
-            .public
-            .to_string()
-    );
+    assert_eq!(key, rzmq_link::load_peer(&keys.path("web")).unwrap().public.to_string());
     assert_eq!(pull.certificate_name(key), Some("web"));
     assert_eq!(message.peer_address(), Some("127.0.0.1"));
     assert_eq!((pull.keys_refused(), pull.handshakes_failed()), (0, 0));
@@ -49,19 +40,13 @@ fn every_frame_of_a_router_and_a_publisher_is_authenticated() {
     let server = keys.server(&["web"]);
     let client = keys.client("server", "web");
     let router = open(&context, &spec(SocketType::Router, ANY, &server));
-    let dealer = open(
-        &context,
-        &spec(SocketType::Dealer, &router.bound()[0], &client),
-    );
+    let dealer = open(&context, &spec(SocketType::Dealer, &router.bound()[0], &client));
     send(&dealer, &[b"hello"]);
     let message = receive(&router);
     assert!(message.authenticated() && message.key().is_some());
     assert_eq!(message.body(), b"hello");
     let publisher = open(&context, &spec(SocketType::Pub, ANY, &server));
-    let subscriber = open(
-        &context,
-        &spec(SocketType::Sub, &publisher.bound()[0], &client),
-    );
+    let subscriber = open(&context, &spec(SocketType::Sub, &publisher.bound()[0], &client));
     until("subscribed", || {
         assert_eq!(publisher.send(&[b"topic", b"line"]).unwrap(), Sent::Taken);
         match receive_within(&subscriber, Duration::from_millis(20)) {
@@ -87,21 +72,11 @@ fn a_strangers_key_is_refused_told_and_counted() {
     assert!(told.contains(&key.to_string()), "{told}");
     assert_eq!(push.send(&[b"x"]).unwrap(), Sent::Full);
     let told = client_log.wait_for("handshake failed");
-    assert!(
-        told.contains("most likely the key is not allowed there"),
-        "{told}"
-    );
+    assert!(told.contains("most likely the key is not allowed there"), "{told}");
     // it tries again and again, and is told of once
     until("refused three times", || pull.keys_refused() >= 3);
     assert!(push.handshakes_failed() >= 1);
-    assert_eq!(
-        (
-            pull.connections(),
-            push.connections(),
-            pull.handshakes_failed()
-        ),
-        (0, 0, 0)
-    );
+    assert_eq!((pull.connections(), push.connections(), pull.handshakes_failed()), (0, 0, 0));
     assert_eq!(log.sentences().len(), 1, "{:?}", log.sentences());
     assert!(receive_within(&pull, MOMENT).is_none());
     // a friend beside it is not disturbed
@@ -124,11 +99,7 @@ fn a_refused_client_gets_in_once_its_key_is_allowed() {
     let push = open(&context, &spec(SocketType::Push, &address, &late));
     log.wait_for("refused");
     drop(pull);
-    let again = spec(
-        SocketType::Pull,
-        &format!("@{address}"),
-        &keys.server(&["web", "late"]),
-    );
+    let again = spec(SocketType::Pull, &format!("@{address}"), &keys.server(&["web", "late"]));
     let mut socket = None;
     until("the address is free", || {
         socket = context.open(&again, Log::new()).ok();
@@ -142,15 +113,9 @@ fn a_refused_client_gets_in_once_its_key_is_allowed() {
 fn any_key_gets_in_where_that_is_written() {
     let keys = Keys::new(&["server"]);
     let context = context();
-    let pull = open(
-        &context,
-        &spec(SocketType::Pull, ANY, &keys.server_for_all()),
-    );
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server_for_all()));
     let anonymous = keys.client("server", "*");
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &anonymous),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &anonymous));
     send(&push, &[b"hello"]);
     let message = receive(&pull);
     assert!(message.authenticated() && message.key().is_some());
@@ -165,9 +130,7 @@ fn plaintext_and_curve_do_not_meet() {
     let web = keys.client("server", "web");
     for (ours, theirs) in [(&server, &plaintext()), (&plaintext(), &web)] {
         let (log, other_log) = (Log::new(), Log::new());
-        let pull = context
-            .open(&spec(SocketType::Pull, ANY, ours), log.clone())
-            .unwrap();
+        let pull = context.open(&spec(SocketType::Pull, ANY, ours), log.clone()).unwrap();
         let push = spec(SocketType::Push, &pull.bound()[0], theirs);
         let push = context.open(&push, other_log.clone()).unwrap();
         log.wait_for("handshake failed at");
@@ -176,11 +139,7 @@ fn plaintext_and_curve_do_not_meet() {
         assert!(receive_within(&pull, MOMENT).is_none());
         assert!(pull.handshakes_failed() >= 1 && push.handshakes_failed() >= 1);
         assert_eq!((pull.connections(), push.connections()), (0, 0));
-        println!(
-            "bound: {:?}\nconnected: {:?}",
-            log.sentences(),
-            other_log.sentences()
-        );
+        println!("bound: {:?}\nconnected: {:?}", log.sentences(), other_log.sentences());
     }
 }
 
@@ -195,10 +154,7 @@ fn a_wrong_server_key_is_told_on_both_sides() {
     let push = spec(SocketType::Push, &pull.bound()[0], &mistaken);
     let push = context.open(&push, client_log.clone()).unwrap();
     let told = client_log.wait_for("handshake failed at");
-    assert!(
-        told.contains("it has another key than servercertpath says"),
-        "{told}"
-    );
+    assert!(told.contains("it has another key than servercertpath says"), "{told}");
     // the first connections may be gone before their address can be asked for
     let told = log.wait_for("from 127.0.0.1:");
     assert!(told.contains("another key of this server"), "{told}");
@@ -215,21 +171,12 @@ fn noise_at_the_port_is_told_and_harmless() {
     let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
     let pull = context.open(&pull, log.clone()).unwrap();
     let address = pull.bound()[0].strip_prefix("tcp://").unwrap().to_owned();
-    for noise in [
-        &b"GET / HTTP/1.0\r\n\r\n"[..],
-        b"",
-        &[0xFF; 100],
-        &[0; 5000],
-    ] {
+    for noise in [&b"GET / HTTP/1.0\r\n\r\n"[..], b"", &[0xFF; 100], &[0; 5000]] {
         let mut stream = std::net::TcpStream::connect(&address).unwrap();
         let _ = stream.write_all(noise);
     }
     log.wait_for("handshake failed at");
-    let push = spec(
-        SocketType::Push,
-        &pull.bound()[0],
-        &keys.client("server", "web"),
-    );
+    let push = spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web"));
     let push = open(&context, &push);
     send(&push, &[b"still here"]);
     assert_eq!(receive(&pull).body(), b"still here");
@@ -240,10 +187,7 @@ fn noise_at_the_port_is_told_and_harmless() {
 fn another_binding_of_libzmq_is_a_peer() {
     let keys = Keys::new(&["server", "web"]);
     let context = context();
-    let pull = open(
-        &context,
-        &spec(SocketType::Pull, ANY, &keys.server(&["web"])),
-    );
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
     let own = |key: &str| {
         let text = std::fs::read_to_string(keys.path("web_secret")).unwrap();
         let line = text.lines().find(|line| line.contains(key)).unwrap();
@@ -265,14 +209,8 @@ fn another_binding_of_libzmq_is_a_peer() {
 fn two_instances_have_lists_of_their_own() {
     let keys = Keys::new(&["server", "web", "db"]);
     let context = context();
-    let for_web = open(
-        &context,
-        &spec(SocketType::Pull, ANY, &keys.server(&["web"])),
-    );
-    let for_db = open(
-        &context,
-        &spec(SocketType::Pull, ANY, &keys.server(&["db"])),
-    );
+    let for_web = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let for_db = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["db"])));
     let web = keys.client("server", "web");
     let wrong = open(&context, &spec(SocketType::Push, &for_db.bound()[0], &web));
     let right = open(&context, &spec(SocketType::Push, &for_web.bound()[0], &web));
@@ -302,38 +240,21 @@ fn two_contexts_in_one_process_have_an_authenticator_each() {
     let start = Instant::now();
     drop((server_one, sub, one));
     drop((server_two, push, two));
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[test]
 fn a_context_ends_promptly_with_strangers_at_the_door() {
     let keys = Keys::new(&["server", "web", "stranger"]);
     let context = context();
-    let pull = open(
-        &context,
-        &spec(SocketType::Pull, ANY, &keys.server(&["web"])),
-    );
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
     let stranger = keys.client("server", "stranger");
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &stranger),
-    );
-    let absent = open(
-        &context,
-        &spec(SocketType::Dealer, "tcp://127.0.0.1:1", &stranger),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &stranger));
+    let absent = open(&context, &spec(SocketType::Dealer, "tcp://127.0.0.1:1", &stranger));
     until("refused", || pull.keys_refused() > 0);
     let start = Instant::now();
     drop((context, absent, push, pull));
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -356,17 +277,11 @@ fn a_taker_of_notices_that_panics_disturbs_nobody() {
     let stranger = spec(SocketType::Push, &pull.bound()[0], &stranger);
     let _stranger = context.open(&stranger, Arc::new(Panics)).unwrap();
     until("refused twice", || pull.keys_refused() >= 2);
-    let web = spec(
-        SocketType::Push,
-        &pull.bound()[0],
-        &keys.client("server", "web"),
-    );
+    let web = spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web"));
     let web = context.open(&web, Arc::new(Panics)).unwrap();
     send(&web, &[b"friend"]);
     assert_eq!(receive(&pull).body(), b"friend");
-    until("connected", || {
-        pull.connections() == 1 && web.connections() == 1
-    });
+    until("connected", || pull.connections() == 1 && web.connections() == 1);
 }
 
 #[test]
@@ -375,17 +290,8 @@ fn a_bad_bind_leaves_no_trace_at_the_authenticator() {
     let context = context();
     let server = keys.server(&["web"]);
     for _ in 0..50 {
-        let result = context.open(
-            &spec(SocketType::Pull, "ipc:///no/such/s", &server),
-            Log::new(),
-        );
-        assert!(matches!(
-            result,
-            Err(LinkError::Bind {
-                errno: libc::ENOENT,
-                ..
-            })
-        ));
+        let result = context.open(&spec(SocketType::Pull, "ipc:///no/such/s", &server), Log::new());
+        assert!(matches!(result, Err(LinkError::Bind { errno: libc::ENOENT, .. })));
     }
     let pull = open(&context, &spec(SocketType::Pull, ANY, &server));
     let web = keys.client("server", "web");
@@ -401,10 +307,7 @@ fn servers_and_clients_come_and_go() {
     let server = keys.server(&["web"]);
     let pull = open(&context, &spec(SocketType::Pull, ANY, &server));
     let address = pull.bound()[0].clone();
-    let clients = [
-        keys.client("server", "web"),
-        keys.client("server", "stranger"),
-    ];
+    let clients = [keys.client("server", "web"), keys.client("server", "stranger")];
     let workers = clients.map(|client| {
         let (context, address, server) = (context.clone(), address.clone(), server.clone());
         thread::spawn(move || {
@@ -427,9 +330,5 @@ fn servers_and_clients_come_and_go() {
     let start = Instant::now();
     drop(pull);
     drop(context);
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }

@@ -55,10 +55,7 @@ fn draft_radio_to_dish() {
         assert_eq!(message.body(), b"line");
         assert_eq!(message.topic(), Some(b"mail".as_slice()));
         assert_eq!(message.peer_address(), Some("127.0.0.1"));
-        let error = radio
-            .send_group(&"x".repeat(300), b"line")
-            .unwrap_err()
-            .to_string();
+        let error = radio.send_group(&"x".repeat(300), b"line").unwrap_err().to_string();
         assert!(error.contains("at most 255 bytes"), "{error}");
         assert!(radio.send_group("a\0b", b"line").is_err());
     }
@@ -95,10 +92,9 @@ fn draft_scatter_to_gather_and_client_to_server() {
     let keys = Keys::new(&["server", "web", "stranger"]);
     let server = keys.server(&["web"]);
     let client = keys.client("server", "web");
-    for (output, input) in [
-        (SocketType::Scatter, SocketType::Gather),
-        (SocketType::Client, SocketType::Server),
-    ] {
+    for (output, input) in
+        [(SocketType::Scatter, SocketType::Gather), (SocketType::Client, SocketType::Server)]
+    {
         for (ours, theirs) in [(&plaintext(), &plaintext()), (&server, &client)] {
             let context = context();
             let receiver = open(&context, &spec(input, ANY, ours));
@@ -114,9 +110,7 @@ fn draft_scatter_to_gather_and_client_to_server() {
                 assert!(message.authenticated());
                 assert_eq!(message.peer_address(), Some("127.0.0.1"));
             }
-            until("connected", || {
-                receiver.connections() == 1 && sender.connections() == 1
-            });
+            until("connected", || receiver.connections() == 1 && sender.connections() == 1);
             let error = sender.send(&[b"two", b"frames"]).unwrap_err();
             assert!(matches!(error, LinkError::OneFrame(_)), "{error}");
         }
@@ -130,20 +124,14 @@ fn draft_sockets_wait_and_refuse_as_the_others() {
     }
     let keys = Keys::new(&["server", "web", "stranger"]);
     let context = context();
-    let absent = open(
-        &context,
-        &spec(SocketType::Scatter, "tcp://127.0.0.1:1", &plaintext()),
-    );
+    let absent = open(&context, &spec(SocketType::Scatter, "tcp://127.0.0.1:1", &plaintext()));
     assert_eq!(absent.send(&[b"x"]).unwrap(), Sent::Full);
     assert!(!absent.wait_writable(Duration::from_millis(50)).unwrap());
     let log = Log::new();
     let gather = spec(SocketType::Gather, ANY, &keys.server(&["web"]));
     let gather = context.open(&gather, log.clone()).unwrap();
     let stranger = keys.client("server", "stranger");
-    let scatter = open(
-        &context,
-        &spec(SocketType::Scatter, &gather.bound()[0], &stranger),
-    );
+    let scatter = open(&context, &spec(SocketType::Scatter, &gather.bound()[0], &stranger));
     log.wait_for("refused 127.0.0.1");
     assert_eq!(scatter.send(&[b"x"]).unwrap(), Sent::Full);
     assert!(receive_within(&gather, Duration::from_millis(100)).is_none());

@@ -25,30 +25,19 @@ fn the_library_can_encrypt() {
 fn push_to_pull_and_what_the_receiver_learns() {
     let context = context();
     let pull = open(&context, &spec(SocketType::Pull, ANY, &plaintext()));
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &plaintext()),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     send(&push, &[b"one\0line"]);
-    assert_eq!(
-        push.send_joined(&[b"an", b"other", b""]).unwrap(),
-        Sent::Taken
-    );
+    assert_eq!(push.send_joined(&[b"an", b"other", b""]).unwrap(), Sent::Taken);
     assert_eq!(push.send(&[b""]).unwrap(), Sent::Taken);
     let message = receive(&pull);
     assert_eq!(message.body(), b"one\0line");
     assert_eq!(message.peer_address(), Some("127.0.0.1"));
-    assert_eq!(
-        (message.topic(), message.key(), message.frames()),
-        (None, None, 1)
-    );
+    assert_eq!((message.topic(), message.key(), message.frames()), (None, None, 1));
     assert!(message.authenticated());
     assert_eq!(receive(&pull).body(), b"another");
     assert_eq!(receive(&pull).body(), b"");
     assert!(!pull.receive(&mut Received::new()).unwrap());
-    until("one connection each", || {
-        pull.connections() == 1 && push.connections() == 1
-    });
+    until("one connection each", || pull.connections() == 1 && push.connections() == 1);
     drop(push);
     until("no connection", || pull.connections() == 0);
 }
@@ -57,10 +46,7 @@ fn push_to_pull_and_what_the_receiver_learns() {
 fn a_large_message_and_many_small_ones() {
     let context = context();
     let pull = open(&context, &spec(SocketType::Pull, ANY, &plaintext()));
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &plaintext()),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     let large = vec![b'x'; 4 << 20];
     send(&push, &[&large]);
     assert_eq!(receive(&pull).body(), large);
@@ -81,22 +67,12 @@ fn ipv6_and_ipc_peers() {
     let folder = tempfile::tempdir().unwrap();
     let ipc = format!("ipc://{}", folder.path().join("s").display());
     let context = context();
-    let mut both = spec(
-        SocketType::Pull,
-        &format!("tcp://[::1]:*,{ipc}"),
-        &plaintext(),
-    );
+    let mut both = spec(SocketType::Pull, &format!("tcp://[::1]:*,{ipc}"), &plaintext());
     let error = context.open(&both, Log::new()).err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "@tcp://[::1]:* is an IPv6 address: it needs ipv6=\"on\""
-    );
+    assert_eq!(error.to_string(), "@tcp://[::1]:* is an IPv6 address: it needs ipv6=\"on\"");
     both.options.ipv6 = true;
     let pull = match context.open(&both, Log::new()) {
-        Err(LinkError::Bind {
-            errno: libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT,
-            ..
-        }) => {
+        Err(LinkError::Bind { errno: libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT, .. }) => {
             eprintln!("skipped: this machine has no IPv6");
             return;
         }
@@ -110,10 +86,7 @@ fn ipv6_and_ipc_peers() {
     let local = open(&context, &spec(SocketType::Push, &ipc, &plaintext()));
     send(&local, &[b"ipc"]);
     let message = receive(&pull);
-    assert_eq!(
-        (message.body(), message.peer_address()),
-        (b"ipc".as_slice(), None)
-    );
+    assert_eq!((message.body(), message.peer_address()), (b"ipc".as_slice(), None));
 }
 
 #[test]
@@ -126,11 +99,7 @@ fn an_ipv4_peer_of_an_ipv6_listener_has_an_ipv4_address() {
         return;
     };
     let port = pull.bound()[0].rsplit_once(':').unwrap().1.to_owned();
-    let push = spec(
-        SocketType::Push,
-        &format!("tcp://127.0.0.1:{port}"),
-        &plaintext(),
-    );
+    let push = spec(SocketType::Push, &format!("tcp://127.0.0.1:{port}"), &plaintext());
     let push = open(&context, &push);
     send(&push, &[b"4"]);
     assert_eq!(receive(&pull).peer_address(), Some("127.0.0.1"));
@@ -163,12 +132,7 @@ fn topics_select_and_stay_out_of_the_line() {
     let send = |frames: &[&[u8]]| assert_eq!(publisher.send(frames).unwrap(), Sent::Taken);
     send(&[b"host3.", b"nobody's"]);
     send(&[b"host1.cron", b"two frames"]);
-    assert_eq!(
-        publisher
-            .send_joined(&[b"host2.nginx", b"one frame"])
-            .unwrap(),
-        Sent::Taken
-    );
+    assert_eq!(publisher.send_joined(&[b"host2.nginx", b"one frame"]).unwrap(), Sent::Taken);
     let next = || loop {
         let message = receive(&chosen);
         if message.body() != b"?" {
@@ -177,15 +141,9 @@ fn topics_select_and_stay_out_of_the_line() {
     };
     let message = next();
     assert_eq!(message.topic(), Some(b"host1.cron".as_slice()));
-    assert_eq!(
-        (message.body(), message.frames()),
-        (b"two frames".as_slice(), 2)
-    );
+    assert_eq!((message.body(), message.frames()), (b"two frames".as_slice(), 2));
     let message = next();
-    assert_eq!(
-        (message.topic(), message.body()),
-        (None, b"host2.nginxone frame".as_slice())
-    );
+    assert_eq!((message.topic(), message.body()), (None, b"host2.nginxone frame".as_slice()));
     let mut others = 0;
     while let Some(message) = receive_within(&all, Duration::from_millis(200)) {
         others += usize::from(message.body() == b"nobody's");
@@ -197,10 +155,7 @@ fn topics_select_and_stay_out_of_the_line() {
 fn a_router_identity_is_no_line() {
     let context = context();
     let router = open(&context, &spec(SocketType::Router, ANY, &plaintext()));
-    let dealer = open(
-        &context,
-        &spec(SocketType::Dealer, &router.bound()[0], &plaintext()),
-    );
+    let dealer = open(&context, &spec(SocketType::Dealer, &router.bound()[0], &plaintext()));
     send(&dealer, &[b"line"]);
     send(&dealer, &[b"topic", b"", b"last"]);
     let message = receive(&router);
@@ -258,10 +213,7 @@ fn a_cut_within_a_message_tears_no_message() {
     let pull_spec = spec(SocketType::Pull, ANY, &plaintext());
     let mut pull = open(&context, &pull_spec);
     let address = format!("@{}", pull.bound()[0]);
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &plaintext()),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     let body = vec![b'x'; 2000];
     let mut arrived = 0;
     for round in 0..10 {
@@ -272,11 +224,7 @@ fn a_cut_within_a_message_tears_no_message() {
             }
             let mut message = Received::new();
             while pull.receive(&mut message).unwrap() {
-                assert_eq!(
-                    (message.frames(), message.body()),
-                    (3, b"last".as_slice()),
-                    "{round}"
-                );
+                assert_eq!((message.frames(), message.body()), (3, b"last".as_slice()), "{round}");
                 arrived += 1;
             }
         }
@@ -286,10 +234,7 @@ fn a_cut_within_a_message_tears_no_message() {
         pull = loop {
             match context.open(&again, Log::new()) {
                 Ok(socket) => break socket,
-                Err(LinkError::Bind {
-                    errno: libc::EADDRINUSE,
-                    ..
-                }) => {
+                Err(LinkError::Bind { errno: libc::EADDRINUSE, .. }) => {
                     assert!(start.elapsed() < PATIENCE);
                     let _ = push.send(&[b"topic", &body, b"last"]).unwrap();
                     thread::sleep(Duration::from_millis(1));
@@ -336,10 +281,7 @@ fn a_message_too_large_cuts_its_sender_off() {
     pull.options.maxmsgsize = 1000;
     let log = Log::new();
     let pull = context.open(&pull, log.clone()).unwrap();
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &plaintext()),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     send(&push, &[&[b'x'; 1000]]);
     assert_eq!(receive(&pull).body().len(), 1000);
     send(&push, &[&[b'x'; 1001]]);
@@ -356,14 +298,9 @@ fn a_message_too_large_cuts_its_sender_off() {
 fn a_wait_ends_with_a_message_or_a_wake_up_or_the_time() {
     let context = context();
     let pull = open(&context, &spec(SocketType::Pull, ANY, &plaintext()));
-    let push = open(
-        &context,
-        &spec(SocketType::Push, &pull.bound()[0], &plaintext()),
-    );
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     let (wake, waker) = UnixStream::pair().unwrap();
-    let nothing = pull
-        .wait_readable(&wake, Duration::from_millis(20))
-        .unwrap();
+    let nothing = pull.wait_readable(&wake, Duration::from_millis(20)).unwrap();
     assert!(!nothing.message && !nothing.woken);
     send(&push, &[b"x"]);
     let message = pull.wait_readable(&wake, PATIENCE).unwrap();
@@ -388,40 +325,23 @@ fn what_cannot_be_bound_is_named_and_nothing_stays_open() {
         let error = error.to_string();
         assert!(error.contains(part), "{error}");
     };
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let free = format!("tcp://{free}");
-    fails(
-        &format!("{free},{taken}"),
-        &format!("cannot bind @{taken}: Address already in use (an"),
-    );
-    fails(
-        "tcp://192.0.2.1:5140",
-        "Cannot assign requested address (no interface of this host",
-    );
-    fails(
-        "tcp://no-such-host.invalid:5140",
-        "host names cannot be bound",
-    );
+    fails(&format!("{free},{taken}"), &format!("cannot bind @{taken}: Address already in use (an"));
+    fails("tcp://192.0.2.1:5140", "Cannot assign requested address (no interface of this host");
+    fails("tcp://no-such-host.invalid:5140", "host names cannot be bound");
     fails("ipc:///no/such/folder/s", "No such file or directory");
     fails("ipc:///dev/null/s", "Not a directory");
     // the first of the two was released
     until("the address is free", || {
-        context
-            .open(&spec(SocketType::Pull, &free, &plaintext()), Log::new())
-            .is_ok()
+        context.open(&spec(SocketType::Pull, &free, &plaintext()), Log::new()).is_ok()
     });
 }
 
 #[test]
 fn contradictions_are_found_before_anything_is_opened() {
     let check = |kind, endpoints: &str| {
-        spec(kind, endpoints, &plaintext())
-            .check()
-            .err()
-            .map(|error| error.to_string())
+        spec(kind, endpoints, &plaintext()).check().err().map(|error| error.to_string())
     };
     assert_eq!(check(SocketType::Push, "tcp://a:1"), None);
     let none = {
@@ -433,20 +353,13 @@ fn contradictions_are_found_before_anything_is_opened() {
     let multicast = "pgm://eth0;239.192.1.1:5555";
     if parse_endpoints(multicast, SocketType::Pub.habit()).is_ok() {
         let error = check(SocketType::Push, multicast).unwrap();
-        assert!(
-            error.contains("cannot be used with socktype PUSH"),
-            "{error}"
-        );
+        assert!(error.contains("cannot be used with socktype PUSH"), "{error}");
         let keys = Keys::new(&["server"]);
         let error = spec(SocketType::Pub, multicast, &keys.server_for_all()).check();
         let error = error.err().unwrap().to_string();
         assert!(error.contains("cannot be used with authtype"), "{error}");
     }
-    assert!(
-        check(SocketType::Dish, "tcp://a:1")
-            .unwrap()
-            .contains("without topics")
-    );
+    assert!(check(SocketType::Dish, "tcp://a:1").unwrap().contains("without topics"));
     for threads in [0, -1, 65] {
         let error = rzmq_link::Context::new(threads).err().unwrap().to_string();
         assert!(error.contains("1 to 64"), "{error}");
@@ -477,10 +390,7 @@ fn linger_delivers_what_was_taken() {
     let receiver = context();
     let pull = open(&receiver, &spec(SocketType::Pull, ANY, &plaintext()));
     let sender = context();
-    let push = open(
-        &sender,
-        &spec(SocketType::Push, &pull.bound()[0], &plaintext()),
-    );
+    let push = open(&sender, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     for number in 0..500_u32 {
         send(&push, &[&number.to_be_bytes()]);
     }
@@ -503,10 +413,7 @@ fn opening_and_closing_again_and_again() {
                 for round in 0..100 {
                     let endpoints = format!("{address},tcp://127.0.0.1:1");
                     let mut push = spec(SocketType::Push, &endpoints, &plaintext());
-                    push.options = Options {
-                        linger: Duration::ZERO,
-                        ..push.options
-                    };
+                    push.options = Options { linger: Duration::ZERO, ..push.options };
                     let push = open(&context, &push);
                     if round % 3 == worker {
                         send(&push, &[b"x"]);
@@ -539,9 +446,5 @@ fn contexts_come_and_go() {
             receive(&pull);
         }
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }

@@ -44,12 +44,7 @@ impl Log {
     }
 
     pub fn sentences(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        self.0.lock().unwrap().iter().map(ToString::to_string).collect()
     }
 
     #[track_caller]
@@ -60,10 +55,7 @@ impl Log {
             if let Some(found) = sentences.iter().find(|sentence| sentence.contains(part)) {
                 return found.clone();
             }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "no notice with {part:?} in {sentences:#?}"
-            );
+            assert!(start.elapsed() < PATIENCE, "no notice with {part:?} in {sentences:#?}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -81,10 +73,8 @@ impl Keys {
                 "metadata\n    name = \"{name}\"\ncurve\n    public-key = \"{}\"\n",
                 zmq::z85_encode(&pair.public_key).unwrap()
             );
-            let secret = format!(
-                "    secret-key = \"{}\"\n",
-                zmq::z85_encode(&pair.secret_key).unwrap()
-            );
+            let secret =
+                format!("    secret-key = \"{}\"\n", zmq::z85_encode(&pair.secret_key).unwrap());
             fs::write(keys.path(name), &public).unwrap();
             let path = keys.path(&format!("{name}_secret"));
             fs::write(&path, public + &secret).unwrap();
@@ -119,23 +109,13 @@ impl Keys {
         for name in allowed {
             fs::copy(self.path(name), directory.join(name)).unwrap();
         }
-        self.read(
-            "CURVESERVER",
-            "server",
-            directory.file_name().unwrap().to_str().unwrap(),
-        )
+        self.read("CURVESERVER", "server", directory.file_name().unwrap().to_str().unwrap())
     }
 
     /// A server with the key "server" that allows anybody with a key.
     pub fn server_for_all(&self) -> Arc<Security> {
         let security = self.read("CURVESERVER", "server", "*");
-        assert!(matches!(
-            *security,
-            Security::Server {
-                allowed: Allowed::Any,
-                ..
-            }
-        ));
+        assert!(matches!(*security, Security::Server { allowed: Allowed::Any, .. }));
         security
     }
 
