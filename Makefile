@@ -16,12 +16,8 @@ FAULT_MODULES := target/fault-modules
 # Options for a run by hand: make test ARGS='-p rzmq-link', make bench ARGS='--lines 1000000'
 ARGS ?=
 
-# Regular files and never links: to rsyslogd a module named by two links is one module.
-define copy-modules
-	install -d $(1)
-	install -m 644 $(BUILT)/libimrzmq.so $(1)/imrzmq.so
-	install -m 644 $(BUILT)/libomrzmq.so $(1)/omrzmq.so
-endef
+# What the modules are made from; folders too, whose times tell of files that are gone.
+SOURCES := $(shell find src rsyslog-headers build.rs Cargo.toml Cargo.lock)
 
 .PHONY: help
 help: ## this list
@@ -30,21 +26,37 @@ help: ## this list
 .PHONY: build
 build: ## imrzmq.so and omrzmq.so in target/modules
 	@scripts/setup build
-	$(CARGO) build --locked --release -p imrzmq -p omrzmq
-	$(call copy-modules,$(MODULES))
+	@$(MAKE) --no-print-directory $(MODULES)/omrzmq.so
+	@echo "built: $(MODULES)/imrzmq.so $(MODULES)/omrzmq.so"
 
 .PHONY: build-fault
 build-fault: ## the same with faults on demand, for tests alone, in target/fault-modules
 	@scripts/setup build
-	$(CARGO) build --locked --release -p imrzmq -p omrzmq \
-		--features imrzmq/fault-injection,omrzmq/fault-injection
-	$(call copy-modules,$(FAULT_MODULES))
+	@$(MAKE) --no-print-directory $(FAULT_MODULES)/omrzmq.so
+
+# Both builds come out of cargo under one name, so that each would undo the other's: cargo is asked
+# only when a source is newer than the copies. These are regular files and never links: to rsyslogd
+# a module under two links is one module.
+$(FAULT_MODULES)/%.so: FEATURES := --features imrzmq/fault-injection,omrzmq/fault-injection
+
+$(MODULES)/imrzmq.so $(MODULES)/omrzmq.so &: $(SOURCES)
+	$(build-modules)
+$(FAULT_MODULES)/imrzmq.so $(FAULT_MODULES)/omrzmq.so &: $(SOURCES)
+	$(build-modules)
+
+define build-modules
+$(CARGO) build --locked --release -p imrzmq -p omrzmq $(FEATURES)
+install -d $(@D)
+install -m 644 $(BUILT)/libimrzmq.so $(@D)/imrzmq.so
+install -m 644 $(BUILT)/libomrzmq.so $(@D)/omrzmq.so
+endef
 
 .PHONY: test
 test: ## every test this machine can run, against its own rsyslogd
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build-fault build
 	scripts/test-scripts
+	scripts/test-docs
 	$(CARGO) test --locked --workspace $(ARGS)
 
 .PHONY: test-czmq
@@ -73,7 +85,7 @@ bench: ## speed and CPU beside plain TCP, TLS and the C modules
 .PHONY: reference
 reference: ## writes docs/reference anew from the modules' parameter tables
 	@scripts/setup build
-	UPDATE_REFERENCE=1 $(CARGO) test --locked -p rzmq-module reference
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq reference
 
 .PHONY: lint
 lint: ## formatting, clippy, rustdoc, shellcheck, licences

@@ -73,10 +73,8 @@ fn talk(from: Flavour, to: Flavour, pattern: Pattern, encrypted: bool) {
     };
     let input = format!("endpoints=\"{endpoint}\" {}", pattern.receiver());
     let action = format!("endpoints=\"{endpoint}\" {}", pattern.sender());
-    let mut receiving = receiver
-        .receiving(&receiver_trust, &input)
-        .file("raw.log", "%rawmsg%\\n")
-        .start();
+    let mut receiving =
+        receiver.receiving(&receiver_trust, &input).file("raw.log", "%rawmsg%\\n").start();
     let mut sending = sender.sending(&sender_trust, &action).start();
     if pattern == Pattern::PubSub {
         // A PUB sends only to whom it knows.
@@ -84,19 +82,13 @@ fn talk(from: Flavour, to: Flavour, pattern: Pattern, encrypted: bool) {
             sending.feeder().texts(["warm-up"]);
             std::thread::sleep(millis(50));
             let seen = receiving.lines("raw.log");
-            seen.iter()
-                .any(|line| line.contains("warm-up"))
-                .then_some(())
+            seen.iter().any(|line| line.contains("warm-up")).then_some(())
         });
     }
     sending.feed(0..500);
     receiving.wait("the last line", secs(20), |receiving| {
         let last = numbered(499);
-        receiving
-            .lines("raw.log")
-            .iter()
-            .any(|line| line.contains(&last))
-            .then_some(())
+        receiving.lines("raw.log").iter().any(|line| line.contains(&last)).then_some(())
     });
     let lines: Vec<_> = receiving
         .lines("raw.log")
@@ -141,10 +133,7 @@ fn old_output_to_old_input() {
 fn python(test: &str) -> Option<PathBuf> {
     let python = interpreter();
     if python.is_none() {
-        skipped(
-            test,
-            "no Python with pyzmq (scripts/setup test makes target/venv)",
-        );
+        skipped(test, "no Python with pyzmq (scripts/setup test makes target/venv)");
     }
     python
 }
@@ -167,13 +156,10 @@ fn frames(
     task["count"] = json!(100_000);
     let capture = PyPeer::start(python, &task);
     let site = Site::of(flavour)
-        .add("template(name=\"own\" type=\"string\" string=\"%programname%>%msg%\")")
-        .add("template(name=\"host\" type=\"string\" string=\"%hostname%.\")")
-        .add("template(name=\"tag\" type=\"string\" string=\"%syslogtag%\")")
-        .sending(
-            "",
-            &format!("endpoints=\"{endpoint}\" socktype=\"{kind}\" {action}"),
-        );
+        .with("template(name=\"own\" type=\"string\" string=\"%programname%>%msg%\")")
+        .with("template(name=\"host\" type=\"string\" string=\"%hostname%.\")")
+        .with("template(name=\"tag\" type=\"string\" string=\"%syslogtag%\")")
+        .sending("", &format!("endpoints=\"{endpoint}\" socktype=\"{kind}\" {action}"));
     let mut daemon = site.start();
     if kind == "PUB" {
         daemon.wait("a first line", secs(20), |daemon| {
@@ -182,21 +168,13 @@ fn frames(
         });
     }
     daemon.feed(0..10);
-    let topics = action.split_once("topics=\"").map_or(1, |(_, rest)| {
-        rest.split('"')
-            .next()
-            .unwrap_or_default()
-            .split(',')
-            .count()
-    });
+    let topics = action
+        .split_once("topics=\"")
+        .map_or(1, |(_, rest)| rest.split('"').next().unwrap_or_default().split(',').count());
     let mut messages = Vec::new();
     while messages.len() < 10 * topics {
         let mut next = capture.messages(1, SOON);
-        assert!(
-            !next.is_empty(),
-            "{flavour} {kind} {action}: only {} messages",
-            messages.len()
-        );
+        assert!(!next.is_empty(), "{flavour} {kind} {action}: only {} messages", messages.len());
         let mut message = next.remove(0);
         if peer == "ROUTER" {
             // The sender's routing id is random.
@@ -213,9 +191,7 @@ fn frames(
 /// Messages without the borders of their frames, readable in a failure.
 fn bytes_of(messages: &[Vec<Vec<u8>>]) -> Vec<String> {
     let whole = messages.iter().map(|frames| frames.concat());
-    whole
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .collect()
+    whole.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
 }
 
 #[test]
@@ -232,10 +208,7 @@ fn outputs_put_the_same_frames_on_the_wire() {
         ("PUB", "topics=\"alpha,beta\" template=\"own\""),
         ("PUB", "topics=\"alpha,beta\" topicframe=\"on\""),
         ("PUB", "topics=\"host,tag\" dynatopic=\"on\""),
-        (
-            "PUB",
-            "topics=\"host,tag\" dynatopic=\"on\" topicframe=\"on\"",
-        ),
+        ("PUB", "topics=\"host,tag\" dynatopic=\"on\" topicframe=\"on\""),
         ("PUSH", "topics=\"alpha\""),
     ] {
         let old = frames(&python, Flavour::Czmq, kind, action);
@@ -243,10 +216,7 @@ fn outputs_put_the_same_frames_on_the_wire() {
         if action.contains("topicframe") {
             // Whether the C module makes two frames hangs on the address of a string (it reads the
             // parameter's text as a number): the bytes are the same, ours are always two frames.
-            assert!(
-                new.iter().all(|message| message.len() == 2),
-                "{kind} {action}"
-            );
+            assert!(new.iter().all(|message| message.len() == 2), "{kind} {action}");
             assert_eq!(bytes_of(&old), bytes_of(&new), "{kind} {action}");
         } else {
             assert_eq!(old, new, "{kind} {action}");

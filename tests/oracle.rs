@@ -4,10 +4,7 @@ use harness::Oracle;
 use harness::oracle::{number_of, numbered};
 
 fn lines(numbers: &[usize]) -> Vec<String> {
-    numbers
-        .iter()
-        .map(|number| format!("<13>host app: {}", numbered(*number)))
-        .collect()
+    numbers.iter().map(|number| format!("<13>host app: {}", numbered(*number))).collect()
 }
 
 #[test]

@@ -67,9 +67,7 @@ fn peer_that_comes_back_gets_the_lines_that_follow() {
 fn source_address_of_an_endpoint_is_what_the_receiver_sees() {
     let endpoint = free_endpoint();
     let input = format!("endpoints=\"{endpoint}\" socktype=\"PULL\"");
-    let mut receiving = Site::receiver("", &input)
-        .file("from.log", "%fromhost-ip%\\n")
-        .start();
+    let mut receiving = Site::receiver("", &input).file("from.log", "%fromhost-ip%\\n").start();
     let source = endpoint.replace("tcp://", "tcp://127.0.0.13:0;");
     let sending = action(&source, "PUSH", "").start();
     sending.feed(0..1);
@@ -81,9 +79,8 @@ fn unix_socket_of_zeromq() {
     let site = Site::new();
     let endpoint = format!("ipc://{}", site.path("out.ipc").display());
     let peer = peer_at(zmq::PULL, &endpoint);
-    let mut daemon = site
-        .sending("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\""))
-        .start();
+    let mut daemon =
+        site.sending("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\"")).start();
     daemon.feed(0..100);
     Oracle::judge(0..100, &peer.take_all(100, SOON)).once_in_order();
     daemon.stop().clean().within(STOP);
@@ -156,9 +153,7 @@ fn publisher_serves_each_subscriber_its_topics() {
 #[test]
 fn publisher_without_subscribers_holds_nothing_up() {
     let endpoint = free_endpoint();
-    let mut daemon = action(&endpoint, "PUB", "")
-        .file("out.log", "%msg%\\n")
-        .start();
+    let mut daemon = action(&endpoint, "PUB", "").file("out.log", "%msg%\\n").start();
     daemon.feed(0..5000);
     daemon.wait_lines("out.log", 5000, SOON);
     daemon.stop().clean().within(STOP);
@@ -168,24 +163,18 @@ fn publisher_without_subscribers_holds_nothing_up() {
 fn slow_subscriber_loses_nothing_with_nodrop() {
     let endpoint = free_endpoint();
     let more = "pub.nodrop=\"on\" sndhwm=\"10\" queue.type=\"LinkedList\" queue.size=\"10000\"";
-    let site = Site::new().global("maxMessageSize=\"64k\"").sending(
-        "",
-        &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {more}"),
-    );
+    let site = Site::new()
+        .global("maxMessageSize=\"64k\"")
+        .sending("", &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {more}"));
     let mut daemon = site.start();
-    let subscriber = Peer::new(zmq::SUB)
-        .narrow()
-        .subscribed(&[""])
-        .connected_to(&endpoint);
+    let subscriber = Peer::new(zmq::SUB).narrow().subscribed(&[""]).connected_to(&endpoint);
     daemon.wait("a line for the subscriber", SOON, |daemon| {
         daemon.feeder().texts(["warm-up"]);
         subscriber.receive(millis(100))
     });
     subscriber.rest(millis(200));
     let padding = "x".repeat(20_000);
-    daemon
-        .feeder()
-        .texts((0..500).map(|n| format!("{} {padding}", numbered(n))));
+    daemon.feeder().texts((0..500).map(|n| format!("{} {padding}", numbered(n))));
     daemon.wait_stats("omrzmq", "out", "a wait", |c| c["waits"] >= 1);
     Oracle::judge(0..500, &subscriber.take_all(500, secs(20))).once_in_order();
     daemon.stop().clean().within(STOP);
@@ -196,29 +185,20 @@ fn slow_subscriber_loses_nothing_with_nodrop() {
 fn stop_with_a_full_subscriber_and_nodrop_says_what_is_lost() {
     let endpoint = free_endpoint();
     let more = "pub.nodrop=\"on\" sndhwm=\"10\"";
-    let site = Site::new().global("maxMessageSize=\"64k\"").sending(
-        "",
-        &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {more}"),
-    );
+    let site = Site::new()
+        .global("maxMessageSize=\"64k\"")
+        .sending("", &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {more}"));
     let mut daemon = site.start();
-    let subscriber = Peer::new(zmq::SUB)
-        .narrow()
-        .subscribed(&[""])
-        .connected_to(&endpoint);
+    let subscriber = Peer::new(zmq::SUB).narrow().subscribed(&[""]).connected_to(&endpoint);
     daemon.wait("a line for the subscriber", SOON, |daemon| {
         daemon.feeder().texts(["warm-up"]);
         subscriber.receive(millis(100))
     });
     let padding = "x".repeat(20_000);
-    daemon
-        .feeder()
-        .texts((0..500).map(|n| format!("{} {padding}", numbered(n))));
+    daemon.feeder().texts((0..500).map(|n| format!("{} {padding}", numbered(n))));
     daemon.wait_stats("omrzmq", "out", "a wait", |c| c["waits"] >= 1);
     daemon.stop().clean().within(STOP);
-    assert!(
-        daemon.logged(&["omrzmq[out]", "discarded"]),
-        "no word of lines that are lost"
-    );
+    assert!(daemon.logged(&["omrzmq[out]", "discarded"]), "no word of lines that are lost");
 }
 
 #[test]
@@ -228,10 +208,7 @@ fn several_workers_share_one_publisher() {
                 queue.workerThreads=\"4\" queue.workerThreadMinimumMessages=\"10\" \
                 queue.dequeueBatchSize=\"10\"";
     let mut daemon = action(&endpoint, "PUB", more).start();
-    let subscriber = Peer::new(zmq::SUB)
-        .receive_hwm(0)
-        .subscribed(&[""])
-        .connected_to(&endpoint);
+    let subscriber = Peer::new(zmq::SUB).receive_hwm(0).subscribed(&[""]).connected_to(&endpoint);
     daemon.wait("a line for the subscriber", SOON, |daemon| {
         daemon.feeder().texts(["warm-up"]);
         subscriber.receive(millis(100))
@@ -265,14 +242,7 @@ fn counters_add_up() {
     let counters = daemon.wait_stats("omrzmq", "out", "sent=1234", |c| c["sent"] == 1234);
     assert_eq!(counters["bytes"], bytes as i64, "{counters:?}");
     assert_eq!(counters["connections"], 1, "{counters:?}");
-    assert_eq!(
-        (
-            counters["spooled"],
-            counters["discarded"],
-            counters["suspended"]
-        ),
-        (0, 0, 0)
-    );
+    assert_eq!((counters["spooled"], counters["discarded"], counters["suspended"]), (0, 0, 0));
 }
 
 /// The main job at speed: two daemons, CURVE, PUSH to PULL.
@@ -282,7 +252,7 @@ fn hundred_thousand_lines_arrive_once_and_in_order() {
     let endpoint = free_endpoint();
     // With more than one worker for its main queue, rsyslog itself gives up the order.
     let one_worker = "main_queue(queue.workerThreads=\"1\")";
-    let receiver = Site::new().add(one_worker);
+    let receiver = Site::new().with(one_worker);
     let (server, client) = (harness::Keys::new("server"), harness::Keys::new("client"));
     server.write(&receiver.path("keys"));
     client.write(&receiver.path("keys"));
@@ -298,7 +268,7 @@ fn hundred_thousand_lines_arrive_once_and_in_order() {
         "authtype=\"CURVECLIENT\" servercertpath=\"{keys}/server\" \
          clientcertpath=\"{keys}/client\""
     );
-    let mut sending = action(&endpoint, "PUSH", &trust).add(one_worker).start();
+    let mut sending = action(&endpoint, "PUSH", &trust).with(one_worker).start();
     sending.feed(0..100_000);
     let lines = receiving.wait_lines("out.log", 100_000, secs(60));
     Oracle::judge(0..100_000, &lines).once_in_order();

@@ -29,12 +29,7 @@ impl Pki {
             keys.join("server").display(),
             allowed.display()
         );
-        Pki {
-            server,
-            clients,
-            stranger: Keys::new("stranger"),
-            parameters,
-        }
+        Pki { server, clients, stranger: Keys::new("stranger"), parameters }
     }
 }
 
@@ -54,19 +49,11 @@ fn strangers_key_is_refused_logged_and_counted_by_an_input() {
     let endpoint = free_endpoint();
     let site = Site::new();
     let pki = Pki::filed_in(&site, "a", &["client"]);
-    let mut daemon = site
-        .receiving("", &input(&endpoint, &pki.parameters))
-        .start();
+    let mut daemon = site.receiving("", &input(&endpoint, &pki.parameters)).start();
     let stranger = pusher(&endpoint, &pki.stranger, &pki.server, "127.0.0.7");
     stranger.send(&[b"<13>from a stranger"], secs(0));
-    let line = daemon.wait_log(
-        &["imrzmq[in]", "127.0.0.7", &pki.stranger.public_z85()],
-        SOON,
-    );
-    assert!(
-        !line.contains(&pki.stranger.secret_z85()),
-        "a secret in the log"
-    );
+    let line = daemon.wait_log(&["imrzmq[in]", "127.0.0.7", &pki.stranger.public_z85()], SOON);
+    assert!(!line.contains(&pki.stranger.secret_z85()), "a secret in the log");
     daemon.wait_stats("imrzmq", "in", "keys_refused", |c| c["keys_refused"] >= 1);
     assert!(!stranger.connects(millis(300)), "the stranger is connected");
     let friend = pusher(&endpoint, &pki.clients[0], &pki.server, "127.0.0.1");
@@ -81,33 +68,23 @@ fn strangers_key_is_refused_logged_and_counted_by_a_publisher() {
     let endpoint = free_endpoint();
     let site = Site::new();
     let pki = Pki::filed_in(&site, "a", &["client"]);
-    let action = format!(
-        "name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {}",
-        pki.parameters
-    );
+    let action =
+        format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {}", pki.parameters);
     let mut daemon = site.sending("", &action).start();
     let subscriber = |own: &Keys, address: &str| {
-        let peer = Peer::new(zmq::SUB)
-            .subscribed(&[""])
-            .curve_client(own, &pki.server);
+        let peer = Peer::new(zmq::SUB).subscribed(&[""]).curve_client(own, &pki.server);
         peer.connect(&endpoint.replace("tcp://", &format!("tcp://{address}:0;")));
         peer
     };
     let stranger = subscriber(&pki.stranger, "127.0.0.8");
     let friend = subscriber(&pki.clients[0], "127.0.0.1");
-    daemon.wait_log(
-        &["omrzmq[out]", "127.0.0.8", &pki.stranger.public_z85()],
-        SOON,
-    );
+    daemon.wait_log(&["omrzmq[out]", "127.0.0.8", &pki.stranger.public_z85()], SOON);
     daemon.wait_stats("omrzmq", "out", "keys_refused", |c| c["keys_refused"] >= 1);
     daemon.wait("a line for the friend", SOON, |daemon| {
         daemon.feeder().texts(["hello"]);
         friend.receive(millis(100))
     });
-    assert!(
-        stranger.receive(millis(300)).is_none(),
-        "a stranger was served"
-    );
+    assert!(stranger.receive(millis(300)).is_none(), "a stranger was served");
     daemon.stop().clean().within(STOP);
 }
 
@@ -117,26 +94,16 @@ fn refusals_are_logged_at_a_bearable_rate() {
     let endpoint = free_endpoint();
     let site = Site::new();
     let pki = Pki::filed_in(&site, "a", &["client"]);
-    let mut daemon = site
-        .receiving("", &input(&endpoint, &pki.parameters))
-        .start();
+    let mut daemon = site.receiving("", &input(&endpoint, &pki.parameters)).start();
     for _ in 0..60 {
         // Each peer makes its attempt and goes.
         let peer = pusher(&endpoint, &Keys::new("another"), &pki.server, "127.0.0.1");
         peer.connects(millis(20));
     }
     let counters = daemon.wait_stats("imrzmq", "in", "many refused", |c| c["keys_refused"] >= 30);
-    let lines = daemon
-        .log()
-        .lines()
-        .filter(|line| line.contains("imrzmq[in]"))
-        .count();
+    let lines = daemon.log().lines().filter(|line| line.contains("imrzmq[in]")).count();
     assert!(lines >= 1, "not a word");
-    assert!(
-        lines <= 30,
-        "{lines} lines about {} refusals",
-        counters["keys_refused"]
-    );
+    assert!(lines <= 30, "{lines} lines about {} refusals", counters["keys_refused"]);
 }
 
 #[test]
@@ -146,9 +113,7 @@ fn every_key_of_the_directory_is_let_in() {
     let names: Vec<_> = (0..20).map(|n| format!("client-{n}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let pki = Pki::filed_in(&site, "a", &names);
-    let mut daemon = site
-        .receiving("", &input(&endpoint, &pki.parameters))
-        .start();
+    let mut daemon = site.receiving("", &input(&endpoint, &pki.parameters)).start();
     for (number, client) in pki.clients.iter().enumerate() {
         let peer = pusher(&endpoint, client, &pki.server, "127.0.0.1");
         peer.send_numbers(number..number + 1);
@@ -181,9 +146,7 @@ fn plaintext_client_of_a_curve_server_is_refused_and_logged() {
     let endpoint = free_endpoint();
     let site = Site::new();
     let pki = Pki::filed_in(&site, "a", &["client"]);
-    let mut daemon = site
-        .receiving("", &input(&endpoint, &pki.parameters))
-        .start();
+    let mut daemon = site.receiving("", &input(&endpoint, &pki.parameters)).start();
     let plain = Peer::push(&endpoint.replace("tcp://", "tcp://127.0.0.11:0;"));
     plain.send(&[b"<13>plaintext"], secs(0));
     daemon.wait_log(&["imrzmq[in]", "127.0.0.11"], SOON);
@@ -217,10 +180,7 @@ fn wrong_server_key_is_an_error_and_nothing_is_sent_or_lost() {
     let mut daemon = sender_to(Site::new(), &right, &endpoint).start();
     daemon.feed(0..10);
     daemon.wait_log(&["omrzmq[out]", &endpoint], SOON);
-    assert!(
-        impostor.receive(millis(300)).is_none(),
-        "an impostor was served"
-    );
+    assert!(impostor.receive(millis(300)).is_none(), "an impostor was served");
     drop(impostor);
     let peer = Peer::new(zmq::PULL).curve_server(&right);
     peer.bind(&endpoint);
@@ -247,9 +207,7 @@ fn refused_sender_says_so_and_keeps_its_lines() {
     let endpoint = free_endpoint();
     let receiver = Site::new();
     let pki = Pki::filed_in(&receiver, "a", &["client"]);
-    let mut receiving = receiver
-        .receiving("", &input(&endpoint, &pki.parameters))
-        .start();
+    let mut receiving = receiver.receiving("", &input(&endpoint, &pki.parameters)).start();
     let sender = sender_to(Site::new(), &pki.server, &endpoint);
     let mut sending = sender.start();
     sending.feed(0..10);
@@ -269,20 +227,14 @@ fn instances_do_not_share_their_lists() {
     let b = Pki::filed_in(&site, "b", &["bob"]);
     let mut daemon = site
         .receiving("", &input(&left, &a.parameters))
-        .add(&format!(
+        .with(&format!(
             "input(type=\"imrzmq\" name=\"right\" endpoints=\"{right}\" socktype=\"PULL\" {})",
             b.parameters
         ))
         .start();
     let astray = pusher(&right, &a.clients[0], &b.server, "127.0.0.12");
-    daemon.wait_log(
-        &["imrzmq[right]", "127.0.0.12", &a.clients[0].public_z85()],
-        SOON,
-    );
-    assert!(
-        !astray.connects(millis(200)),
-        "a key of another instance was let in"
-    );
+    daemon.wait_log(&["imrzmq[right]", "127.0.0.12", &a.clients[0].public_z85()], SOON);
+    assert!(!astray.connects(millis(200)), "a key of another instance was let in");
     let _peer = pusher(&left, &a.clients[0], &a.server, "127.0.0.1").with_numbers(0..5);
     daemon.wait_lines("out.log", 5, SOON);
     let _peer = pusher(&right, &b.clients[0], &b.server, "127.0.0.1").with_numbers(5..10);
@@ -296,9 +248,7 @@ fn anonymous_client_is_a_stranger_to_a_list() {
     let endpoint = free_endpoint();
     let receiver = Site::new();
     let pki = Pki::filed_in(&receiver, "a", &["client"]);
-    let mut receiving = receiver
-        .receiving("", &input(&endpoint, &pki.parameters))
-        .start();
+    let mut receiving = receiver.receiving("", &input(&endpoint, &pki.parameters)).start();
     let sender = Site::new();
     let public = pki.server.write_public(&sender.path("keys"));
     let action = format!(
@@ -335,19 +285,14 @@ fn nothing_readable_on_the_wire() {
                 continue;
             };
             for (mut from, mut to) in [
-                (
-                    client.try_clone().expect("clone"),
-                    upstream.try_clone().expect("clone"),
-                ),
+                (client.try_clone().expect("clone"), upstream.try_clone().expect("clone")),
                 (upstream, client),
             ] {
                 let log = Arc::clone(&log);
                 std::thread::spawn(move || {
                     let mut buffer = [0; 65536];
                     while let Ok(length) = from.read(&mut buffer) {
-                        log.lock()
-                            .expect("log")
-                            .extend_from_slice(&buffer[..length]);
+                        log.lock().expect("log").extend_from_slice(&buffer[..length]);
                         if length == 0 || to.write_all(&buffer[..length]).is_err() {
                             break;
                         }
@@ -360,19 +305,9 @@ fn nothing_readable_on_the_wire() {
     daemon.feed(0..100);
     Oracle::judge(0..100, &peer.take_all(100, SOON)).once_in_order();
     let seen = seen.lock().expect("log");
-    assert!(
-        seen.len() > 5_000,
-        "the relay saw only {} bytes",
-        seen.len()
-    );
-    for word in [
-        numbered(42),
-        "feeder".to_owned(),
-        "a line of text".to_owned(),
-    ] {
-        let found = seen
-            .windows(word.len())
-            .any(|window| window == word.as_bytes());
+    assert!(seen.len() > 5_000, "the relay saw only {} bytes", seen.len());
+    for word in [numbered(42), "feeder".to_owned(), "a line of text".to_owned()] {
+        let found = seen.windows(word.len()).any(|window| window == word.as_bytes());
         assert!(!found, "\"{word}\" was readable");
     }
     daemon.assert_alive();

@@ -1,7 +1,7 @@
 //! rsyslog as safe Rust sees it: entry points, guard, parameters, messages, batches, counters, log.
 //!
 //! This crate owns the boundary between rsyslogd (C) and the two modules (Rust), and all of the
-//! project's `unsafe` code but one file of socket options. It knows nothing of ZeroMQ.
+//! project's `unsafe` code but one file, src/link/raw.rs. It knows nothing of ZeroMQ.
 //!
 //! A module implements [`InputModule`] or [`OutputModule`] and names itself once with
 //! [`input_module!`] or [`output_module!`]; that macro defines `modInit`, the one symbol that
@@ -11,8 +11,8 @@
 //!
 //! Threads: this crate starts none. rsyslogd calls configuration and activation from its main
 //! thread, `run` from the input's thread, `commit` from the threads of the action's queue.
-//! Locks: one mutex a module around its state while the configuration is loaded and freed; none on
-//! the way of a log line.
+//! Locks: one mutex a module around its state while the configuration is loaded, checked, activated
+//! and freed; none on the way of a log line.
 #![warn(unreachable_pub)]
 
 mod counters;

@@ -153,20 +153,22 @@ pub struct Submitter {
 unsafe impl Send for Submitter {}
 
 impl Submitter {
-    /// For the input `name`; `None` when memory is short.
+    /// For the input `instance` of `module`, whose name the lines get as their input's; `None` when
+    /// memory is short.
     pub fn new(
         rsyslogd: &Arc<Rsyslogd>,
-        name: &str,
+        module: &str,
+        instance: &str,
         ruleset: Option<Ruleset>,
         flow: FlowControl,
         limit: Option<RateLimit>,
     ) -> Option<Self> {
         let limiter = match limit {
-            Some(limit) => Some(Limiter::new(name, limit)?),
+            Some(limit) => Some(Limiter::new(instance, limit)?),
             None => None,
         };
         Some(Self {
-            input_name: Property::new(rsyslogd, name)?,
+            input_name: Property::new(rsyslogd, module)?,
             ruleset,
             flow: flow.code(),
             max_message_size: rsyslogd.max_message_size(),
@@ -188,9 +190,11 @@ impl Submitter {
             return limiter.submit(message);
         }
         if line.len() > self.max_message_size {
-            self.flush()?;
+            // Whatever becomes of the batch before it, this line is handed over.
+            let flushed = self.flush();
             // SAFETY: the message is ours and handed over by this call.
             let code = unsafe { sys::submitMsg2(message) };
+            flushed?;
             return if code == sys::RS_RET_OK {
                 Ok(true)
             } else {
@@ -221,7 +225,8 @@ impl Submitter {
         if code == sys::RS_RET_OK { Ok(()) } else { Err(SubmitError { code, lines }) }
     }
 
-    /// Whether rsyslogd is being stopped; then nothing more may be submitted.
+    /// Whether rsyslogd is being stopped. What is submitted after that finds its way as long as the
+    /// queue is not full; into a full one nothing waits any more.
     pub fn is_stopping(&self) -> bool {
         self.rsyslogd.is_stopping()
     }

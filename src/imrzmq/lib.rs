@@ -4,7 +4,8 @@
 //! it from the socket, gives it the sender's address, and submits it with its neighbours to the
 //! queue of the input's ruleset. statement.rs is what the configuration says.
 //!
-//! Threads: rsyslog's input thread, which waits for the stop; a listener an input; libzmq's own.
+//! Threads: rsyslog's input thread, which waits for the stop; a listener an input;
+//! the link's authenticator and monitor; libzmq's own.
 //! Locks: none on the way of a line but the queue's.
 
 mod counters;

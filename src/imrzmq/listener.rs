@@ -85,6 +85,7 @@ impl Listener {
         let submitter = Submitter::new(
             &self.rsyslogd,
             "imrzmq",
+            &self.statement.spec.name,
             self.statement.ruleset,
             self.statement.flow,
             self.statement.limit,

@@ -1,4 +1,4 @@
-//! The one file of this crate with `unsafe`: libzmq's C functions, and three of libc's, as
+//! The one file of this crate with `unsafe`: libzmq's C functions, and some of libc's, as
 //! safe calls.
 //!
 //! Why not the `zmq` crate throughout: version 0.9.2, the last that links the distribution's

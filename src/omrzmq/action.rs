@@ -3,7 +3,8 @@
 //! Threads: the workers of its queue, each in its own commit, and at most one keeper (keeper.rs).
 //! Locks, each held for one step: the binding socket (some sends or a short wait), the spool (an
 //! append, a read or a note of what is settled; taken after the socket where both are needed), the
-//! spare sockets. A connecting worker takes none of them on the way of a line.
+//! spare sockets, the time of the last line in the log, and the keeper's handle. A connecting worker
+//! takes none of them on the way of a line.
 
 use crate::counters::ActionCounters;
 use crate::keeper;
@@ -44,6 +45,8 @@ pub(crate) struct Running {
     behind_spool: AtomicBool,
     told: Mutex<Option<Instant>>,
     told_loss: AtomicBool,
+    /// The stop has put lines into the spool: later ones follow them there, so that order holds.
+    spooling: AtomicBool,
 }
 
 impl Action {
@@ -74,6 +77,7 @@ impl Action {
                 behind_spool: AtomicBool::new(false),
                 told: Mutex::new(None),
                 told_loss: AtomicBool::new(false),
+                spooling: AtomicBool::new(false),
             }
         });
         if self.statement.binds() {
@@ -242,6 +246,11 @@ impl Running {
         self.behind_spool.load(Ordering::Acquire)
     }
 
+    /// Whether this stop has begun to put lines into the spool.
+    pub(crate) fn is_spooling(&self) -> bool {
+        self.spooling.load(Ordering::Acquire)
+    }
+
     /// The spool is empty: commits go on.
     pub(crate) fn spool_is_settled(&self) {
         self.behind_spool.store(false, Ordering::Release);
@@ -269,6 +278,7 @@ impl Running {
         let mut spool = self.spool();
         let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
         let added = spool.append(lines)?;
+        self.spooling.store(true, Ordering::Release);
         self.counters.spooled().add(added);
         self.counters.in_spool().set(spool.lines());
         Ok(added)

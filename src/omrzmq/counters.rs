@@ -1,6 +1,7 @@
 //! The counters of an action.
 //!
-//! Over any run that no kill ended: lines committed = sent − resumed + spooled + discarded.
+//! Over any run that no kill ended, of the commits that were not answered SUSPENDED:
+//! lines committed = sent − resumed + spooled + discarded.
 
 use rzmq_host::Counter;
 use rzmq_module::PeerCounters;

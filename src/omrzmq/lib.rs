@@ -5,7 +5,8 @@
 //! action's spool (spool.rs), which the next start sends first (keeper.rs). statement.rs is what the
 //! configuration says, engine.rs what it asks of rsyslog's engine, action.rs what runs.
 //!
-//! Threads: those of rsyslog's queues, one keeper an action while its spool is sent, and libzmq's.
+//! Threads: those of rsyslog's queues, one keeper an action while its spool is sent or its
+//! bind is tried again, the link's authenticator and monitor, and libzmq's.
 //! Locks: see action.rs; there is none that two actions share.
 
 mod action;

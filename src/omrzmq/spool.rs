@@ -6,9 +6,9 @@
 //! | bytes of the header | |
 //! |---|---|
 //! | 0–7 | `RZMQSPL1` |
-//! | 8–39 | whose it is: name or digest of the action, padded with zeros |
+//! | 8–39 | whose it is: the digest of the action's identity, padded with zeros |
 //! | 40–47 | zero |
-//! | 48–55 | offset of the first record not sent yet (little endian) |
+//! | 48–55 | offset of the first record that a later process sends (little endian) |
 //! | 56–63 | zero |
 //!
 //! A record is the length of its body (u32), the CRC-32 of its body (u32), and the body: the number

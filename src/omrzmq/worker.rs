@@ -109,6 +109,9 @@ impl Worker {
     ) -> Verdict {
         let mut waiting: Option<Waiting<'_>> = None;
         let mut waited = false;
+        if running.is_spooling() {
+            return keep_rest(action, running, batch, progress);
+        }
         loop {
             let before = progress.mark();
             if !running.is_behind_spool() {

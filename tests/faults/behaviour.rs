@@ -32,10 +32,7 @@ fn topicframe_off_still_sends_two_frames() {
     let frames = subscriber.receive(SOON).expect("a message");
     assert_eq!(frames.len(), 1, "frames");
     let text = String::from_utf8_lossy(&frames[0]).into_owned();
-    assert!(
-        text.starts_with("alpha<13>") && text.contains(&numbered(0)),
-        "{text}"
-    );
+    assert!(text.starts_with("alpha<13>") && text.contains(&numbered(0)), "{text}");
 }
 
 #[test]
@@ -44,16 +41,10 @@ fn router_identity_becomes_a_message_of_its_own() {
     let site = Site::receiver("", &format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\""))
         .file("raw.log", "%rawmsg%\\n");
     let mut daemon = site.start();
-    let peer = Peer::new(zmq::DEALER)
-        .identity(b"dealer-one")
-        .connected_to(&endpoint);
+    let peer = Peer::new(zmq::DEALER).identity(b"dealer-one").connected_to(&endpoint);
     peer.send_numbers(0..10);
     daemon.wait("the last line", SOON, |daemon| {
-        daemon
-            .lines("raw.log")
-            .iter()
-            .any(|line| line.contains(&numbered(9)))
-            .then_some(())
+        daemon.lines("raw.log").iter().any(|line| line.contains(&numbered(9))).then_some(())
     });
     Oracle::judge(0..10, &daemon.lines("raw.log")).once_in_order();
 }
@@ -64,20 +55,14 @@ fn topic_frame_becomes_a_message_of_its_own() {
     let publisher = Peer::new(zmq::XPUB);
     publisher.bind(&endpoint);
     let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"alpha\"");
-    let mut daemon = Site::receiver("", &input)
-        .file("raw.log", "%rawmsg%\\n")
-        .start();
+    let mut daemon = Site::receiver("", &input).file("raw.log", "%rawmsg%\\n").start();
     publisher.receive(SOON).expect("a subscription");
     for number in 0..10 {
         let line = syslog_line(&numbered(number));
         assert!(publisher.send(&[b"alpha", line.as_bytes()], SOON));
     }
     daemon.wait("the last line", SOON, |daemon| {
-        daemon
-            .lines("raw.log")
-            .iter()
-            .any(|line| line.contains(&numbered(9)))
-            .then_some(())
+        daemon.lines("raw.log").iter().any(|line| line.contains(&numbered(9))).then_some(())
     });
     Oracle::judge(0..10, &daemon.lines("raw.log")).once_in_order();
 }
@@ -90,10 +75,7 @@ fn nul_byte_cuts_the_message() {
     let peer = Peer::push(&endpoint);
     peer.send_texts([syslog_line("before\0after")]);
     let lines = daemon.wait_lines("out.log", 1, SOON);
-    assert!(
-        lines[0].contains("before") && lines[0].contains("after"),
-        "{lines:?}"
-    );
+    assert!(lines[0].contains("before") && lines[0].contains("after"), "{lines:?}");
 }
 
 #[test]
@@ -113,10 +95,7 @@ fn authtype_in_lower_case_means_plaintext_without_a_word() {
     let site = Site::new();
     let pki = Pki::filed_in(&site);
     let parameters = Pki::server_parameters(&site).replace("CURVESERVER", "curveserver");
-    let site = site.receiving(
-        &parameters,
-        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
-    );
+    let site = site.receiving(&parameters, &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""));
     site.check().accepts();
     let mut daemon = site.start();
     let stranger = Peer::push(&endpoint);
@@ -134,10 +113,7 @@ fn curve_server_without_authenticator_accepts_any_key() {
     let site = Site::new();
     let pki = Pki::filed_in(&site);
     let parameters = Pki::server_parameters(&site).replace("authenticator=\"on\" ", "");
-    let site = site.receiving(
-        &parameters,
-        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
-    );
+    let site = site.receiving(&parameters, &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""));
     let mut daemon = site.start();
     let stranger = Peer::new(zmq::PUSH).curve_client(&pki.stranger, &pki.server);
     stranger.connect(&endpoint);
@@ -155,10 +131,7 @@ fn refused_key_logs_nothing() {
     let site = Site::new();
     let pki = Pki::filed_in(&site);
     let parameters = Pki::server_parameters(&site);
-    let site = site.receiving(
-        &parameters,
-        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
-    );
+    let site = site.receiving(&parameters, &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""));
     let mut daemon = site.start();
     let stranger = Peer::new(zmq::PUSH).curve_client(&pki.stranger, &pki.server);
     stranger.connect(&endpoint.replace("tcp://", "tcp://127.0.0.9:0;"));
@@ -170,9 +143,8 @@ fn one_bad_endpoint_stops_all_listeners_while_the_daemon_runs_on() {
     let endpoint = free_endpoint();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let bad = format!("tcp://{}", taken.local_addr().expect("its address"));
-    let site = Site::receiver("", &format!("endpoints=\"{bad}\" socktype=\"PULL\"")).add(&format!(
-        "input(type=\"imrzmq\" endpoints=\"{endpoint}\" socktype=\"PULL\")"
-    ));
+    let site = Site::receiver("", &format!("endpoints=\"{bad}\" socktype=\"PULL\""))
+        .with(&format!("input(type=\"imrzmq\" endpoints=\"{endpoint}\" socktype=\"PULL\")"));
     let mut daemon = site.start();
     daemon.wait_log(&[&bad], SOON);
     let peer = Peer::push(&endpoint);
@@ -190,18 +162,11 @@ fn sub_without_topics_receives_nothing_silently() {
     publisher.bind(&endpoint);
     let site = Site::receiver("", &format!("endpoints=\"{endpoint}\" socktype=\"SUB\""));
     let check = site.check();
-    if check
-        .complaints()
-        .iter()
-        .any(|line| line.contains("topics"))
-    {
+    if check.complaints().iter().any(|line| line.contains("topics")) {
         return;
     }
     let mut daemon = site.start();
-    assert!(
-        publisher.receive(SOON).is_some(),
-        "no subscription, and no word about it"
-    );
+    assert!(publisher.receive(SOON).is_some(), "no subscription, and no word about it");
     publisher.send_numbers(0..3);
     let lines = daemon.wait_lines("out.log", 3, SOON);
     Oracle::judge(0..3, &lines).once_in_order();
@@ -218,16 +183,11 @@ fn credentials_on_the_action_mean_plaintext_to_everybody() {
     let site = site.sending("", &action);
     site.check().accepts();
     let mut daemon = site.start();
-    let friend = Peer::new(zmq::SUB)
-        .subscribed(&[""])
-        .curve_client(&pki.client, &pki.server);
+    let friend = Peer::new(zmq::SUB).subscribed(&[""]).curve_client(&pki.client, &pki.server);
     friend.connect(&endpoint);
     let anybody = Peer::sub(&endpoint, &[""]);
     warm_up(&mut daemon, &friend);
-    assert!(
-        anybody.receive(millis(500)).is_none(),
-        "a plaintext subscriber was served"
-    );
+    assert!(anybody.receive(millis(500)).is_none(), "a plaintext subscriber was served");
 }
 
 #[test]
@@ -236,16 +196,11 @@ fn credentials_on_the_input_mean_plaintext_from_everybody() {
     let site = Site::new();
     let pki = Pki::filed_in(&site);
     let parameters = Pki::server_parameters(&site).replace("authenticator=\"on\" ", "");
-    let site = site.receiving(
-        "",
-        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" {parameters}"),
-    );
+    let site =
+        site.receiving("", &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" {parameters}"));
     site.check().accepts();
     let mut daemon = site.start();
-    assert!(
-        !Peer::push(&endpoint).connects(secs(1)),
-        "a plaintext peer was let in"
-    );
+    assert!(!Peer::push(&endpoint).connects(secs(1)), "a plaintext peer was let in");
     let friend = Peer::new(zmq::PUSH).curve_client(&pki.client, &pki.server);
     friend.connect(&endpoint);
     friend.send_numbers(0..3);

@@ -36,18 +36,10 @@ fn both_modules_with_authenticator_abort_at_start() {
     let pki = Pki::filed_in(&site);
     let parameters = Pki::server_parameters(&site);
     let site = site
-        .receiving(
-            &parameters,
-            &format!("endpoints=\"{inward}\" socktype=\"PULL\""),
-        )
-        .sending(
-            &parameters,
-            &format!("endpoints=\"{outward}\" socktype=\"PUB\""),
-        );
+        .receiving(&parameters, &format!("endpoints=\"{inward}\" socktype=\"PULL\""))
+        .sending(&parameters, &format!("endpoints=\"{outward}\" socktype=\"PUB\""));
     let mut daemon = site.start();
-    let subscriber = Peer::new(zmq::SUB)
-        .subscribed(&[""])
-        .curve_client(&pki.client, &pki.server);
+    let subscriber = Peer::new(zmq::SUB).subscribed(&[""]).curve_client(&pki.client, &pki.server);
     subscriber.connect(&outward);
     warm_up(&mut daemon, &subscriber);
     let peer = Peer::new(zmq::PUSH).curve_client(&pki.client, &pki.server);
@@ -66,10 +58,7 @@ fn authenticator_without_clientcertpath_segfaults() {
         site.path("keys/server").display()
     );
     let endpoint = free_endpoint();
-    let site = site.receiving(
-        &parameters,
-        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
-    );
+    let site = site.receiving(&parameters, &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""));
     let mut daemon = site.start();
     // Not even the wish to send may be understood as permission.
     let peer = Peer::push(&endpoint);
@@ -88,10 +77,7 @@ fn authtype_without_servercertpath_aborts() {
     );
     let endpoint = free_endpoint();
     let site = site
-        .sending(
-            &parameters,
-            &format!("endpoints=\"{endpoint}\" socktype=\"PUB\""),
-        )
+        .sending(&parameters, &format!("endpoints=\"{endpoint}\" socktype=\"PUB\""))
         .file("out.log", "%msg%\\n");
     let mut daemon = site.start();
     daemon.feed(0..3);
@@ -108,19 +94,13 @@ fn misspelt_socktype_aborts_at_the_first_message() {
     daemon.feed(0..3);
     daemon.wait_lines("out.log", 3, SOON);
     daemon.stop().clean().within(STOP);
-    site.check()
-        .refuses(&["omrzmq", "socktype", "PUSSH", "PUSH"]);
+    site.check().refuses(&["omrzmq", "socktype", "PUSSH", "PUSH"]);
 }
 
 #[test]
 fn dynatopic_without_topics_segfaults_in_the_configuration_check() {
-    let action = format!(
-        "endpoints=\"{}\" socktype=\"PUB\" dynatopic=\"on\"",
-        free_endpoint()
-    );
-    Site::sender("", &action)
-        .check()
-        .refuses(&["omrzmq", "dynatopic", "topics"]);
+    let action = format!("endpoints=\"{}\" socktype=\"PUB\" dynatopic=\"on\"", free_endpoint());
+    Site::sender("", &action).check().refuses(&["omrzmq", "dynatopic", "topics"]);
 }
 
 #[test]
@@ -128,10 +108,7 @@ fn topic_over_255_bytes_overflows_the_stack() {
     let topic = "t".repeat(300);
     let (inward, outward) = (free_endpoint(), free_endpoint());
     let site = Site::new()
-        .receiving(
-            "",
-            &format!("endpoints=\"{inward}\" socktype=\"SUB\" topics=\"{topic}\""),
-        )
+        .receiving("", &format!("endpoints=\"{inward}\" socktype=\"SUB\" topics=\"{topic}\""))
         .sending(
             "",
             &format!(
@@ -157,11 +134,8 @@ fn template_is_freed_twice_at_shutdown() {
     }
     let (peer, endpoint) = Peer::pull();
     let site = Site::new()
-        .add("template(name=\"own\" type=\"string\" string=\"%msg%\")")
-        .sending(
-            "",
-            &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\" template=\"own\""),
-        );
+        .with("template(name=\"own\" type=\"string\" string=\"%msg%\")")
+        .sending("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\" template=\"own\""));
     let mut daemon = site.valgrind(Valgrind).start();
     daemon.feed(0..3);
     Oracle::judge(0..3, &peer.take_all(3, secs(30))).once_in_order();
@@ -173,20 +147,14 @@ fn template_is_freed_twice_at_shutdown() {
 #[test]
 fn curve_client_reads_the_server_key_after_freeing_it() {
     if !has_program("valgrind") {
-        return skipped(
-            "curve_client_reads_the_server_key_after_freeing_it",
-            "no valgrind",
-        );
+        return skipped("curve_client_reads_the_server_key_after_freeing_it", "no valgrind");
     }
     let site = Site::new();
     let pki = Pki::filed_in(&site);
     let parameters = Pki::client_parameters(&site);
     let server = Peer::new(zmq::PULL).curve_server(&pki.server);
     let action = format!("endpoints=\"{}\" socktype=\"PUSH\"", server.bind_free());
-    let mut daemon = site
-        .sending(&parameters, &action)
-        .valgrind(Valgrind)
-        .start();
+    let mut daemon = site.sending(&parameters, &action).valgrind(Valgrind).start();
     daemon.feed(0..3);
     Oracle::judge(0..3, &server.take_all(3, secs(30))).once_in_order();
     daemon.stop();
@@ -203,8 +171,5 @@ fn the_modules_under_test_are_the_ones_named() {
     let endpoint = free_endpoint();
     let daemon = Site::receiver("", &format!("endpoints=\"{endpoint}\" socktype=\"PULL\"")).start();
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("maps");
-    assert!(
-        maps.contains(&format!("{name}.so")),
-        "{name}.so is not loaded"
-    );
+    assert!(maps.contains(&format!("{name}.so")), "{name}.so is not loaded");
 }

@@ -71,13 +71,8 @@ fn one_blocked_action_stalls_all_others() {
     let (peer, alive) = Peer::pull();
     let absent = free_endpoint();
     let queue = "queue.type=\"LinkedList\" queue.size=\"10000\"";
-    let site = Site::sender(
-        "",
-        &format!("endpoints=\"{absent}\" socktype=\"PUSH\" {queue}"),
-    )
-    .add(&format!(
-        "action(type=\"omrzmq\" endpoints=\"{alive}\" socktype=\"PUSH\" {queue})"
-    ));
+    let site = Site::sender("", &format!("endpoints=\"{absent}\" socktype=\"PUSH\" {queue}"))
+        .with(&format!("action(type=\"omrzmq\" endpoints=\"{alive}\" socktype=\"PUSH\" {queue})"));
     let mut daemon = site.start();
     daemon.feed(0..3000);
     Oracle::judge(0..3000, &peer.take_all(3000, SOON)).once_in_order();
@@ -106,11 +101,7 @@ fn sendhwm_is_parsed_but_never_applied() {
     peer.bind(&endpoint);
     let found = Oracle::judge(0..900, &peer.take_all(900, secs(3)));
     found.nothing_doubled();
-    assert!(
-        found.received <= 200,
-        "the socket took {} lines with no peer there",
-        found.received
-    );
+    assert!(found.received <= 200, "the socket took {} lines with no peer there", found.received);
     daemon.stop().clean().within(STOP);
 }
 
@@ -125,10 +116,7 @@ fn failing_within_a_topic_list_sends_the_earlier_topics_again() {
         ),
     );
     let mut daemon = site.start();
-    let subscriber = Peer::new(zmq::SUB)
-        .narrow()
-        .subscribed(&[""])
-        .connected_to(&endpoint);
+    let subscriber = Peer::new(zmq::SUB).narrow().subscribed(&[""]).connected_to(&endpoint);
     warm_up(&mut daemon, &subscriber);
     let padding = "x".repeat(20_000);
     let texts = (0..300).map(|n| format!("{} {padding}", harness::oracle::numbered(n)));
@@ -144,10 +132,7 @@ fn failing_within_a_topic_list_sends_the_earlier_topics_again() {
     }
     received.extend(subscriber.rest(millis(300)));
     for topic in ["a:", "b:", "c:"] {
-        let lines: Vec<_> = received
-            .iter()
-            .filter(|text| text.starts_with(topic))
-            .collect();
+        let lines: Vec<_> = received.iter().filter(|text| text.starts_with(topic)).collect();
         Oracle::judge(0..300, &lines).nothing_doubled();
     }
     daemon.stop().clean().within(STOP);

@@ -16,14 +16,8 @@ fn no_statistics() {
     let endpoint = free_endpoint();
     let (peer, outward) = Peer::pull();
     let site = Site::new()
-        .receiving(
-            "",
-            &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\""),
-        )
-        .sending(
-            "",
-            &format!("name=\"out\" endpoints=\"{outward}\" socktype=\"PUSH\""),
-        );
+        .receiving("", &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\""))
+        .sending("", &format!("name=\"out\" endpoints=\"{outward}\" socktype=\"PUSH\""));
     let mut daemon = site.start();
     let source = Peer::push(&endpoint);
     source.send_numbers(0..100);
@@ -65,9 +59,7 @@ fn no_rate_limit() {
     site.check().accepts();
     let mut daemon = site.start();
     let _peer = Peer::push(&endpoint).with_numbers(0..100);
-    let counters = daemon.wait_stats("imrzmq", "in", "all accounted for", |c| {
-        c["received"] == 100
-    });
+    let counters = daemon.wait_stats("imrzmq", "in", "all accounted for", |c| c["received"] == 100);
     assert_eq!(counters["discarded_ratelimit"], 90);
     let lines = daemon.wait_lines("out.log", 10, SOON);
     assert_eq!(lines.iter().filter(|line| line.contains("n=")).count(), 10);
@@ -91,14 +83,8 @@ fn no_batches() {
     Oracle::judge(0..200, &peer.take_all(200, SOON)).once_in_order();
     daemon.stop().clean();
     let log = String::from_utf8_lossy(&std::fs::read(&log).expect("debug log")).into_owned();
-    assert!(
-        !log.contains("isTransactional 0"),
-        "the output takes line after line"
-    );
-    assert!(
-        log.contains("MultiEnqObj advised worker start"),
-        "the input submits line after line"
-    );
+    assert!(!log.contains("isTransactional 0"), "the output takes line after line");
+    assert!(log.contains("MultiEnqObj advised worker start"), "the input submits line after line");
 }
 
 #[test]
@@ -107,21 +93,12 @@ fn no_ipv6() {
         return harness::skip::skipped("no_ipv6", "this machine has no ::1");
     }
     let endpoint = format!("tcp://[::1]:{}", free_port());
-    let (outward, sink) = (
-        format!("tcp://[::1]:{}", free_port()),
-        Peer::new(zmq::PULL).ipv6(),
-    );
+    let (outward, sink) = (format!("tcp://[::1]:{}", free_port()), Peer::new(zmq::PULL).ipv6());
     sink.bind(&outward);
     let site = Site::new()
-        .receiving(
-            "",
-            &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" ipv6=\"on\""),
-        )
+        .receiving("", &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" ipv6=\"on\""))
         .file("from.log", "%fromhost-ip%\\n")
-        .sending(
-            "",
-            &format!("endpoints=\"{outward}\" socktype=\"PUSH\" ipv6=\"on\""),
-        );
+        .sending("", &format!("endpoints=\"{outward}\" socktype=\"PUSH\" ipv6=\"on\""));
     site.check().accepts();
     let mut daemon = site.start();
     let source = Peer::new(zmq::PUSH).ipv6().connected_to(&endpoint);
@@ -134,13 +111,11 @@ fn no_ipv6() {
 #[test]
 fn no_receive_high_water_mark() {
     let endpoint = free_endpoint();
-    let site = Site::new()
-        .global("maxMessageSize=\"64k\"")
-        .receiving_in_ruleset(
-            "queue.type=\"LinkedList\" queue.size=\"20\" queue.timeoutEnqueue=\"60000\" \
+    let site = Site::new().global("maxMessageSize=\"64k\"").receiving_in_ruleset(
+        "queue.type=\"LinkedList\" queue.size=\"20\" queue.timeoutEnqueue=\"60000\" \
          queue.dequeueBatchSize=\"1\" queue.dequeueSlowdown=\"1000000\"",
-            &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" rcvhwm=\"10\""),
-        );
+        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\" rcvhwm=\"10\""),
+    );
     site.check().accepts();
     let mut daemon = site.start();
     let peer = Peer::new(zmq::PUSH).narrow().connected_to(&endpoint);
@@ -216,20 +191,16 @@ fn no_reconnect_back_off() {
     let start = Instant::now();
     Oracle::judge(0..1, &peer.take_all(1, secs(20))).once_in_order();
     let waited = start.elapsed();
-    assert!(
-        waited > secs(1),
-        "tried again after {waited:?}: no back-off"
-    );
+    assert!(waited > secs(1), "tried again after {waited:?}: no back-off");
 }
 
 /// What the module took for a peer that is there is flushed within `linger`.
 #[test]
 fn no_linger() {
     let endpoint = free_endpoint();
-    let site = Site::new().global("maxMessageSize=\"64k\"").sending(
-        "",
-        &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\" linger=\"1500\""),
-    );
+    let site = Site::new()
+        .global("maxMessageSize=\"64k\"")
+        .sending("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\" linger=\"1500\""));
     site.check().accepts();
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&endpoint);
@@ -265,7 +236,7 @@ fn no_credentials_of_an_action_s_own() {
         ));
         peers.push(peer);
     }
-    let site = site.add("module(load=\"omrzmq\")").add(&parts.join("\n"));
+    let site = site.with("module(load=\"omrzmq\")").with(&parts.join("\n"));
     site.check().accepts();
     let mut daemon = site.start();
     daemon.feed(0..10);
@@ -335,8 +306,5 @@ fn no_topics_as_an_array() {
     daemon.feed(0..3);
     let lines = subscriber.take_all(3, SOON);
     Oracle::judge(0..3, &lines).once_in_order();
-    assert!(
-        lines.iter().all(|line| line.starts_with("two<13>")),
-        "{lines:?}"
-    );
+    assert!(lines.iter().all(|line| line.starts_with("two<13>")), "{lines:?}");
 }

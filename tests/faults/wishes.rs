@@ -30,11 +30,9 @@ fn encrypted_and_plain_sockets_in_one_daemon() {
     let site = Site::new();
     let pki = Pki::filed_in(&site);
     let parameters = Pki::server_parameters(&site);
-    let site = site
-        .receiving("", &format!("endpoints=\"{inside}\" socktype=\"PULL\""))
-        .add(&format!(
-            "input(type=\"imrzmq\" endpoints=\"{outside}\" socktype=\"PULL\" {parameters})"
-        ));
+    let site = site.receiving("", &format!("endpoints=\"{inside}\" socktype=\"PULL\"")).with(
+        &format!("input(type=\"imrzmq\" endpoints=\"{outside}\" socktype=\"PULL\" {parameters})"),
+    );
     site.check().accepts();
     let mut daemon = site.start();
     let _peer = Peer::push(&inside).with_numbers(0..10);
@@ -54,23 +52,13 @@ fn memory_does_not_grow_without_a_peer() {
          queue.timeoutEnqueue=\"0\"",
         free_endpoint()
     );
-    let mut daemon = Site::new()
-        .global("maxMessageSize=\"64k\"")
-        .sending("", &action)
-        .start();
+    let mut daemon = Site::new().global("maxMessageSize=\"64k\"").sending("", &action).start();
     let padding = "x".repeat(60_000);
-    daemon
-        .feeder()
-        .texts((0..20).map(|n| format!("{n} {padding}")));
+    daemon.feeder().texts((0..20).map(|n| format!("{n} {padding}")));
     let before = daemon.memory();
-    daemon
-        .feeder()
-        .texts((0..1200).map(|n| format!("{n} {padding}")));
+    daemon.feeder().texts((0..1200).map(|n| format!("{n} {padding}")));
     let grown = daemon.memory().saturating_sub(before) / 1024;
-    assert!(
-        grown < 40,
-        "grew by {grown} MiB with 70 MiB of lines and no peer"
-    );
+    assert!(grown < 40, "grew by {grown} MiB with 70 MiB of lines and no peer");
     daemon.stop().clean().within(STOP);
 }
 

@@ -34,19 +34,13 @@ impl Check {
             .stderr(file)
             .spawn()
             .expect("rsyslogd does not run");
-        let status = try_until(Duration::from_secs(20), || {
-            child.try_wait().expect("rsyslogd")
-        });
+        let status = try_until(Duration::from_secs(20), || child.try_wait().expect("rsyslogd"));
         let status = status.unwrap_or_else(|| {
             let _ = child.kill();
             child.wait().expect("rsyslogd")
         });
         let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-        Check {
-            status,
-            text,
-            config: site.config(),
-        }
+        Check { status, text, config: site.config() }
     }
 
     /// The configuration is fine: exit status 0 and no word about it.
@@ -61,10 +55,7 @@ impl Check {
     /// The configuration can be used; there may be warnings.
     #[track_caller]
     pub fn accepts(&self) {
-        let errors = self
-            .complaints()
-            .into_iter()
-            .filter(|line| !line.contains(": warning: "));
+        let errors = self.complaints().into_iter().filter(|line| !line.contains(": warning: "));
         assert!(
             self.status.success() && errors.count() == 0,
             "expected -N1 to accept this: {self}"
@@ -74,10 +65,7 @@ impl Check {
     /// The configuration can be used, but there are words about it that contain all of `words`.
     #[track_caller]
     pub fn warns(&self, words: &[&str]) {
-        assert!(
-            self.status.success(),
-            "expected a warning and exit status 0: {self}"
-        );
+        assert!(self.status.success(), "expected a warning and exit status 0: {self}");
         self.says(words);
     }
 
@@ -85,10 +73,7 @@ impl Check {
     #[track_caller]
     pub fn refuses(&self, words: &[&str]) {
         assert!(self.status.signal().is_none(), "-N1 was killed: {self}");
-        assert!(
-            !self.status.success(),
-            "expected -N1 to refuse this: {self}"
-        );
+        assert!(!self.status.success(), "expected -N1 to refuse this: {self}");
         self.says(words);
     }
 
@@ -96,9 +81,7 @@ impl Check {
     #[track_caller]
     pub fn says(&self, words: &[&str]) {
         assert!(
-            self.complaints()
-                .iter()
-                .any(|line| words.iter().all(|word| line.contains(word))),
+            self.complaints().iter().any(|line| words.iter().all(|word| line.contains(word))),
             "expected a line of -N1 with all of {words:?}: {self}"
         );
     }
@@ -118,10 +101,6 @@ impl Check {
 
 impl std::fmt::Display for Check {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}\n{}\nThe configuration was:\n{}",
-            self.status, self.text, self.config
-        )
+        write!(f, "{}\n{}\nThe configuration was:\n{}", self.status, self.text, self.config)
     }
 }

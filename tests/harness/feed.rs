@@ -24,9 +24,7 @@ pub struct Feeder {
 impl Feeder {
     /// Into the imptcp that listens on this socket.
     pub fn at(socket: &std::path::Path) -> Self {
-        Feeder {
-            socket: socket.to_owned(),
-        }
+        Feeder { socket: socket.to_owned() }
     }
 
     /// Feeds the lines `n=…` of these numbers.
@@ -91,8 +89,5 @@ impl Feeder {
 }
 
 fn patient(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-    )
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -20,11 +20,7 @@ impl Keys {
     /// A fresh pair.
     pub fn new(name: &str) -> Self {
         let pair = zmq::CurveKeyPair::new().expect("libzmq has no CURVE");
-        Keys {
-            name: name.to_owned(),
-            public: pair.public_key,
-            secret: pair.secret_key,
-        }
+        Keys { name: name.to_owned(), public: pair.public_key, secret: pair.secret_key }
     }
 
     /// The public key as text.

@@ -16,9 +16,7 @@ pub fn numbered(number: usize) -> String {
 /// The number of a line that holds one.
 pub fn number_of(line: &str) -> Option<usize> {
     let digits = line.split_once(MARK)?.1;
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
 }
 
@@ -40,10 +38,7 @@ pub struct Oracle {
 impl Oracle {
     /// Judges `received` against the numbers `sent`.
     pub fn judge<S: AsRef<str>>(sent: Range<usize>, received: &[S]) -> Self {
-        let mut oracle = Oracle {
-            received: received.len(),
-            ..Oracle::default()
-        };
+        let mut oracle = Oracle { received: received.len(), ..Oracle::default() };
         let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
         let mut largest = None;
         for line in received.iter().map(AsRef::as_ref) {
@@ -147,11 +142,7 @@ fn runs(numbers: &[usize]) -> String {
 
 /// The first few of a list.
 fn some<T: std::fmt::Debug>(list: &[T]) -> String {
-    let shown: Vec<String> = list
-        .iter()
-        .take(8)
-        .map(|item| format!("{item:?}"))
-        .collect();
+    let shown: Vec<String> = list.iter().take(8).map(|item| format!("{item:?}")).collect();
     let more = if list.len() > 8 { ", …" } else { "" };
     parenthesised(&format!("{}{more}", shown.join(", ")))
 }

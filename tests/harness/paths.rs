@@ -6,9 +6,7 @@ use std::sync::OnceLock;
 
 /// The repository: this package's folder is `tests/` in it.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
 }
 
 /// `make build` leaves the modules here; `RZMQ_TEST_MODULES` names another folder.
@@ -31,10 +29,7 @@ pub fn fault_modules() -> PathBuf {
 pub fn stock_modules() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let mut folders = vec![
-            PathBuf::from("/usr/lib/rsyslog"),
-            "/usr/lib64/rsyslog".into(),
-        ];
+        let mut folders = vec![PathBuf::from("/usr/lib/rsyslog"), "/usr/lib64/rsyslog".into()];
         if let Ok(entries) = std::fs::read_dir("/usr/lib") {
             folders.extend(entries.flatten().map(|entry| entry.path().join("rsyslog")));
         }
@@ -57,10 +52,7 @@ pub fn rsyslogd() -> PathBuf {
 pub fn rsyslog_release() -> u32 {
     static RELEASE: OnceLock<u32> = OnceLock::new();
     *RELEASE.get_or_init(|| {
-        let output = Command::new(rsyslogd())
-            .arg("-v")
-            .output()
-            .expect("rsyslogd -v does not run");
+        let output = Command::new(rsyslogd()).arg("-v").output().expect("rsyslogd -v does not run");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.split_whitespace()
             .nth(1)

@@ -26,19 +26,12 @@ impl Peer {
         socket.set_linger(0).expect("linger");
         socket.set_sndtimeo(0).expect("time-out");
         socket.set_rcvtimeo(0).expect("time-out");
-        socket
-            .monitor("inproc://monitor", i32::from(u16::MAX))
-            .expect("monitor");
+        socket.monitor("inproc://monitor", i32::from(u16::MAX)).expect("monitor");
         let monitor = context.socket(zmq::PAIR).expect("monitor");
         monitor.set_linger(0).expect("linger");
         monitor.set_rcvtimeo(0).expect("time-out");
         monitor.connect("inproc://monitor").expect("monitor");
-        Peer {
-            socket,
-            monitor,
-            seen: RefCell::default(),
-            _context: context,
-        }
+        Peer { socket, monitor, seen: RefCell::default(), _context: context }
     }
 
     /// A PULL socket bound to a free port, and where it is.
@@ -55,17 +48,13 @@ impl Peer {
 
     /// A SUB socket connected to this, with these subscriptions.
     pub fn sub(endpoint: &str, topics: &[&str]) -> Self {
-        Peer::new(zmq::SUB)
-            .subscribed(topics)
-            .connected_to(endpoint)
+        Peer::new(zmq::SUB).subscribed(topics).connected_to(endpoint)
     }
 
     /// Adds subscriptions.
     pub fn subscribed(self, topics: &[&str]) -> Self {
         for topic in topics {
-            self.socket
-                .set_subscribe(topic.as_bytes())
-                .expect("subscription");
+            self.socket.set_subscribe(topic.as_bytes()).expect("subscription");
         }
         self
     }
@@ -81,9 +70,7 @@ impl Peer {
     pub fn curve_client(self, own: &Keys, server: &Keys) -> Self {
         self.socket.set_curve_publickey(&own.public).expect("CURVE");
         self.socket.set_curve_secretkey(&own.secret).expect("CURVE");
-        self.socket
-            .set_curve_serverkey(&server.public)
-            .expect("CURVE");
+        self.socket.set_curve_serverkey(&server.public).expect("CURVE");
         self
     }
 
@@ -135,9 +122,7 @@ impl Peer {
     /// Connects.
     #[track_caller]
     pub fn connect(&self, endpoint: &str) {
-        self.socket
-            .connect(endpoint)
-            .unwrap_or_else(|e| panic!("connect to {endpoint}: {e}"));
+        self.socket.connect(endpoint).unwrap_or_else(|e| panic!("connect to {endpoint}: {e}"));
     }
 
     /// Binds; a port that a predecessor has just left is waited for.
@@ -165,10 +150,7 @@ impl Peer {
     pub fn connects(&self, deadline: Duration) -> bool {
         crate::wait::try_until(deadline, || {
             self.read_monitor();
-            self.seen
-                .borrow()
-                .contains(&EVENT_HANDSHAKE_SUCCEEDED)
-                .then_some(())
+            self.seen.borrow().contains(&EVENT_HANDSHAKE_SUCCEEDED).then_some(())
         })
         .is_some()
     }
@@ -194,9 +176,7 @@ impl Peer {
             if left.is_zero() {
                 return false;
             }
-            let _ = self
-                .socket
-                .poll(zmq::POLLOUT, left.as_millis().min(100) as i64);
+            let _ = self.socket.poll(zmq::POLLOUT, left.as_millis().min(100) as i64);
         }
     }
 
@@ -204,10 +184,7 @@ impl Peer {
     #[track_caller]
     pub fn send_texts<S: AsRef<str>>(&self, texts: impl IntoIterator<Item = S>) {
         for text in texts {
-            assert!(
-                self.send(&[text.as_ref().as_bytes()], crate::secs(20)),
-                "peer takes no more"
-            );
+            assert!(self.send(&[text.as_ref().as_bytes()], crate::secs(20)), "peer takes no more");
         }
     }
 
@@ -238,9 +215,7 @@ impl Peer {
             if left.is_zero() {
                 return None;
             }
-            let _ = self
-                .socket
-                .poll(zmq::POLLIN, left.as_millis().clamp(1, 100) as i64);
+            let _ = self.socket.poll(zmq::POLLIN, left.as_millis().clamp(1, 100) as i64);
         }
     }
 

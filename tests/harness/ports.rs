@@ -11,15 +11,11 @@ static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 /// Not one that the kernel picks: those come from the range that outgoing connections use as well,
 /// so another test's connection could sit on it before rsyslogd binds it.
 pub fn free_port() -> u16 {
-    let mut taken = TAKEN
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut taken = TAKEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let taken = taken.get_or_insert_with(HashSet::new);
     let mut seed = fresh_seed();
     for _ in 0..10_000 {
-        seed = seed
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let port = 10_000 + (seed >> 33) as u16 % 20_000;
         if !taken.contains(&port) && TcpListener::bind(("0.0.0.0", port)).is_ok() {
             taken.insert(port);

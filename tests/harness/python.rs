@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::paths;
@@ -54,10 +54,7 @@ impl PyPeer {
 
     /// The next line it prints.
     pub fn line(&self, deadline: Duration) -> Option<String> {
-        match self.lines.recv_timeout(deadline) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.lines.recv_timeout(deadline).ok()
     }
 
     /// Up to `count` messages it received, as frames.

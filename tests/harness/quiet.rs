@@ -6,7 +6,5 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// Held by a test that is heavy or measures: others of its kind in this process wait.
 pub fn alone() -> MutexGuard<'static, ()> {
-    ALONE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -44,11 +44,7 @@ impl Ending {
     /// It took no longer than this.
     #[track_caller]
     pub fn within(&self, limit: Duration) -> &Self {
-        assert!(
-            self.took <= limit,
-            "rsyslogd took {:?} to stop, not {limit:?}",
-            self.took
-        );
+        assert!(self.took <= limit, "rsyslogd took {:?} to stop, not {limit:?}", self.took);
         self
     }
 }
@@ -79,9 +75,7 @@ impl Rsyslogd {
         let notify = UnixDatagram::bind(&socket).expect("notify socket");
         // A daemon that has dropped its privileges must be able to write to it.
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).expect("mode");
-        notify
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .expect("time-out");
+        notify.set_read_timeout(Some(Duration::from_millis(50))).expect("time-out");
 
         let log = fresh_log(site);
         let file = File::create(&log).expect("log of rsyslogd");
@@ -124,16 +118,11 @@ impl Rsyslogd {
                 }
             }
             self.assert_alive();
-            assert!(
-                start.elapsed() < patience,
-                "rsyslogd not ready after {patience:?}"
-            );
+            assert!(start.elapsed() < patience, "rsyslogd not ready after {patience:?}");
         }
         if let Some(socket) = self.feed.clone() {
             self.wait("imptcp accepts", patience, |_| {
-                std::os::unix::net::UnixStream::connect(&socket)
-                    .ok()
-                    .map(drop)
+                std::os::unix::net::UnixStream::connect(&socket).ok().map(drop)
             });
         }
     }
@@ -200,9 +189,7 @@ impl Rsyslogd {
 
     /// Is there a line with all of these words?
     pub fn logged(&self, words: &[&str]) -> bool {
-        self.log()
-            .lines()
-            .any(|line| words.iter().all(|word| line.contains(word)))
+        self.log().lines().any(|line| words.iter().all(|word| line.contains(word)))
     }
 
     /// Waits for a line with all of these words; the answer is the line.
@@ -256,10 +243,7 @@ impl Rsyslogd {
         let deadline = Duration::from_secs(10);
         let reached = try_until(deadline, || {
             self.assert_alive();
-            self.stats()
-                .get(origin, name)
-                .filter(|counters| condition(counters))
-                .cloned()
+            self.stats().get(origin, name).filter(|counters| condition(counters)).cloned()
         });
         reached.unwrap_or_else(|| {
             panic!(
@@ -282,13 +266,7 @@ impl Rsyslogd {
             .expect("rsyslogd's /proc entry");
         status
             .lines()
-            .find_map(|line| {
-                line.strip_prefix(key)?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
+            .find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
             .unwrap_or_else(|| panic!("no {key} in /proc/PID/status"))
     }
 
@@ -327,11 +305,7 @@ impl Rsyslogd {
         let ended = try_until(HUNG, || self.ending());
         let hung = ended.is_none();
         let status = ended.unwrap_or_else(|| self.kill9());
-        Ending {
-            status,
-            took: start.elapsed(),
-            hung,
-        }
+        Ending { status, took: start.elapsed(), hung }
     }
 
     /// SIGKILL; the answer is the status.

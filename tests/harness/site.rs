@@ -44,10 +44,7 @@ impl Site {
 
     /// A host with a certain pair of modules.
     pub fn of(flavour: Flavour) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("rzmq-")
-            .tempdir()
-            .expect("scratch folder");
+        let folder = tempfile::Builder::new().prefix("rzmq-").tempdir().expect("scratch folder");
         let scratch = Scratch { folder };
         fs::create_dir(scratch.path("work")).expect("work directory");
         Site {
@@ -75,39 +72,34 @@ impl Site {
 
     /// Adds the output module and one action that takes every line.
     pub fn sending(self, module: &str, action: &str) -> Self {
-        self.add(&format!("module(load=\"omrzmq\" {module})"))
-            .add(&format!("action(type=\"omrzmq\" {action})"))
+        self.with(&format!("module(load=\"omrzmq\" {module})"))
+            .with(&format!("action(type=\"omrzmq\" {action})"))
     }
 
     /// Adds the input module, one input, and a file that gets each line's text.
     pub fn receiving(self, module: &str, input: &str) -> Self {
-        self.add(&format!("module(load=\"imrzmq\" {module})"))
-            .add(&format!("input(type=\"imrzmq\" {input})"))
+        self.with(&format!("module(load=\"imrzmq\" {module})"))
+            .with(&format!("input(type=\"imrzmq\" {input})"))
             .file("out.log", TEXT)
     }
 
     /// An action that writes lines to a file of the scratch folder in this format.
     pub fn file(self, name: &str, format: &str) -> Self {
         let action = self.file_action(name);
-        self.file_template(name, format).add(&action)
+        self.file_template(name, format).with(&action)
     }
 
     /// The template that [`Site::file_action`] uses.
     pub fn file_template(self, name: &str, format: &str) -> Self {
         let template = template_of(name);
-        self.add(&format!(
-            "template(name=\"{template}\" type=\"string\" string=\"{format}\")"
-        ))
+        self.with(&format!("template(name=\"{template}\" type=\"string\" string=\"{format}\")"))
     }
 
     /// The text of an action that writes to a file of the scratch folder, for use in a ruleset.
     pub fn file_action(&self, name: &str) -> String {
         let template = template_of(name);
         let path = self.path(name);
-        format!(
-            "action(type=\"omfile\" file=\"{}\" template=\"{template}\")",
-            path.display()
-        )
+        format!("action(type=\"omfile\" file=\"{}\" template=\"{template}\")", path.display())
     }
 
     /// Adds the input module, and a ruleset `remote` that writes each line's text to `out.log`:
@@ -115,17 +107,13 @@ impl Site {
     pub fn receiving_in_ruleset(self, ruleset: &str, input: &str) -> Self {
         let action = self.file_action("out.log");
         self.file_template("out.log", TEXT)
-            .add("module(load=\"imrzmq\")")
-            .add(&format!(
-                "ruleset(name=\"remote\" {ruleset}) {{ {action} }}"
-            ))
-            .add(&format!(
-                "input(type=\"imrzmq\" ruleset=\"remote\" {input})"
-            ))
+            .with("module(load=\"imrzmq\")")
+            .with(&format!("ruleset(name=\"remote\" {ruleset}) {{ {action} }}"))
+            .with(&format!("input(type=\"imrzmq\" ruleset=\"remote\" {input})"))
     }
 
     /// Adds to the configuration, in order.
-    pub fn add(mut self, part: &str) -> Self {
+    pub fn with(mut self, part: &str) -> Self {
         self.parts.push(part.to_owned());
         self
     }
@@ -136,7 +124,7 @@ impl Site {
         self
     }
 
-    /// Forgets what `add` and `global` said: another configuration in the same folder.
+    /// Forgets what `with` and `global` said: another configuration in the same folder.
     pub fn anew(mut self) -> Self {
         self.parts.clear();
         self.globals.clear();
@@ -200,10 +188,7 @@ impl Site {
             .expect("work directory")
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| extension == "spool")
-            })
+            .filter(|path| path.extension().is_some_and(|extension| extension == "spool"))
             .collect();
         spools.sort();
         spools
@@ -217,10 +202,7 @@ impl Site {
             text.push('\n');
         };
         if self.work_directory {
-            line(&format!(
-                "global(workDirectory=\"{}\")",
-                self.work().display()
-            ));
+            line(&format!("global(workDirectory=\"{}\")", self.work().display()));
         }
         for parameters in &self.globals {
             line(&format!("global({parameters})"));
@@ -232,10 +214,7 @@ impl Site {
         ));
         if let (Some(socket), Some(parameters)) = (self.feed_socket(), &self.feed) {
             line("module(load=\"imptcp\")");
-            line(&format!(
-                "input(type=\"imptcp\" path=\"{}\" {parameters})",
-                socket.display()
-            ));
+            line(&format!("input(type=\"imptcp\" path=\"{}\" {parameters})", socket.display()));
         }
         for part in &self.parts {
             line(part);
@@ -252,31 +231,19 @@ impl Site {
 
     /// What `-M` gets.
     pub(crate) fn module_path(&self) -> String {
-        format!(
-            "{}:{}",
-            paths::stock_modules().display(),
-            self.modules.display()
-        )
+        format!("{}:{}", paths::stock_modules().display(), self.modules.display())
     }
 
     /// Fails with a sentence when there is nothing to load.
     pub(crate) fn need_modules(&self) {
         if self.flavour == Flavour::Czmq {
             let module = paths::stock_modules().join("omczmq.so");
-            assert!(
-                module.exists(),
-                "{} is missing: install rsyslog-czmq",
-                module.display()
-            );
+            assert!(module.exists(), "{} is missing: install rsyslog-czmq", module.display());
             return;
         }
         for name in ["imrzmq.so", "omrzmq.so"] {
             let module = self.modules.join(name);
-            assert!(
-                module.exists(),
-                "{} is missing: run `make build` first",
-                module.display()
-            );
+            assert!(module.exists(), "{} is missing: run `make build` first", module.display());
         }
     }
 
@@ -313,12 +280,6 @@ fn template_of(file: &str) -> String {
 /// The complete lines of a file.
 pub(crate) fn lines_of(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
-    let end = bytes
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |at| at + 1);
-    String::from_utf8_lossy(&bytes[..end])
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_owned).collect()
 }

@@ -32,9 +32,7 @@ impl Stats {
                 .flatten()
                 .filter_map(|(key, value)| Some((key.clone(), number(value)?)))
                 .collect();
-            stats
-                .objects
-                .insert((word("origin"), word("name")), counters);
+            stats.objects.insert((word("origin"), word("name")), counters);
         }
         stats
     }
@@ -51,11 +49,7 @@ impl Stats {
 
     /// Names of the objects of an origin.
     pub fn names(&self, origin: &str) -> Vec<String> {
-        self.objects
-            .keys()
-            .filter(|(o, _)| o == origin)
-            .map(|(_, name)| name.clone())
-            .collect()
+        self.objects.keys().filter(|(o, _)| o == origin).map(|(_, name)| name.clone()).collect()
     }
 }
 

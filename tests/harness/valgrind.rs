@@ -50,9 +50,7 @@ impl Findings {
         let mut blocks = vec![String::new()];
         for line in text.lines() {
             // ==PID== text
-            let words = line
-                .strip_prefix("==")
-                .and_then(|rest| rest.split_once("=="));
+            let words = line.strip_prefix("==").and_then(|rest| rest.split_once("=="));
             let words = words.map_or(line, |(_, words)| words.trim());
             if words.is_empty() {
                 blocks.push(String::new());
@@ -68,36 +66,22 @@ impl Findings {
     /// Nothing is definitely lost that a module under test allocated.
     #[track_caller]
     pub fn no_leaks(&self) {
-        let leaks: Vec<_> = self
-            .stacks(true)
-            .filter(|block| block.contains("definitely"))
-            .collect();
-        assert!(
-            leaks.is_empty(),
-            "{} leaks of ours:\n{}",
-            leaks.len(),
-            leaks.join("\n")
-        );
+        let leaks: Vec<_> =
+            self.stacks(true).filter(|block| block.contains("definitely")).collect();
+        assert!(leaks.is_empty(), "{} leaks of ours:\n{}", leaks.len(), leaks.join("\n"));
     }
 
     /// No memory error, whoever made it.
     #[track_caller]
     pub fn no_errors(&self) {
         let errors: Vec<_> = self.stacks(false).collect();
-        assert!(
-            errors.is_empty(),
-            "{} memory errors:\n{}",
-            errors.len(),
-            errors.join("\n")
-        );
+        assert!(errors.is_empty(), "{} memory errors:\n{}", errors.len(), errors.join("\n"));
     }
 
     /// Blocks with a stack: leaks of the modules under test, or errors of all.
     fn stacks(&self, leaks: bool) -> impl Iterator<Item = &str> {
         self.blocks.iter().map(String::as_str).filter(move |block| {
-            let ours = ["imrzmq", "omrzmq", "imczmq", "omczmq"]
-                .iter()
-                .any(|m| block.contains(m));
+            let ours = ["imrzmq", "omrzmq", "imczmq", "omczmq"].iter().any(|m| block.contains(m));
             block.contains("\nat 0x")
                 && block.contains("in loss record") == leaks
                 && (ours || !leaks)

@@ -1,0 +1,446 @@
+//! The pages are held to what they say: examples are run, names exist, links lead somewhere.
+//! CONTRIBUTING.md, "Documentation", has the conventions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use harness::feed::syslog_line;
+use harness::oracle::numbered;
+use harness::paths::{modules, repository, rsyslogd, stock_modules};
+use harness::ports::free_port;
+use harness::{SOON, Site};
+
+/// A fenced block: the words behind the fence, and the text.
+struct Block {
+    page: PathBuf,
+    line: usize,
+    words: Vec<String>,
+    text: String,
+}
+
+impl Block {
+    fn is(&self, words: &[&str]) -> bool {
+        self.words == words
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.page.display(), self.line)
+    }
+}
+
+/// A page, apart from its fenced blocks.
+struct Page {
+    path: PathBuf,
+    /// Numbered lines outside of blocks.
+    prose: Vec<(usize, String)>,
+    blocks: Vec<Block>,
+}
+
+impl Page {
+    fn read(path: &Path) -> Self {
+        let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let path = path.strip_prefix(repository()).expect("below the root");
+        let mut page = Page { path: path.to_owned(), prose: Vec::new(), blocks: Vec::new() };
+        let mut open = false;
+        for (number, line) in text.lines().enumerate() {
+            match line.strip_prefix("```") {
+                Some(_) if open => open = false,
+                Some(info) => {
+                    open = true;
+                    page.blocks.push(Block {
+                        page: path.to_owned(),
+                        line: number + 1,
+                        words: info.split_whitespace().map(str::to_owned).collect(),
+                        text: String::new(),
+                    });
+                }
+                None if open => {
+                    let block = page.blocks.last_mut().expect("a block is open");
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                }
+                None => page.prose.push((number + 1, line.to_owned())),
+            }
+        }
+        assert!(!open, "{}: a block is not closed", path.display());
+        page
+    }
+
+    /// The lines of a section, its subsections included.
+    fn section(&self, heading: &str) -> Vec<&str> {
+        let level = heading.chars().take_while(|c| *c == '#').count();
+        let ends = |line: &str| {
+            let marks = line.chars().take_while(|c| *c == '#').count();
+            (1..=level).contains(&marks)
+        };
+        let lines = self.prose.iter().map(|(_, line)| line.as_str());
+        let section: Vec<_> = lines
+            .skip_while(|line| *line != heading)
+            .skip(1)
+            .take_while(|line| !ends(line))
+            .collect();
+        assert!(!section.is_empty(), "{}: no \"{heading}\"", self.path.display());
+        section
+    }
+}
+
+/// Every page that people read.
+fn pages() -> Vec<Page> {
+    let mut paths: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .iter()
+        .map(|name| repository().join(name))
+        .collect();
+    for folder in ["docs", "docs/reference"] {
+        let entries = fs::read_dir(repository().join(folder)).expect(folder);
+        let files = entries.map(|entry| entry.expect(folder).path());
+        paths.extend(files.filter(|path| path.extension().is_some_and(|it| it == "md")));
+    }
+    paths.iter().map(|path| Page::read(path)).collect()
+}
+
+fn page(name: &str) -> Page {
+    Page::read(&repository().join(name))
+}
+
+/// What stands in single backticks.
+fn code_spans(line: &str) -> Vec<&str> {
+    line.split('`').skip(1).step_by(2).collect()
+}
+
+/// An example with its placeholders replaced.
+struct Stage {
+    keys: PathBuf,
+    log: PathBuf,
+    ports: [u16; 2],
+}
+
+impl Stage {
+    /// In a scratch folder, with the keys that README.md makes.
+    fn set(site: &Site) -> Self {
+        let stage = Stage {
+            keys: site.path("keys"),
+            log: site.path("log"),
+            ports: [free_port(), free_port()],
+        };
+        let readme = page("README.md");
+        let keys = readme.blocks.iter().find(|block| block.is(&["sh", "keys"]));
+        let script = stage.fill(&keys.expect("README.md has a block `sh keys`").text);
+        let output = Command::new("sh")
+            .args(["-euc", &script])
+            .current_dir(repository())
+            .output()
+            .expect("sh runs");
+        assert!(output.status.success(), "{script}\n{output:?}");
+        stage
+    }
+
+    fn fill(&self, text: &str) -> String {
+        let [first, second] = self.ports;
+        text.replace("/etc/rsyslog-rzmq", &self.keys.display().to_string())
+            .replace("/var/log", &self.log.display().to_string())
+            .replace("archive.example.org", "127.0.0.1")
+            .replace("tcp://*:", "tcp://127.0.0.1:")
+            .replace(":5140", &format!(":{first}"))
+            .replace(":5141", &format!(":{second}"))
+    }
+
+    fn example(&self, name: &str) -> String {
+        let readme = page("README.md");
+        let block = readme.blocks.iter().find(|block| block.is(&["rsyslog", name]));
+        let block = block.unwrap_or_else(|| panic!("README.md has no block `rsyslog {name}`"));
+        self.fill(&block.text)
+    }
+}
+
+#[test]
+fn examples_pass_the_configuration_check() {
+    let site = Site::new();
+    let stage = Stage::set(&site);
+    let config = site.path("example.conf");
+    let mut found = 0;
+    for block in pages().iter().flat_map(|page| &page.blocks) {
+        if block.words.first().is_none_or(|word| word != "rsyslog") {
+            continue;
+        }
+        found += 1;
+        let text = format!(
+            "global(workDirectory=\"{}\")\n{}action(type=\"omfile\" file=\"{}\")\n",
+            site.work().display(),
+            stage.fill(&block.text),
+            site.path("rest.log").display()
+        );
+        fs::write(&config, &text).expect("written");
+        let path = format!("{}:{}", stock_modules().display(), modules().display());
+        let output = Command::new(rsyslogd())
+            .args(["-N1", "-M", &path, "-f"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .output()
+            .expect("rsyslogd runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let complaints: Vec<_> = said
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !line.contains("onfig validation run"))
+            .collect();
+        let warns = block.is(&["rsyslog", "warns"]);
+        let expected = complaints.iter().all(|line| line.contains(": warning: "))
+            && complaints.is_empty() != warns;
+        assert!(
+            output.status.success() && expected,
+            "{}: {}\n{said}\nThe configuration was:\n{text}",
+            block.place(),
+            output.status,
+        );
+    }
+    assert!(found >= 5, "only {found} examples found");
+}
+
+#[test]
+fn sender_and_receiver_of_the_readme_carry_lines() {
+    let receiving = Site::new().without_feed();
+    let stage = Stage::set(&receiving);
+    let mut receiver = receiving.with(&stage.example("receiver")).start();
+    let sender = Site::new().with(&stage.example("sender")).start();
+    sender.feed(0..100);
+    let lines = receiver.wait_lines("log/remote.log", 100, SOON);
+    for (number, line) in lines.iter().enumerate() {
+        assert!(line.contains(&numbered(number)), "line {number}: {line}");
+    }
+    receiver.wait_stats("imrzmq", "from-hosts", "100 lines", |counters| {
+        counters["submitted"] == 100 && counters["connections"] == 1
+    });
+}
+
+#[test]
+fn publisher_and_subscriber_of_the_readme_carry_what_was_asked_for() {
+    let publishing = Site::new();
+    let stage = Stage::set(&publishing);
+    let publisher = publishing.with(&stage.example("publisher")).start();
+    let subscribing = Site::new().without_feed();
+    // The keys are one site's, the log is the other's.
+    let own_log = subscribing.path("log").display().to_string();
+    let example = stage.example("subscriber");
+    let example = example.replace(&stage.log.display().to_string(), &own_log);
+    let mut subscriber = subscribing.with(&example).start();
+    let line = |program: &str, text: &str| {
+        let line = syslog_line(text).replace("feeder app:", &format!("web1 {program}:"));
+        line + "\n"
+    };
+    let both = line("cron", "not asked for") + &line("nginx", "asked for");
+    // A publisher's lines go to who is there: so until the first arrives.
+    let lines = subscriber.wait("a published line", SOON, |subscriber| {
+        publisher.feeder().bytes(both.as_bytes());
+        let lines = subscriber.lines("log/nginx-of-web1.log");
+        (!lines.is_empty()).then_some(lines)
+    });
+    for line in lines {
+        assert!(line.contains("web1 nginx: asked for"), "{line}");
+    }
+}
+
+/// The parameters of a reference page: of the module, and of its statement.
+fn reference(module: &str) -> BTreeMap<&'static str, BTreeSet<String>> {
+    let page = page(&format!("docs/reference/{module}.md"));
+    let mut parameters: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    let mut statement = "";
+    for (_, line) in &page.prose {
+        if let Some(heading) = line.strip_prefix("## `") {
+            statement = ["module", "input", "action"]
+                .into_iter()
+                .find(|word| heading.starts_with(word))
+                .expect("a statement");
+        } else if let Some(name) = line.strip_prefix("### ") {
+            let name = name.trim_matches('`').to_owned();
+            parameters.entry(statement).or_default().insert(name);
+        }
+    }
+    assert_eq!(parameters.len(), 2, "{}", page.path.display());
+    parameters
+}
+
+/// Statements of a configuration: the word in front of the parenthesis, names and values in it.
+fn statements(text: &str) -> Vec<(&'static str, Vec<(String, String)>)> {
+    let mut found = Vec::new();
+    for word in ["module", "input", "action"] {
+        for (at, _) in text.match_indices(&format!("{word}(")) {
+            let mut rest = &text[at + word.len() + 1..];
+            let mut parameters = Vec::new();
+            while let Some((name, behind)) = rest.split_once('=') {
+                let name = name.trim();
+                if name.contains(')') {
+                    break;
+                }
+                let (open, close) = match behind.starts_with('[') {
+                    true => ('[', ']'),
+                    false => ('"', '"'),
+                };
+                let value = behind.strip_prefix(open).expect("a value");
+                let (value, behind) = value.split_once(close).expect("the value's end");
+                parameters.push((name.to_lowercase(), value.to_owned()));
+                rest = behind;
+            }
+            found.push((word, parameters));
+        }
+    }
+    found
+}
+
+#[test]
+fn parameters_of_the_examples_are_in_the_reference() {
+    let modules = ["imrzmq", "omrzmq"].map(|name| (name.to_owned(), reference(name)));
+    let known = BTreeMap::from(modules);
+    let engine = |name: &str| name.starts_with("queue.") || name.starts_with("action.");
+    let mut checked = 0;
+    for page in pages() {
+        for block in &page.blocks {
+            for (word, parameters) in statements(&block.text) {
+                let is_ours = |(name, value): &&(String, String)| {
+                    ["load", "type"].contains(&name.as_str()) && known.contains_key(value)
+                };
+                let Some((_, module)) = parameters.iter().find(is_ours) else {
+                    continue;
+                };
+                for (name, _) in &parameters {
+                    checked += 1;
+                    let fine = ["load", "type"].contains(&name.as_str())
+                        || known[module][word].contains(name)
+                        || word == "action" && engine(name);
+                    assert!(fine, "{}: {module} has no {name}", block.place());
+                }
+            }
+        }
+        for (number, line) in &page.prose {
+            for span in code_spans(line) {
+                let Some((name, _)) = span.split_once("=\"") else {
+                    continue;
+                };
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.';
+                if !name.chars().all(is_name) || engine(name) || name == "resetCounters" {
+                    continue;
+                }
+                checked += 1;
+                let fine =
+                    known.values().flat_map(BTreeMap::values).any(|names| names.contains(name));
+                let place = page.path.display();
+                assert!(fine, "{place}:{number}: no module has {name}");
+            }
+        }
+    }
+    assert!(checked > 50, "only {checked} parameters found");
+}
+
+/// The anchor that a heading gets.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    heading.chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut checked = 0;
+    for page in pages() {
+        for (number, line) in &page.prose {
+            for target in line.split("](").skip(1) {
+                let target = target.split(')').next().unwrap_or_default();
+                if target.contains("://") {
+                    continue;
+                }
+                checked += 1;
+                let place = format!("{}:{number}: {target}", page.path.display());
+                let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
+                let folder = page.path.parent().expect("a file has a folder");
+                let file = match file {
+                    "" => repository().join(&page.path),
+                    file => repository().join(folder).join(file),
+                };
+                assert!(file.exists(), "{place}: there is no such file");
+                if fragment.is_empty() {
+                    continue;
+                }
+                let text = fs::read_to_string(&file).expect("a page");
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                assert!(
+                    headings.any(|heading| anchor(heading) == fragment),
+                    "{place}: there is no such heading"
+                );
+            }
+        }
+    }
+    assert!(checked > 10, "only {checked} links found");
+}
+
+/// The source of the modules, with the texts in it as they are printed.
+fn source() -> String {
+    fn add(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).expect("src") {
+            let path = entry.expect("src").path();
+            if path.is_dir() {
+                add(&path, text);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                text.push_str(&fs::read_to_string(&path).expect("source"));
+            }
+        }
+    }
+    let mut text = String::new();
+    add(&repository().join("src"), &mut text);
+    let mut pieces = text.split("\\\n");
+    let mut joined = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        joined.push_str(piece.trim_start());
+    }
+    joined.replace("\\\"", "\"")
+}
+
+/// Whether the pieces stand in the text one behind the other, close together.
+fn stands_in(text: &str, pieces: &[&str]) -> bool {
+    let Some((first, others)) = pieces.split_first() else {
+        return false;
+    };
+    text.match_indices(first).any(|(at, _)| {
+        let near = text[at + first.len()..].chars().take(400);
+        let near: String = near.collect();
+        let mut rest = near.as_str();
+        others.iter().all(|piece| {
+            let found = rest.find(piece);
+            rest = found.map_or("", |at| &rest[at + piece.len()..]);
+            found.is_some()
+        })
+    })
+}
+
+#[test]
+fn log_lines_of_the_operations_page_are_in_the_source() {
+    let source = source();
+    let page = page("docs/operations.md");
+    let rows = page.section("## What the log lines mean");
+    let rows = rows.iter().filter_map(|row| row.strip_prefix("| `"));
+    let lines: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+    let missing: Vec<_> = lines
+        .iter()
+        .filter(|line| {
+            let pieces = line.split('…').filter(|piece| !piece.trim().is_empty());
+            !stands_in(&source, &pieces.collect::<Vec<_>>())
+        })
+        .collect();
+    assert!(missing.is_empty(), "not in the source: {missing:#?}");
+    assert!(lines.len() > 30, "only {} log lines found", lines.len());
+}
+
+#[test]
+fn counters_of_the_operations_page_are_those_of_the_modules() {
+    let page = page("docs/operations.md");
+    for module in ["imrzmq", "omrzmq"] {
+        let path = repository().join(format!("src/{module}/counters.rs"));
+        let table = fs::read_to_string(path).expect("the table of counters");
+        let names = table.lines().filter_map(|line| line.split_once(" = \""));
+        let declared: BTreeSet<_> =
+            names.map(|(_, rest)| rest.trim_end_matches("\",").trim_start_matches('=')).collect();
+        let rows = page.section(&format!("### {module}"));
+        let rows = rows.iter().filter_map(|row| row.strip_prefix("| `"));
+        let written: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(declared, written, "{module}");
+    }
+}

@@ -1,0 +1,76 @@
+//! More than the queue takes, or more than the administrator wants.
+
+use harness::feed::syslog_line;
+use harness::oracle::numbered;
+use harness::{Oracle, Peer, SOON, Site, millis, ports::free_endpoint, secs};
+
+use crate::pull;
+
+#[test]
+fn full_queue_holds_the_sender_back() {
+    let endpoint = free_endpoint();
+    let site = Site::new().receiving_in_ruleset(
+        "queue.type=\"LinkedList\" queue.size=\"200\" queue.timeoutEnqueue=\"0\" \
+         queue.dequeueBatchSize=\"20\" queue.dequeueSlowdown=\"300\"",
+        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
+    );
+    let mut daemon = site.start();
+    let peers = [Peer::push(&endpoint), Peer::push(&endpoint)];
+    for part in 0..20 {
+        for (which, peer) in peers.iter().enumerate() {
+            let start = part * 200 + which * 100;
+            peer.send_numbers(start..start + 100);
+        }
+    }
+    let lines = daemon.wait_lines("out.log", 4000, secs(30));
+    Oracle::judge(0..4000, &lines).once();
+}
+
+/// A stop does not wait for a full queue, and loses nothing that was submitted before.
+#[test]
+fn stop_with_a_full_queue_is_quick() {
+    let endpoint = free_endpoint();
+    let site = Site::new().receiving_in_ruleset(
+        "queue.type=\"LinkedList\" queue.size=\"100\" queue.dequeueBatchSize=\"1\" \
+         queue.dequeueSlowdown=\"500000\"",
+        &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""),
+    );
+    let mut daemon = site.start();
+    let peer = Peer::push(&endpoint);
+    for number in 0..2000 {
+        let line = syslog_line(&numbered(number));
+        if !peer.send(&[line.as_bytes()], millis(300)) {
+            break;
+        }
+    }
+    let ending = daemon.stop();
+    ending.clean();
+    // rsyslog itself waits up to queue.timeoutShutdown and timeoutActionCompletion.
+    ending.within(secs(4));
+}
+
+#[test]
+fn flow_control_can_be_chosen() {
+    for kind in ["full", "light", "no", "FULL"] {
+        let endpoint = free_endpoint();
+        let site = pull(&endpoint, &format!("flowcontrol=\"{kind}\""));
+        site.check().clean();
+        let mut daemon = site.start();
+        let _peer = Peer::push(&endpoint).with_numbers(0..10);
+        let lines = daemon.wait_lines("out.log", 10, SOON);
+        Oracle::judge(0..10, &lines).once_in_order();
+    }
+}
+
+#[test]
+fn rate_limit_lets_the_burst_pass_and_counts_the_rest() {
+    let endpoint = free_endpoint();
+    let more = "ratelimit.interval=\"300\" ratelimit.burst=\"50\"";
+    let mut daemon = pull(&endpoint, more).start();
+    let _peer = Peer::push(&endpoint).with_numbers(0..500);
+    let counters = daemon.wait_stats("imrzmq", "in", "all 500", |c| c["received"] == 500);
+    assert_eq!(counters["discarded_ratelimit"], 450, "{counters:?}");
+    let lines = daemon.wait_lines("out.log", 50, SOON);
+    let lines: Vec<_> = lines.iter().filter(|line| line.contains("n=")).collect();
+    Oracle::judge(0..50, &lines).once_in_order();
+}

@@ -1,0 +1,203 @@
+//! Listeners: several, impossible ones, with and without privileges, and what disturbs them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use harness::feed::syslog_line;
+use harness::oracle::numbered;
+use harness::skip::{is_root, skipped};
+use harness::{Keys, Oracle, Peer, SOON, Site, ports::free_endpoint, secs};
+
+use crate::{STOP, pull};
+
+#[test]
+fn topics_by_comma_and_as_array_subscribe() {
+    for topics in ["\"alpha, beta\"", "[\"alpha\", \"beta\"]"] {
+        let endpoint = free_endpoint();
+        let publisher = Peer::new(zmq::XPUB);
+        publisher.bind(&endpoint);
+        let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics={topics}");
+        let daemon = Site::receiver("", &input).start();
+        let mut subscriptions: Vec<_> = (0..2)
+            .map(|_| publisher.receive(SOON).expect("a subscription"))
+            .map(|frames| String::from_utf8_lossy(&frames[0][1..]).into_owned())
+            .collect();
+        subscriptions.sort();
+        assert_eq!(subscriptions, ["alpha", "beta"]);
+        drop(daemon);
+    }
+}
+
+#[test]
+fn one_input_may_have_several_endpoints() {
+    let (tcp, connected) = (free_endpoint(), Peer::new(zmq::PUSH));
+    let peer_endpoint = connected.bind_free();
+    let site = Site::new();
+    let ipc = format!("ipc://{}", site.path("in.sock").display());
+    let input = format!("endpoints=\"{tcp},@{ipc} , >{peer_endpoint}\" socktype=\"PULL\"");
+    let mut daemon = site.receiving("", &input).start();
+    let _peer = Peer::push(&tcp).with_numbers(0..10);
+    daemon.wait_lines("out.log", 10, SOON);
+    let _peer = Peer::push(&ipc).with_numbers(10..20);
+    daemon.wait_lines("out.log", 20, SOON);
+    connected.send_numbers(20..30);
+    let lines = daemon.wait_lines("out.log", 30, SOON);
+    Oracle::judge(0..30, &lines).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+#[test]
+fn listener_that_cannot_bind_is_named_and_tried_again() {
+    let good = free_endpoint();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let bad = format!("tcp://{}", taken.local_addr().expect("address"));
+    let site = pull(&bad, "").with(&format!(
+        "input(type=\"imrzmq\" name=\"good\" endpoints=\"{good}\" socktype=\"PULL\")"
+    ));
+    let mut daemon = site.start();
+    daemon.wait_log(&["imrzmq[in]", &bad, "in use"], SOON);
+    let _peer = Peer::push(&good).with_numbers(0..10);
+    daemon.wait_lines("out.log", 10, SOON);
+    drop(taken);
+    let _peer = Peer::push(&bad).with_numbers(10..20);
+    let lines = daemon.wait_lines("out.log", 20, secs(20));
+    Oracle::judge(0..20, &lines).once_in_order();
+    let said = daemon.log().lines().filter(|line| line.contains("imrzmq[in]")).count();
+    assert!(said < 20, "said {said} times that it cannot bind");
+    daemon.stop().clean().within(STOP);
+}
+
+#[test]
+fn address_of_no_interface_is_named_and_others_run() {
+    let good = free_endpoint();
+    let site = pull("tcp://192.0.2.77:5140", "").with(&format!(
+        "input(type=\"imrzmq\" name=\"good\" endpoints=\"{good}\" socktype=\"PULL\")"
+    ));
+    let mut daemon = site.start();
+    daemon.wait_log(&["imrzmq[in]", "tcp://192.0.2.77:5140"], SOON);
+    let _peer = Peer::push(&good).with_numbers(0..10);
+    daemon.wait_lines("out.log", 10, SOON);
+    daemon.stop().clean().within(STOP);
+}
+
+#[test]
+fn hup_in_the_middle_of_a_stream_is_harmless() {
+    let endpoint = free_endpoint();
+    let mut daemon = pull(&endpoint, "").start();
+    let peer = Peer::push(&endpoint);
+    for part in 0..10 {
+        peer.send_numbers(part * 500..(part + 1) * 500);
+        daemon.hup();
+    }
+    let lines = daemon.wait_lines("out.log", 5000, SOON);
+    Oracle::judge(0..5000, &lines).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+/// A low port and a key that root alone can read, with privileges dropped afterwards.
+#[test]
+fn low_port_and_root_only_key_with_privilege_drop() {
+    if !is_root() {
+        return skipped("low_port_and_root_only_key_with_privilege_drop", "needs root");
+    }
+    // Below 1024 there are few ports and other programs: take the first that is free.
+    let Some(port) = (700..1000).find(|&port| TcpListener::bind(("127.0.0.5", port)).is_ok())
+    else {
+        return skipped("low_port_and_root_only_key_with_privilege_drop", "no free low port");
+    };
+    let endpoint = format!("tcp://127.0.0.5:{port}");
+    let site = Site::new();
+    let (server, client) = (Keys::new("server"), Keys::new("client"));
+    server.write(&site.path("keys"));
+    client.write_public(&site.path("allowed"));
+    let open = |mode| fs::Permissions::from_mode(mode);
+    fs::set_permissions(site.path("keys"), open(0o700)).expect("mode");
+    fs::set_permissions(site.path(""), open(0o755)).expect("mode");
+    fs::set_permissions(site.work(), open(0o777)).expect("mode");
+    fs::create_dir(site.path("logs")).expect("folder");
+    fs::set_permissions(site.path("logs"), open(0o777)).expect("mode");
+    let trust = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        site.path("keys/server").display(),
+        site.path("allowed").display()
+    );
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {trust}");
+    let site = site
+        .without_feed()
+        .with("$PrivDropToUser nobody")
+        .with("$PrivDropToGroup nogroup")
+        .with(&format!("module(load=\"imrzmq\")\ninput(type=\"imrzmq\" {input})"))
+        .file("logs/out.log", "%msg%\\n");
+    let mut daemon = site.start();
+    assert_ne!(daemon.proc_status("Uid:"), 0, "rsyslogd still runs as root");
+    let peer = Peer::new(zmq::PUSH).curve_client(&client, &server);
+    peer.connect(&endpoint);
+    peer.send_numbers(0..10);
+    let lines = daemon.wait_lines("logs/out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+/// The spool is opened with the rights that remain.
+#[test]
+fn output_spools_with_privileges_dropped() {
+    if !is_root() {
+        return skipped("output_spools_with_privileges_dropped", "needs root");
+    }
+    let endpoint = free_endpoint();
+    let site = Site::sender("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\""))
+        .with("$PrivDropToUser nobody")
+        .with("$PrivDropToGroup nogroup");
+    let open = |mode| fs::Permissions::from_mode(mode);
+    fs::set_permissions(site.path(""), open(0o777)).expect("mode");
+    fs::set_permissions(site.work(), open(0o777)).expect("mode");
+    let mut daemon = site.start();
+    assert_ne!(daemon.proc_status("Uid:"), 0, "rsyslogd still runs as root");
+    daemon.feed(0..50);
+    daemon.stop().clean().within(STOP);
+    assert_eq!(site.spools().len(), 1, "a spool");
+    let mut daemon = site.start();
+    let peer = Peer::new(zmq::PULL);
+    peer.bind(&endpoint);
+    Oracle::judge(0..50, &peer.take_all(50, SOON)).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+/// What has arrived when the peer closes is still read, whole.
+#[test]
+fn publisher_that_goes_away_crashes_nothing_and_takes_nothing_along() {
+    let endpoint = free_endpoint();
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"log.\"");
+    let mut daemon = Site::receiver("", &input).start();
+    for round in 0..20 {
+        let publisher = Peer::new(zmq::XPUB).lingering();
+        publisher.bind(&endpoint);
+        publisher.receive(SOON).expect("a subscription");
+        for number in round * 500..(round + 1) * 500 {
+            let line = syslog_line(&numbered(number));
+            assert!(publisher.send(&[b"log.web", line.as_bytes()], SOON));
+        }
+        drop(publisher);
+        daemon.wait_lines("out.log", (round + 1) * 500, SOON);
+    }
+    Oracle::judge(0..10_000, &daemon.lines("out.log")).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+/// A peer that sends garbage instead of ZMTP disturbs nobody.
+#[test]
+fn garbage_on_the_port_is_harmless() {
+    use std::io::Write;
+    let endpoint = free_endpoint();
+    let mut daemon = pull(&endpoint, "").start();
+    for garbage in [&b"GET / HTTP/1.0\r\n\r\n"[..], &[0xff; 1000], b"<13>plain syslog\n", b"\xff"] {
+        let mut stream = std::net::TcpStream::connect(endpoint.trim_start_matches("tcp://"))
+            .expect("connection");
+        let _ = stream.write_all(garbage);
+    }
+    let _peer = Peer::push(&endpoint).with_numbers(0..10);
+    let lines = daemon.wait_lines("out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once_in_order();
+    daemon.assert_alive();
+}
