@@ -24,6 +24,6 @@ pub use marks::{MARK_BYTES, Mark};
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
 pub use sender::{Doubt, Event, RefusedLine, Sender, SenderOptions, SpooledFrame};
 pub use wire::{
-    Ack, Codec, Data, ErrorCode, ErrorFrame, Frame, Hello, Later, LaterReason, Limits, Refused,
-    RefusedReason, SessionId, Welcome, WireError, decode, is_frame,
+    Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
+    Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,
 };

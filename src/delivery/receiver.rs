@@ -4,7 +4,8 @@
 //! with. The answer is nothing, a frame to send back on that connection, or lines. For lines the
 //! driver takes chunks, submits them, and calls [`Receiver::accepted`] after each: it answers the mark
 //! to write down and the acknowledgement to send, in this order. When the driver's queue answers an
-//! error it calls [`Receiver::later`] and takes no further chunk of that message.
+//! error it calls [`Receiver::later`] and takes no further chunk of that message. A driver that hands
+//! in other messages between two chunks asks [`Receiver::holds`] before each further chunk.
 
 use crate::block::{self, Block};
 use crate::marks::Mark;
@@ -71,6 +72,7 @@ pub struct Incoming<'a> {
     /// Lines of the frame that were settled already.
     pub duplicates: u32,
     peer: PeerId,
+    welcome: u64,
     frame: u64,
     crc: u32,
     next: u64,
@@ -97,12 +99,18 @@ struct Session {
     crc: u32,
     key: Option<Key>,
     owner: Option<PeerId>,
+    /// Which welcome it speaks under: what was received under an earlier one is void.
+    welcome: u64,
+    /// Lines of it were accepted, and a mark written.
+    marked: bool,
     heard: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     session: Option<SessionId>,
+    /// Number of the hello it was last welcomed with.
+    hello: u32,
     heard: Duration,
     /// After an error: ignored until it says hello.
     muted: bool,
@@ -118,8 +126,11 @@ pub struct Receiver {
     free: Vec<u32>,
     slots: u32,
     forgotten: u64,
+    welcomes: u64,
 }
 
+/// A session of which nothing was accepted costs its sender only another hello when it is forgotten.
+const FORGET_UNMARKED: Duration = Duration::from_secs(60);
 /// Connections remembered; more are forgotten, the longest silent first, and say hello again.
 const PEERS_MAX: usize = 65_536;
 
@@ -138,6 +149,7 @@ impl Receiver {
             free: Vec::new(),
             slots: 0,
             forgotten: 0,
+            welcomes: 0,
         };
         let mut used = std::collections::BTreeSet::new();
         for mark in marks {
@@ -149,6 +161,8 @@ impl Receiver {
                 crc: mark.crc,
                 key: mark.key,
                 owner: None,
+                welcome: 0,
+                marked: true,
                 heard: Duration::from_secs(mark.heard),
             };
             // Twice the same session: the later state counts.
@@ -181,7 +195,8 @@ impl Receiver {
         bytes: &'a [u8],
     ) -> Reaction<'a> {
         self.make_room_for_peer(peer);
-        let state = self.peers.entry(peer).or_insert(Peer { session: None, heard: now, muted: false });
+        let stranger = Peer { session: None, hello: 0, heard: now, muted: false };
+        let state = self.peers.entry(peer).or_insert(stranger);
         state.heard = now;
         let muted = state.muted;
         match decode(bytes) {
@@ -189,7 +204,9 @@ impl Receiver {
             Ok(_) | Err(_) if muted => Reaction::Nothing,
             Ok(Frame::Data(data)) => self.data(now, peer, data, bytes.len()),
             Ok(Frame::Skipped) => Reaction::Nothing,
-            Ok(_) => self.wrong(peer, ErrorCode::Malformed, "a frame that only receivers send".into()),
+            Ok(_) => {
+                self.wrong(peer, ErrorCode::Malformed, "a frame that only receivers send".into())
+            }
             Err(why) => self.wrong(peer, ErrorCode::Malformed, why.to_string()),
         }
     }
@@ -206,11 +223,22 @@ impl Receiver {
     }
 
     fn wrong<'a>(&mut self, peer: PeerId, code: ErrorCode, text: String) -> Reaction<'a> {
+        let hello = self.peers.get(&peer).map_or(0, |peer| peer.hello);
+        self.refuse(peer, hello, code, text)
+    }
+
+    fn refuse<'a>(
+        &mut self,
+        peer: PeerId,
+        hello: u32,
+        code: ErrorCode,
+        text: String,
+    ) -> Reaction<'a> {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.muted = true;
         }
         let mut reply = Vec::new();
-        ErrorFrame { code, text: &text }.encode(&mut reply);
+        ErrorFrame { code, hello, text: &text }.encode(&mut reply);
         Reaction::Wrong(code, text, reply)
     }
 
@@ -226,22 +254,33 @@ impl Receiver {
                 "versions {} to {} are spoken there, {VERSION} here",
                 hello.lowest, hello.highest
             );
-            return self.wrong(peer, ErrorCode::Version, text);
+            return self.refuse(peer, hello.number, ErrorCode::Version, text);
         }
         if !self.sessions.contains_key(&hello.session) {
             let Some(slot) = self.slot(now) else {
                 let text = format!("{} sessions are remembered here, no more", self.sessions.len());
-                return self.wrong(peer, ErrorCode::Sessions, text);
+                return self.refuse(peer, hello.number, ErrorCode::Sessions, text);
             };
-            let (have, heard) = (hello.first, now);
-            let session =
-                Session { slot, have, frame: have, crc: 0, key, owner: None, heard };
+            let session = Session {
+                slot,
+                have: hello.first,
+                frame: hello.first,
+                crc: 0,
+                key,
+                owner: None,
+                welcome: 0,
+                marked: false,
+                heard: now,
+            };
             self.sessions.insert(hello.session, session);
         }
         let Some(session) = self.sessions.get_mut(&hello.session) else { return Reaction::Nothing };
         if session.key != key {
-            return self.wrong(peer, ErrorCode::Key, "the session belongs to another key".into());
+            let text = "the session belongs to another key".to_string();
+            return self.refuse(peer, hello.number, ErrorCode::Key, text);
         }
+        self.welcomes += 1;
+        session.welcome = self.welcomes;
         session.owner = Some(peer);
         session.heard = now;
         // The sender knows that these are settled; the marks were lost.
@@ -256,10 +295,13 @@ impl Receiver {
             number: hello.number,
             session: hello.session,
             have: session.have,
+            frame: session.frame,
+            crc: session.crc,
             limits: self.limits.frames,
         };
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.session = Some(hello.session);
+            peer.hello = hello.number;
             peer.muted = false;
         }
         let mut reply = Vec::new();
@@ -276,7 +318,10 @@ impl Receiver {
             self.slots += 1;
             return Some(self.slots - 1);
         }
-        let due = |session: &Session| now.saturating_sub(session.heard) >= self.limits.forget_after;
+        let due = |session: &Session| {
+            let after = if session.marked { self.limits.forget_after } else { FORGET_UNMARKED };
+            now.saturating_sub(session.heard) >= after
+        };
         let before = self.sessions.len();
         let mut free = Vec::new();
         self.sessions.retain(|_, session| {
@@ -298,7 +343,9 @@ impl Receiver {
         data: Data<'a>,
         bytes: usize,
     ) -> Reaction<'a> {
-        let id = self.peers.get(&peer).and_then(|peer| peer.session);
+        let known = self.peers.get(&peer);
+        let hello = known.map_or(0, |peer| peer.hello);
+        let id = known.and_then(|peer| peer.session);
         let Some((id, session)) = id.and_then(|id| Some((id, self.sessions.get_mut(&id)?))) else {
             return self.wrong(peer, ErrorCode::NoSession, "lines before a hello".into());
         };
@@ -307,7 +354,7 @@ impl Receiver {
             return self.wrong(peer, ErrorCode::Fenced, text);
         }
         session.heard = now;
-        let Session { have, frame, crc, .. } = *session;
+        let Session { have, frame, crc, welcome, .. } = *session;
         let limits = &self.limits.frames;
         let expanded = data.block.len() as u64 * u64::from(limits.expansion);
         if bytes > limits.frame as usize || data.count > limits.lines || data.raw > limits.frame {
@@ -324,10 +371,10 @@ impl Receiver {
         }
         let end = data.first + u64::from(data.count);
         if end <= have {
-            return Reaction::Reply(self.ack(have));
+            return Reaction::Reply(self.ack(have, hello));
         }
-        // A frame that is partly settled must be the one in which `have` lies.
-        let partly = data.first < have;
+        // A frame that is partly settled must be the one in which `have` lies, if that one is known.
+        let partly = data.first < have && frame < have;
         if partly && (data.first != frame || data.crc != crc) {
             let text = format!("line {} comes again with other content", data.first);
             return self.wrong(peer, ErrorCode::Content, text);
@@ -345,6 +392,7 @@ impl Receiver {
             resend: data.resend,
             duplicates,
             peer,
+            welcome,
             frame: data.first,
             crc: data.crc,
             next: have,
@@ -354,10 +402,21 @@ impl Receiver {
         })
     }
 
-    fn ack(&self, have: u64) -> Vec<u8> {
+    fn ack(&self, have: u64, hello: u32) -> Vec<u8> {
         let mut reply = Vec::new();
-        Ack { have, window: self.limits.frames.window }.encode(&mut reply);
+        Ack { have, window: self.limits.frames.window, hello }.encode(&mut reply);
         reply
+    }
+
+    /// Whether the session still speaks from the connection that `incoming` came on, and has not
+    /// said hello since. If not, its lines may come again elsewhere: none of them is submitted.
+    pub fn holds(&self, incoming: &Incoming<'_>) -> bool {
+        let session = self.sessions.get(&incoming.session);
+        session.is_some_and(|session| session.welcome == incoming.welcome)
+    }
+
+    fn hello_of(&self, incoming: &Incoming<'_>) -> u32 {
+        self.peers.get(&incoming.peer).map_or(0, |peer| peer.hello)
     }
 
     /// The lines of `incoming` up to the last chunk taken were accepted, but for those in `refused`
@@ -369,10 +428,15 @@ impl Receiver {
         incoming: &Incoming<'_>,
         refused: &[(u64, u32)],
     ) -> Option<Accepted> {
+        let hello = self.hello_of(incoming);
         let session = self.sessions.get_mut(&incoming.session)?;
+        if session.welcome != incoming.welcome {
+            return None;
+        }
         session.have = incoming.next;
         session.frame = incoming.frame;
         session.crc = incoming.crc;
+        session.marked = true;
         session.heard = now;
         let mark = Mark {
             slot: session.slot,
@@ -389,31 +453,34 @@ impl Receiver {
                 .iter()
                 .map(|(number, bytes)| (*number, RefusedReason::TooLong, *bytes))
                 .collect();
-            Refused::encode(&lines, &mut reply);
+            Refused::encode(hello, &lines, &mut reply);
         }
         Some(Accepted { mark, reply })
     }
 
-    /// The acknowledgement of what a session has.
+    /// The acknowledgement of what a session has. `None` as with [`Receiver::accepted`].
     pub fn acknowledge(&self, incoming: &Incoming<'_>) -> Option<Vec<u8>> {
-        self.sessions.get(&incoming.session).map(|session| self.ack(session.have))
+        let session = self.sessions.get(&incoming.session).filter(|_| self.holds(incoming))?;
+        Some(self.ack(session.have, self.hello_of(incoming)))
     }
 
     /// The driver cannot take more of `incoming` now: the frame to send back. The connection is
-    /// ignored until it says hello.
+    /// ignored until it says hello. `None` as with [`Receiver::accepted`].
     pub fn later(
         &mut self,
         incoming: &Incoming<'_>,
         pause: Duration,
         reason: LaterReason,
     ) -> Option<Vec<u8>> {
-        let session = self.sessions.get(&incoming.session)?;
+        let session = self.sessions.get(&incoming.session).filter(|_| self.holds(incoming))?;
+        let have = session.have;
+        let hello = self.hello_of(incoming);
         if let Some(peer) = self.peers.get_mut(&incoming.peer) {
             peer.muted = true;
         }
         let milliseconds = u32::try_from(pause.as_millis()).unwrap_or(u32::MAX);
         let mut reply = Vec::new();
-        Later { have: session.have, milliseconds, reason }.encode(&mut reply);
+        Later { have, milliseconds, reason, hello }.encode(&mut reply);
         Some(reply)
     }
 }

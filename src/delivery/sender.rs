@@ -9,8 +9,8 @@
 
 use crate::block::Block;
 use crate::wire::{
-    Codec, Data, ErrorCode, Frame, Hello, LaterReason, Limits, RefusedReason, SessionId, VERSION,
-    WireError, decode,
+    Codec, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits, RefusedReason,
+    SessionId, VERSION, Welcome, WireError, decode,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -97,14 +97,53 @@ pub struct SpooledFrame {
     pub bytes: Vec<u8>,
 }
 
+impl SpooledFrame {
+    /// Its lines; none when the frame is damaged.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return Vec::new() };
+        let Ok(raw) = crate::block::unpack(&data, u32::MAX) else { return Vec::new() };
+        let Ok(block) = Block::parse(&raw, data.count) else { return Vec::new() };
+        block.lines().map(<[u8]>::to_vec).collect()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct OutFrame {
     first: u64,
     count: u32,
+    /// Of its raw block.
+    crc: u32,
     bytes: Vec<u8>,
 }
 
 impl OutFrame {
+    /// A frame of a former process, if it is whole.
+    fn read(first: u64, count: u32, bytes: Vec<u8>) -> Option<Self> {
+        let Ok(Frame::Data(data)) = decode(&bytes) else { return None };
+        let raw = crate::block::unpack(&data, u32::MAX).ok()?;
+        Block::parse(&raw, count).ok()?;
+        let crc = data.crc;
+        (data.first == first && data.count == count).then_some(Self { first, count, crc, bytes })
+    }
+
+    /// Whether the receiver takes it.
+    fn fits(&self, limits: &Limits) -> bool {
+        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return false };
+        let expanded = (data.block.len() as u64).saturating_mul(limits.expansion.into());
+        self.bytes.len() <= limits.frame as usize
+            && data.raw <= limits.frame
+            && self.count <= limits.lines
+            && u64::from(data.raw) <= expanded
+    }
+
+    /// Bytes of its lines with their lengths.
+    fn raw(&self) -> u32 {
+        match decode(&self.bytes) {
+            Ok(Frame::Data(data)) => data.raw,
+            _ => 0,
+        }
+    }
+
     fn end(&self) -> u64 {
         self.first + u64::from(self.count)
     }
@@ -118,6 +157,8 @@ enum State {
     Open,
     /// Nothing goes out until then; after that, a hello.
     Pausing { until: Duration },
+    /// The lines are in a spool: a hello that begins behind them would have the receiver skip them.
+    Spooled,
 }
 
 /// One session.
@@ -125,7 +166,16 @@ enum State {
 pub struct Sender {
     options: SenderOptions,
     session: SessionId,
+    /// Number of the latest hello.
     hello: u32,
+    /// Number of the first hello of this greeting: behind it nothing but hellos went out, so the
+    /// welcome to any of them settles all doubt.
+    greeting_from: u32,
+    /// Number of the first hello of this session: what a receiver says under an earlier one is about
+    /// another session.
+    session_from: u32,
+    /// When the latest hello went out.
+    greeted: Option<Duration>,
     state: State,
     limits: Limits,
     /// Unsettled frames in the order of their numbers.
@@ -138,9 +188,12 @@ pub struct Sender {
     /// First line not known to be settled.
     have: u64,
     next: u64,
+    /// Lines below were sent in an earlier session, under other numbers.
+    sent_elsewhere: u64,
     /// When the receiver last moved, or was last given something to move for.
     moved: Duration,
     refused: Vec<RefusedLine>,
+    resent: u64,
     /// The hello to be transmitted.
     greeting: Vec<u8>,
 }
@@ -158,6 +211,9 @@ impl Sender {
             options,
             session,
             hello: 0,
+            greeting_from: 1,
+            session_from: 1,
+            greeted: None,
             state: State::Greeting { said: None },
             limits: Limits::default(),
             frames: VecDeque::new(),
@@ -166,19 +222,23 @@ impl Sender {
             ever_sent: 0,
             have: first,
             next: first,
+            sent_elsewhere: first,
             moved: Duration::ZERO,
             refused: Vec::new(),
+            resent: 0,
             greeting: Vec::new(),
         }
     }
 
-    /// Takes back a frame of a former process; `false` if it does not follow the last one.
+    /// Takes back a frame of a former process; `false` if it does not follow the last one, or is not
+    /// what it says. The first line to be settled may lie within the first frame.
     pub fn restore(&mut self, frame: SpooledFrame) -> bool {
-        if frame.session != self.session || frame.first != self.next {
+        let SpooledFrame { session, first, count, bytes } = frame;
+        let follows = first == self.next || (self.frames.is_empty() && first < self.have);
+        let Some(frame) = OutFrame::read(first, count, bytes) else { return false };
+        if session != self.session || !follows || frame.end() <= self.have {
             return false;
         }
-        let SpooledFrame { first, count, bytes, .. } = frame;
-        let frame = OutFrame { first, count, bytes };
         self.next = frame.end();
         self.frames.push_back(frame);
         // The former process may have sent it.
@@ -212,7 +272,7 @@ impl Sender {
     }
 
     /// Gives numbers to lines and packs them into frames. A line longer than
-    /// [`Sender::longest_line`] must not be offered.
+    /// [`Sender::longest_line`] is refused in the receiver's place when it is the oldest.
     pub fn offer(&mut self, lines: &[&[u8]]) {
         let mut rest = lines;
         while !rest.is_empty() {
@@ -249,21 +309,64 @@ impl Sender {
             fields: &[],
             block: packed.as_deref().unwrap_or(&raw),
         };
-        let mut frame = Vec::with_capacity(crate::wire::DATA_HEAD + data.block.len());
-        data.encode(&mut frame);
-        self.frames.push_back(OutFrame { first: self.next, count: data.count, bytes: frame });
-        self.next += u64::from(data.count);
+        let mut bytes = Vec::with_capacity(crate::wire::DATA_HEAD + data.block.len());
+        data.encode(&mut bytes);
+        let Data { first, count, crc, .. } = data;
+        self.frames.push_back(OutFrame { first, count, crc, bytes });
+        self.next += u64::from(count);
+    }
+
+    /// Packs all frames anew, from the first unsettled line on, which gets the number `first`.
+    fn repack(&mut self, first: u64) {
+        let frames = std::mem::take(&mut self.frames);
+        self.next = first;
+        for frame in frames {
+            let Ok(Frame::Data(data)) = decode(&frame.bytes) else { continue };
+            let Ok(raw) = crate::block::unpack(&data, u32::MAX) else { continue };
+            let Ok(mut block) = Block::parse(&raw, frame.count) else { continue };
+            block.split(self.have.saturating_sub(frame.first) as usize);
+            let lines: Vec<_> = block.lines().collect();
+            self.offer(&lines);
+        }
+    }
+
+    /// Frames made before the receiver told its limits may be beyond them.
+    fn repack_to_limits(&mut self) {
+        if self.frames.iter().all(|frame| frame.fits(&self.limits)) {
+            return;
+        }
+        let sent = self.sent_up_to();
+        self.repack(self.have);
+        self.ever_sent = self.frames.iter().take_while(|frame| frame.end() <= sent).count();
     }
 
     /// The connection is gone, or was never there: what was sent on it is in doubt.
     pub fn lost(&mut self) {
-        if self.state == State::Open {
-            self.greet();
+        match self.state {
+            State::Open => self.greet(),
+            // The hello under way is lost too.
+            State::Greeting { .. } => self.state = State::Greeting { said: None },
+            State::Pausing { .. } | State::Spooled => {}
         }
     }
 
     fn greet(&mut self) {
+        self.greeting_from = self.hello.wrapping_add(1);
         self.state = State::Greeting { said: None };
+    }
+
+    /// Says hello, but not more often than once a second: a receiver that answers nonsense to each
+    /// must not keep us busy.
+    fn greet_slowly(&mut self, now: Duration) {
+        match self.greeted.map(|greeted| greeted + HELLO_AGAIN) {
+            Some(until) if now < until => self.state = State::Pausing { until },
+            _ => self.greet(),
+        }
+    }
+
+    /// Whether an answer is due: something is in flight, or waits behind a closed window.
+    fn is_waiting(&self) -> bool {
+        self.in_flight > 0 || (self.limits.window == 0 && !self.frames.is_empty())
     }
 
     /// The next frame to transmit now, if there is one. When the transport took it, call
@@ -272,10 +375,11 @@ impl Sender {
         match self.state {
             State::Pausing { until } if now < until => return None,
             State::Pausing { .. } => self.greet(),
-            State::Open if self.in_flight > 0 && now.saturating_sub(self.moved) >= SILENCE => {
+            State::Open if self.is_waiting() && now.saturating_sub(self.moved) >= SILENCE => {
                 self.greet();
             }
-            State::Open | State::Greeting { .. } => {}
+            State::Open if self.in_flight == 0 => self.refuse_oversize(),
+            State::Open | State::Greeting { .. } | State::Spooled => {}
         }
         match self.state {
             State::Greeting { said: Some(said) } if now.saturating_sub(said) < HELLO_AGAIN => None,
@@ -294,20 +398,35 @@ impl Sender {
                 hello.encode(&mut self.greeting);
                 Some(&self.greeting)
             }
-            State::Pausing { .. } => None,
+            State::Pausing { .. } | State::Spooled => None,
             State::Open => {
                 let frame = self.frames.get_mut(self.in_flight)?;
+                if !frame.fits(&self.limits) {
+                    return None;
+                }
                 let bytes = self.in_flight_bytes + frame.bytes.len();
                 if self.limits.window == 0
                     || (self.in_flight > 0 && bytes > self.limits.window as usize)
                 {
                     return None;
                 }
-                if self.in_flight < self.ever_sent {
+                if self.in_flight < self.ever_sent || frame.first < self.sent_elsewhere {
                     Data::mark_resent(&mut frame.bytes);
                 }
                 Some(&frame.bytes)
             }
+        }
+    }
+
+    /// A line that no frame of this receiver holds is settled when it is the oldest; the hello then
+    /// tells the receiver to begin behind it.
+    fn refuse_oversize(&mut self) {
+        while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
+            let (number, end) = (frame.first, frame.end());
+            let bytes = frame.raw().saturating_sub(4);
+            self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes });
+            self.settle(end);
+            self.greet();
         }
     }
 
@@ -316,6 +435,7 @@ impl Sender {
         match self.state {
             State::Greeting { .. } => {
                 self.hello = self.hello.wrapping_add(1);
+                self.greeted = Some(now);
                 self.state = State::Greeting { said: Some(now) };
             }
             State::Open => {
@@ -323,12 +443,15 @@ impl Sender {
                     if self.in_flight == 0 {
                         self.moved = now;
                     }
+                    if self.in_flight < self.ever_sent {
+                        self.resent += u64::from(frame.count);
+                    }
                     self.in_flight_bytes += frame.bytes.len();
                     self.in_flight += 1;
                     self.ever_sent = self.ever_sent.max(self.in_flight);
                 }
             }
-            State::Pausing { .. } => {}
+            State::Pausing { .. } | State::Spooled => {}
         }
     }
 
@@ -338,7 +461,8 @@ impl Sender {
         match self.state {
             State::Greeting { said } => said.map(|said| said + HELLO_AGAIN),
             State::Pausing { until } => Some(until),
-            State::Open => (self.in_flight > 0).then_some(self.moved + SILENCE),
+            State::Open => self.is_waiting().then_some(self.moved + SILENCE),
+            State::Spooled => None,
         }
     }
 
@@ -354,40 +478,16 @@ impl Sender {
 
     fn understand(&mut self, now: Duration, bytes: &[u8]) -> Result<Event, Doubt> {
         match decode(bytes)? {
-            Frame::Welcome(welcome) => {
-                let awaited = matches!(self.state, State::Greeting { said: Some(_) })
-                    && welcome.number == self.hello
-                    && welcome.session == self.session;
-                if !awaited {
-                    return Ok(Event::Nothing);
-                }
-                if welcome.have > self.next {
-                    return Ok(Event::SessionLost(
-                        ErrorCode::Fenced,
-                        "the receiver knows lines that this sender never gave".into(),
-                    ));
-                }
-                self.settle(welcome.have.max(self.have));
-                self.limits = welcome.limits;
-                self.in_flight = 0;
-                self.in_flight_bytes = 0;
-                self.moved = now;
-                self.state = State::Open;
-                Ok(Event::Welcome)
-            }
-            Frame::Ack(ack) => {
-                let sent = self.sent_up_to();
-                if ack.have > sent {
-                    return Err(Doubt::Ahead { have: ack.have, sent });
-                }
-                if self.state == State::Open {
+            Frame::Welcome(welcome) => Ok(self.welcome(now, &welcome)),
+            Frame::Ack(ack) if self.is_of_session(ack.hello) => {
+                self.settle_sent(ack.have)?;
+                if self.is_of_now(ack.hello) {
                     self.limits.window = ack.window;
                     self.moved = now;
-                    self.settle(ack.have);
                 }
                 Ok(Event::Nothing)
             }
-            Frame::Refused(refused) => {
+            Frame::Refused(refused) if self.is_of_session(refused.hello) => {
                 // Bounded by what was sent: a number that was not, or is settled, is nonsense.
                 let sent = self.sent_up_to();
                 let own = refused.lines().filter(|(number, ..)| (self.have..sent).contains(number));
@@ -396,41 +496,104 @@ impl Sender {
                 self.refused.extend(lines);
                 Ok(Event::Nothing)
             }
-            Frame::Later(later) => {
-                if self.state == State::Open {
-                    let sent = self.sent_up_to();
-                    if later.have > sent {
-                        return Err(Doubt::Ahead { have: later.have, sent });
-                    }
-                    self.settle(later.have);
+            Frame::Later(later) if self.is_of_session(later.hello) => {
+                self.settle_sent(later.have)?;
+                if self.is_of_now(later.hello) {
                     let pause = Duration::from_millis(later.milliseconds.into()).min(LATER_MAX);
                     self.state = State::Pausing { until: now + pause };
                 }
                 Ok(Event::Later(later.reason))
             }
-            Frame::Error(error) => Ok(self.error(now, error.code, error.text.to_string())),
+            // Of a session that is given up: a connection that ended may be read to its end late.
+            Frame::Ack(_) | Frame::Refused(_) | Frame::Later(_) => Ok(Event::Nothing),
+            Frame::Error(error) => Ok(self.error(now, &error)),
             Frame::Skipped => Ok(Event::Nothing),
             Frame::Hello(_) | Frame::Data(_) => Err(Doubt::Direction),
         }
     }
 
-    fn error(&mut self, now: Duration, code: ErrorCode, text: String) -> Event {
-        let pause = match code {
-            ErrorCode::Key | ErrorCode::Fenced | ErrorCode::Content => {
-                self.state = State::Pausing { until: now + HELLO_AGAIN };
-                return Event::SessionLost(code, text);
-            }
-            ErrorCode::NoSession | ErrorCode::Gap => Duration::ZERO,
-            ErrorCode::Version | ErrorCode::Sessions => LONG_PAUSE,
-            ErrorCode::Malformed | ErrorCode::Limit | ErrorCode::Other(_) => HELLO_AGAIN,
-        };
-        match self.state {
-            // An answer to something sent before the hello that is under way.
-            State::Greeting { said: Some(_) } if pause.is_zero() => {}
-            _ if pause.is_zero() => self.greet(),
-            _ => self.state = State::Pausing { until: now + pause },
+    fn welcome(&mut self, now: Duration, welcome: &Welcome) -> Event {
+        let greeting = matches!(self.state, State::Greeting { said: Some(_) });
+        let awaited = greeting && self.is_since(self.greeting_from, welcome.number);
+        if !awaited || welcome.session != self.session {
+            return Event::Nothing;
         }
-        Event::Trouble(code, text)
+        if welcome.have > self.sent_up_to() || !self.recognises(welcome) {
+            self.state = State::Pausing { until: now + HELLO_AGAIN };
+            let text = "the receiver knows lines of this session that this sender never sent";
+            return Event::SessionLost(ErrorCode::Fenced, text.into());
+        }
+        self.settle(welcome.have);
+        self.limits = welcome.limits;
+        self.in_flight = 0;
+        self.in_flight_bytes = 0;
+        self.moved = now;
+        self.state = State::Open;
+        self.repack_to_limits();
+        Event::Welcome
+    }
+
+    /// Whether what a welcome would settle is ours: the frame that `have` lies in, if it is known.
+    fn recognises(&self, welcome: &Welcome) -> bool {
+        let Welcome { have, frame, crc, .. } = *welcome;
+        let ours = |own: &OutFrame| own.first == frame && own.crc == crc && have <= own.end();
+        have <= self.have || frame >= have || self.frames.iter().any(ours)
+    }
+
+    /// Whether `hello` is the number of one said since the one with the number `from`.
+    fn is_since(&self, from: u32, hello: u32) -> bool {
+        self.hello.wrapping_sub(hello) < self.hello.wrapping_add(1).wrapping_sub(from)
+    }
+
+    /// Whether a receiver speaks of this session, on whatever connection.
+    fn is_of_session(&self, hello: u32) -> bool {
+        self.is_since(self.session_from, hello)
+    }
+
+    /// Whether a receiver speaks of what goes out now.
+    fn is_of_now(&self, hello: u32) -> bool {
+        self.state == State::Open && hello == self.hello
+    }
+
+    fn settle_sent(&mut self, have: u64) -> Result<(), Doubt> {
+        let sent = self.sent_up_to();
+        if have > sent {
+            return Err(Doubt::Ahead { have, sent });
+        }
+        self.settle(have);
+        Ok(())
+    }
+
+    fn error(&mut self, now: Duration, error: &ErrorFrame<'_>) -> Event {
+        let code = error.code;
+        let concerns_us = match self.state {
+            // Without a hello on its connection: that is new, and the loss of the old one is not
+            // noticed yet.
+            State::Open => error.hello == self.hello || error.hello == 0,
+            // What is said of the time before this greeting is settled by its welcome.
+            State::Greeting { said: Some(_) } => {
+                self.is_since(self.greeting_from, error.hello)
+                    || (error.hello == 0 && code != ErrorCode::NoSession)
+            }
+            State::Greeting { said: None } | State::Pausing { .. } | State::Spooled => false,
+        };
+        if !concerns_us {
+            return Event::Nothing;
+        }
+        let text = error.text.to_string();
+        let pause = match code {
+            ErrorCode::NoSession | ErrorCode::Gap => {
+                self.greet_slowly(now);
+                return Event::Trouble(code, text);
+            }
+            ErrorCode::Version | ErrorCode::Sessions => LONG_PAUSE,
+            _ => HELLO_AGAIN,
+        };
+        self.state = State::Pausing { until: now + pause };
+        match code {
+            ErrorCode::Key | ErrorCode::Content => Event::SessionLost(code, text),
+            _ => Event::Trouble(code, text),
+        }
     }
 
     /// Behind the last line that this connection carried, or that an earlier one did.
@@ -458,15 +621,25 @@ impl Sender {
         std::mem::take(&mut self.refused)
     }
 
-    /// What is unsettled, for the spool: whole frames, in order. The session and its numbers stay
-    /// with them.
-    pub fn unsettled(&self) -> impl Iterator<Item = SpooledFrame> + '_ {
-        self.frames.iter().map(|frame| SpooledFrame {
-            session: self.session,
-            first: frame.first,
-            count: frame.count,
-            bytes: frame.bytes.clone(),
-        })
+    /// Hands over what is unsettled, for the spool: whole frames, in order, with their session and
+    /// numbers. They are no longer this sender's, which falls silent; a line that is still offered gets the next
+    /// number.
+    pub fn take_unsettled(&mut self) -> Vec<SpooledFrame> {
+        let session = self.session;
+        self.have = self.next;
+        self.in_flight = 0;
+        self.in_flight_bytes = 0;
+        self.ever_sent = 0;
+        self.state = State::Spooled;
+        let frames = self.frames.drain(..);
+        let spooled =
+            |OutFrame { first, count, bytes, .. }| SpooledFrame { session, first, count, bytes };
+        frames.map(spooled).collect()
+    }
+
+    /// Lines that were transmitted again so far.
+    pub fn resent(&self) -> u64 {
+        self.resent
     }
 
     /// Whether nothing is unsettled.
@@ -479,22 +652,19 @@ impl Sender {
     ///
     /// Answers how far the numbers of unsettled lines moved down.
     pub fn renumber(&mut self, session: SessionId) -> u64 {
-        let frames = std::mem::take(&mut self.frames);
-        let shift = frames.front().map_or(self.next, |frame| frame.first.max(self.have));
-        let partly = frames.front().map_or(0, |frame| self.have.saturating_sub(frame.first));
-        let options = self.options.clone();
-        *self = Self::new(options, session);
-        for (index, frame) in frames.into_iter().enumerate() {
-            let Ok(Frame::Data(data)) = decode(&frame.bytes) else { continue };
-            let Ok(raw) = crate::block::unpack(&data, u32::MAX) else { continue };
-            let Ok(mut block) = Block::parse(&raw, frame.count) else { continue };
-            if index == 0 {
-                block.split(partly as usize);
-            }
-            let lines: Vec<_> = block.lines().collect();
-            if !lines.is_empty() {
-                self.pack(&lines);
-            }
+        let shift = self.have;
+        self.sent_elsewhere = self.sent_up_to().max(self.sent_elsewhere).saturating_sub(shift);
+        self.session = session;
+        self.session_from = self.hello.wrapping_add(1);
+        self.repack(0);
+        self.have = 0;
+        self.ever_sent = 0;
+        self.in_flight = 0;
+        self.in_flight_bytes = 0;
+        self.refused.clear();
+        // A pause goes on: a receiver that refuses each session must not keep us busy.
+        if !matches!(self.state, State::Pausing { .. } | State::Spooled) {
+            self.greet();
         }
         shift
     }

@@ -9,6 +9,8 @@ const HEAD: usize = 8;
 /// Bytes of a DATA frame before its optional fields.
 pub(crate) const DATA_HEAD: usize = 32;
 const TEXT_MAX: usize = 255;
+/// Every receiver takes frames of this many bytes.
+pub const FRAME_MIN: u32 = 64 << 10;
 
 const HELLO: u8 = 0x01;
 const DATA: u8 = 0x02;
@@ -117,6 +119,10 @@ pub struct Welcome {
     pub session: SessionId,
     /// First line that is not settled.
     pub have: u64,
+    /// First number of the frame that `have` lies in, or ends; `have` itself when that is not known.
+    pub frame: u64,
+    /// That frame's CRC.
+    pub crc: u32,
     /// What the receiver takes.
     pub limits: Limits,
 }
@@ -177,11 +183,15 @@ pub struct Ack {
     pub have: u64,
     /// Bytes that may be unsettled.
     pub window: u32,
+    /// Number of the hello that the connection was last welcomed with.
+    pub hello: u32,
 }
 
 /// REFUSED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused<'a> {
+    /// Number of the hello that the connection was last welcomed with.
+    pub hello: u32,
     entries: &'a [u8],
 }
 
@@ -203,6 +213,8 @@ pub struct Later {
     pub milliseconds: u32,
     /// Why.
     pub reason: LaterReason,
+    /// Number of the hello that the connection was last welcomed with.
+    pub hello: u32,
 }
 
 /// Why a receiver does not take lines now.
@@ -221,6 +233,8 @@ pub enum LaterReason {
 pub struct ErrorFrame<'a> {
     /// Which.
     pub code: ErrorCode,
+    /// Number of the hello that is refused, or that the connection was last welcomed with; 0 = none.
+    pub hello: u32,
     /// A sentence.
     pub text: &'a str,
 }
@@ -292,12 +306,16 @@ pub fn decode(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
         HELLO => Frame::Hello(hello(reader)?),
         DATA => Frame::Data(data(reader)?),
         WELCOME => Frame::Welcome(welcome(reader)?),
-        ACK => Frame::Ack(Ack { have: reader.u64("ACK")?, window: reader.u32("ACK")? }),
+        ACK => Frame::Ack(Ack {
+            have: reader.u64("ACK")?,
+            window: reader.u32("ACK")?,
+            hello: reader.u32("ACK")?,
+        }),
         REFUSED => {
             let entries = reader.u32("REFUSED")? as usize;
-            reader.take(4, "REFUSED")?;
+            let hello = reader.u32("REFUSED")?;
             let bytes = entries.checked_mul(16).ok_or(WireError::Short("entries"))?;
-            Frame::Refused(Refused { entries: reader.take(bytes, "entries")? })
+            Frame::Refused(Refused { hello, entries: reader.take(bytes, "entries")? })
         }
         LATER => Frame::Later(Later {
             have: reader.u64("LATER")?,
@@ -307,11 +325,13 @@ pub fn decode(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
                 2 => LaterReason::Stopping,
                 other => LaterReason::Other(other),
             },
+            hello: reader.u32("LATER")?,
         }),
         ERROR => {
             let code = ErrorCode::of(reader.u16("ERROR")?);
             let bytes = reader.u16("ERROR")?.into();
-            Frame::Error(ErrorFrame { code, text: text(reader.take(bytes, "text")?) })
+            let hello = reader.u32("ERROR")?;
+            Frame::Error(ErrorFrame { code, hello, text: text(reader.take(bytes, "text")?) })
         }
         0x40..=0x7f | 0xc0..=0xff => Frame::Skipped,
         other => return Err(WireError::Type(other)),
@@ -353,7 +373,18 @@ fn welcome(mut reader: Reader<'_>) -> Result<Welcome, WireError> {
             lines: reader.u32("WELCOME")?,
             expansion: reader.u32("WELCOME")?,
         },
+        frame: reader.u64("WELCOME")?,
+        crc: reader.u32("WELCOME")?,
     };
+    reader.take(4, "WELCOME")?;
+    let Limits { frame, lines, expansion, .. } = welcome.limits;
+    // Else it could have lines refused for their length that every receiver has to take.
+    if frame < FRAME_MIN {
+        return Err(WireError::Value("the largest frame", frame.into()));
+    }
+    if lines == 0 || expansion == 0 {
+        return Err(WireError::Value("most lines, or the largest expansion,", 0));
+    }
     while reader.field()?.is_some() {}
     Ok(welcome)
 }
@@ -477,6 +508,9 @@ impl Welcome {
         for limit in [window, frame, lines, expansion] {
             out.extend_from_slice(&limit.to_le_bytes());
         }
+        out.extend_from_slice(&self.frame.to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
         field(TAG_SOFTWARE, software, out);
     }
 }
@@ -513,7 +547,7 @@ impl Ack {
         head(ACK, out);
         out.extend_from_slice(&self.have.to_le_bytes());
         out.extend_from_slice(&self.window.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.hello.to_le_bytes());
     }
 }
 
@@ -533,10 +567,10 @@ impl Refused<'_> {
     }
 
     /// Appends the frame for these lines.
-    pub fn encode(lines: &[(u64, RefusedReason, u32)], out: &mut Vec<u8>) {
+    pub fn encode(hello: u32, lines: &[(u64, RefusedReason, u32)], out: &mut Vec<u8>) {
         head(REFUSED, out);
         out.extend_from_slice(&(lines.len() as u32).to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&hello.to_le_bytes());
         for (number, reason, bytes) in lines {
             let reason = match reason {
                 RefusedReason::TooLong => 1,
@@ -562,6 +596,7 @@ impl Later {
             LaterReason::Other(other) => other,
         };
         out.extend_from_slice(&reason.to_le_bytes());
+        out.extend_from_slice(&self.hello.to_le_bytes());
     }
 }
 
@@ -572,6 +607,7 @@ impl ErrorFrame<'_> {
         let text = text(self.text.as_bytes()).as_bytes();
         out.extend_from_slice(&self.code.number().to_le_bytes());
         out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        out.extend_from_slice(&self.hello.to_le_bytes());
         out.extend_from_slice(text);
     }
 }

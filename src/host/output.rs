@@ -101,6 +101,11 @@ impl<'a> Batch<'a> {
         self.len() == 0
     }
 
+    /// Texts of each line: its own, then those of the other templates the action asked for.
+    pub fn templates(&self) -> usize {
+        self.templates
+    }
+
     /// The text that `template` (0 = the line itself) made of a line; empty beyond the end.
     pub fn text(&self, line: usize, template: usize) -> &'a [u8] {
         let param = self.params.get(line * self.templates + template);

@@ -211,6 +211,13 @@ impl Socket {
         Ok(true)
     }
 
+    /// Waits until a message is there; answers whether it is.
+    pub fn wait_message(&self, timeout: Duration) -> Result<bool, LinkError> {
+        let mut items = [Awaited::message(&self.raw)];
+        wait(&mut items, timeout)?;
+        Ok(items[0].came())
+    }
+
     /// Waits until a message is there, or `wake` is readable.
     pub fn wait_readable(
         &self,
@@ -280,6 +287,11 @@ impl Received {
     /// The log line: the message's last frame.
     pub fn body(&self) -> &[u8] {
         self.body.bytes()
+    }
+
+    /// The routing id of the connection it came on (ROUTER): the first frame of an answer.
+    pub fn routing_id(&self) -> Option<&[u8]> {
+        (self.socket_type == SocketType::Router && self.frames > 1).then(|| self.first.bytes())
     }
 
     /// How many frames the message had, with identity and topic.

@@ -3,17 +3,21 @@
 //! Threads: the workers of its queue, each in its own commit, and at most one keeper (keeper.rs).
 //! Locks, each held for one step: the binding socket (some sends or a short wait), the spool (an
 //! append, a read or a note of what is settled; taken after the socket where both are needed), the
-//! spare sockets, the time of the last line in the log, and the keeper's handle. A connecting worker
+//! spare carriers, the time of the last line in the log, and the keeper's handle. A connecting worker
 //! takes none of them on the way of a line.
 
+use crate::acked::Acked;
+use crate::besteffort::BestEffort;
+use crate::carrier::{Carrier, Rest};
 use crate::counters::ActionCounters;
 use crate::keeper;
-use crate::spool::{Finding, Spool, SpoolError};
-use crate::statement::Statement;
+use crate::spool::{Finding, Spool};
+use crate::statement::{Delivery, Statement};
 use crate::stop::Stop;
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, LinkError, Notices, Socket};
+use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec};
 use rzmq_module::InstanceNotices;
+use rzmq_module::statefile::StateFileError;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -39,7 +43,7 @@ pub(crate) struct Running {
     context: Arc<Context>,
     notices: Arc<dyn Notices>,
     binding: Mutex<Option<Socket>>,
-    spare: Mutex<Vec<Socket>>,
+    spare: Mutex<Vec<Box<dyn Carrier>>>,
     spool: Mutex<Option<Spool>>,
     /// Lines in the spool have to go first.
     behind_spool: AtomicBool,
@@ -115,33 +119,33 @@ impl Action {
         if lock(&running.binding).is_some() {
             return true;
         }
-        match self.open(running) {
-            Ok(socket) => {
-                *lock(&running.binding) = Some(socket);
-                true
-            }
-            Err(why) => {
-                self.tell(running, &format!("{why}; it is tried again"));
-                false
-            }
-        }
+        *lock(&running.binding) = self.open_or_tell(running, &self.statement.spec);
+        lock(&running.binding).is_some()
     }
 
-    fn open(&self, running: &Running) -> Result<Socket, LinkError> {
-        running.context.open(&self.statement.spec, Arc::clone(&running.notices))
+    fn open(&self, running: &Running, spec: &SocketSpec) -> Result<Socket, LinkError> {
+        running.context.open(spec, Arc::clone(&running.notices))
     }
 
-    /// A connecting socket for one worker: one that a former worker left, or a new one.
-    pub(crate) fn connect(&self, running: &Running) -> Option<Socket> {
-        if let Some(socket) = lock(&running.spare).pop() {
-            return Some(socket);
-        }
-        match self.open(running) {
+    /// A socket, or a line in the log.
+    pub(crate) fn open_or_tell(&self, running: &Running, spec: &SocketSpec) -> Option<Socket> {
+        match self.open(running, spec) {
             Ok(socket) => Some(socket),
             Err(why) => {
                 self.tell(running, &format!("{why}; it is tried again"));
                 None
             }
+        }
+    }
+
+    /// A carrier for one thread: one that a former worker left, or a new one.
+    pub(crate) fn carrier(&self, running: &Running) -> Box<dyn Carrier> {
+        if let Some(carrier) = lock(&running.spare).pop() {
+            return carrier;
+        }
+        match self.statement.delivery {
+            Delivery::BestEffort => Box::new(BestEffort::new()),
+            Delivery::Acked(options) => Box::new(Acked::new(self, options)),
         }
     }
 
@@ -264,24 +268,21 @@ impl Running {
         lock(&self.spool)
     }
 
-    /// Keeps a socket whose worker ends: libzmq may still hold lines of it, which closing it would
-    /// lose after `linger`.
-    pub(crate) fn leave(&self, socket: Socket) {
-        lock(&self.spare).push(socket);
+    /// Keeps a carrier whose thread ends: libzmq may still hold lines of it, which closing its socket
+    /// would lose after `linger`.
+    pub(crate) fn leave(&self, carrier: Box<dyn Carrier>) {
+        lock(&self.spare).push(carrier);
     }
 
-    /// Puts lines into the spool: all of them or none.
-    pub(crate) fn keep<'a, L>(&self, lines: L) -> Result<u64, Unkept>
-    where
-        L: Iterator<Item: Iterator<Item = &'a [u8]>>,
-    {
+    /// Puts encoded records into the spool: all of them or none.
+    pub(crate) fn keep(&self, records: &[u8], rest: Rest) -> Result<(), Unkept> {
         let mut spool = self.spool();
         let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
-        let added = spool.append(lines)?;
+        spool.append(records, rest.lines)?;
         self.spooling.store(true, Ordering::Release);
-        self.counters.spooled().add(added);
+        self.counters.spooled().add(rest.unsettled);
         self.counters.in_spool().set(spool.lines());
-        Ok(added)
+        Ok(())
     }
 }
 
@@ -293,7 +294,7 @@ pub(crate) enum Unkept {
     NoSpool,
     /// It cannot be written.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Spool(#[from] StateFileError),
 }
 
 /// A panic under a lock was logged; what the lock guards is whole between two steps.

@@ -17,6 +17,10 @@ rzmq_host::counters! {
         spooled = "spooled",
         /// Lines sent from the spool; they are in `sent` too.
         resumed = "resumed",
+        /// Lines transmitted again after a reconnect (acknowledged delivery).
+        resent = "resent",
+        /// Lines that the receiver never takes (acknowledged delivery).
+        refused = "refused",
         /// Lines of a publisher that a stop found unsent.
         discarded = "discarded",
         /// Commits answered SUSPENDED.

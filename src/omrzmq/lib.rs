@@ -9,12 +9,16 @@
 //! bind is tried again, the link's authenticator and monitor, and libzmq's.
 //! Locks: see action.rs; there is none that two actions share.
 
+mod acked;
 mod action;
+mod besteffort;
+mod carrier;
 mod counters;
 mod engine;
 mod keeper;
 mod outlet;
 mod params;
+mod record;
 mod spool;
 mod statement;
 mod stop;

@@ -12,7 +12,7 @@ const fn core(name: &'static str) -> Param {
     Param { name, kind: Kind::Text, default: "", required: false, help: "" }
 }
 
-const OWN: [Param; 18] = [
+const OWN: [Param; 21] = [
     socket_type(
         &["PUSH", "PUB", "DEALER", "SCATTER", "RADIO", "CLIENT"],
         "The ZeroMQ socket type. SCATTER, RADIO and CLIENT need a libzmq built with its draft API.",
@@ -63,6 +63,27 @@ const OWN: [Param; 18] = [
         Kind::Switch,
         "off",
         "A PUB socket waits for a subscriber that is slow instead of dropping its messages.",
+    ),
+    param(
+        "delivery",
+        Kind::Choice(&["besteffort", "acked"]),
+        "besteffort",
+        "`acked` (DEALER to an imrzmq ROUTER): a line is off rsyslog's queue when the receiver has \
+         acknowledged it; sent again only after a reconnect, under the same number. `besteffort`: when \
+         libzmq took it; on the wire what omczmq sends.",
+    ),
+    param(
+        "compress",
+        Kind::Choice(&["none", "zstd"]),
+        "none",
+        "zstd packs the blocks of acknowledged delivery (for slow links).",
+    ),
+    param(
+        "target.order",
+        Kind::Choice(&["failover", "balance"]),
+        "failover",
+        "Several endpoints with `delivery=\"acked\"`: `failover` uses the first that answers, in the \
+         order given; `balance` gives each worker another one to begin with.",
     ),
     core("action.resumeretrycount"),
     core("queue.type"),

@@ -6,10 +6,41 @@ use crate::outlet::Outlet;
 use crate::params::ACTION;
 use rzmq_host::{Error, Log, Rsyslogd, Values};
 use rzmq_link::{Mode, Security, SocketSpec, SocketType};
+use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, mistake, unusable};
 
 /// The line and four topics: rsyslog gives an action at most five templates.
 const MOST_DYNAMIC_TOPICS: usize = 4;
+
+/// How the action's lines get to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Done when libzmq took the line.
+    BestEffort,
+    /// Done when the receiver acknowledged it.
+    Acked(AckedOptions),
+}
+
+/// Settings of acknowledged delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AckedOptions {
+    /// Blocks travel packed.
+    pub(crate) compress: bool,
+    /// Workers begin with different endpoints.
+    pub(crate) balance: bool,
+}
+
+impl Delivery {
+    fn of(values: &Values) -> Self {
+        if values.text("delivery") != Some("acked") {
+            return Self::BestEffort;
+        }
+        Self::Acked(AckedOptions {
+            compress: values.text("compress") == Some("zstd"),
+            balance: values.text("target.order") == Some("balance"),
+        })
+    }
+}
 
 /// An action's settings.
 #[derive(Debug)]
@@ -17,6 +48,7 @@ pub(crate) struct Statement {
     pub(crate) endpoints_text: String,
     pub(crate) patience: Patience,
     pub(crate) outlet: Outlet,
+    pub(crate) delivery: Delivery,
     pub(crate) spec: SocketSpec,
     /// What tells this action's spool from another's.
     pub(crate) identity: String,
@@ -48,6 +80,7 @@ impl Statement {
             identity: identity(&spec, is_named),
             is_named,
             outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
+            delivery: Delivery::of(values),
             patience: Patience::of(values),
             template: values.text("template").unwrap_or("RSYSLOG_ForwardFormat").to_string(),
             endpoints_text,
@@ -64,6 +97,21 @@ impl Statement {
         }
         for sentence in instance.broken_certificates() {
             log.error(sentence);
+        }
+        if let Delivery::Acked(_) = Delivery::of(values) {
+            if matches!(*spec.security, Security::Plaintext) {
+                log.warning(
+                    "delivery=\"acked\" without authtype: nothing is encrypted, and a session belongs to \
+                     nobody; anybody who can reach the receiver can speak in its name",
+                );
+            }
+            if Patience::of(values) != Patience::Wait {
+                log.warning(
+                    "delivery=\"acked\" with a written action.resumeRetryCount or sendtimeout: lines that \
+                     the engine gives up or hands to another action can arrive all the same. Write \
+                     action.resumeRetryCount=\"-1\" to wait instead",
+                );
+            }
         }
         if !spec.socket_type.publishes() && !spec.topics.is_empty() {
             log.warning(format!(
@@ -103,6 +151,25 @@ impl Statement {
                 ));
             }
         }
+        let connects = spec.endpoints.iter().all(|endpoint| endpoint.mode == Mode::Connect);
+        match Delivery::of(values) {
+            Delivery::Acked(_) if spec.socket_type != SocketType::Dealer || !connects => {
+                mistakes.push(
+                    "parameter delivery=\"acked\" needs socktype=\"DEALER\" and endpoints that \
+                     connect; the receiver is an imrzmq input with socktype=\"ROUTER\""
+                        .into(),
+                );
+            }
+            Delivery::Acked(_) => {}
+            Delivery::BestEffort => {
+                for name in ["compress", "target.order"] {
+                    if values.is_written(name) {
+                        mistakes
+                            .push(format!("parameter {name} goes with delivery=\"acked\" alone"));
+                    }
+                }
+            }
+        }
         if values.switch("pub.nodrop") == Some(true) && spec.socket_type != SocketType::Pub {
             mistakes.push(format!(
                 "parameter pub.nodrop=\"on\": only PUB sockets drop, this one is {}",
@@ -136,23 +203,12 @@ impl Statement {
 
     /// The file name of the spool in the work directory.
     pub(crate) fn spool_file(&self) -> String {
-        let digest = self.digest();
-        if !self.is_named {
-            return format!("omrzmq-{digest}.spool");
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if self.name().len() <= 64 && self.name().chars().all(plain) {
-            return format!("omrzmq-{}.spool", self.name());
-        }
-        let readable: String = self.name().chars().filter(|c| plain(*c)).take(64).collect();
-        format!("omrzmq-{readable}-{digest}.spool")
+        file_name("omrzmq", self.is_named.then(|| self.name()), &self.digest(), "spool")
     }
 
-    /// Sixteen characters that stand for the identity (FNV-1a, 64 bits: it must be the same in
-    /// every release of this module, and two that meet are an error at -N1).
+    /// What stands for the identity in the spool.
     pub(crate) fn digest(&self) -> String {
-        let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        format!("{:016x}", self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold))
+        digest(&self.identity)
     }
 }
 
