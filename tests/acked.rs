@@ -78,8 +78,8 @@ fn lines_arrive_once_in_order_with_ids_and_numbers_add_up() {
     let ids: HashSet<_> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(ids.len(), 5000, "every line has an id of its own");
     assert!(lines.iter().all(|line| line.split(' ').nth(1) == Some("0")), "nothing was sent again");
-    sender.wait_stats("omrzmq", "out", SOON, |stats| stats["sent"] == 5000 && stats["resent"] == 0);
-    receiver.wait_stats("imrzmq", "in", SOON, |stats| {
+    sender.wait_stats("omrzmq", "out", "5000 sent", |stats| stats["sent"] == 5000 && stats["resent"] == 0);
+    receiver.wait_stats("imrzmq", "in", "5000 submitted", |stats| {
         stats["received"] == 5000 && stats["submitted"] == 5000 && stats["duplicates"] == 0
     });
     sender.stop().clean().within(secs(2));
@@ -176,10 +176,12 @@ fn receiver_stopped_again_and_again_loses_and_doubles_nothing() {
 }
 
 /// Sender and receiver stopped and started in turn, under load.
-fn stopped_in_turn(queue: &str) {
+fn stopped_in_turn(main_queue: &str, queue: &str) {
     let endpoint = free_endpoint();
     let receiving = receiver(&endpoint, DIRECT);
-    let sending = sender(&endpoint, queue);
+    // What the main queue holds at a stop has to get into the action's: it needs the time.
+    let main = format!("main_queue(queue.timeoutShutdown=\"20000\" {main_queue})");
+    let sending = sender(&endpoint, queue).with(&main);
     let mut receiver = receiving.start();
     let mut sender = sending.start();
     let (rounds, total) = (rounds(), lines());
@@ -202,6 +204,7 @@ fn stopped_in_turn(queue: &str) {
 #[test]
 fn both_stopped_in_turn_with_a_disk_queue() {
     stopped_in_turn(
+        "queue.type=\"LinkedList\"",
         "queue.type=\"Disk\" queue.filename=\"q\" queue.checkpointInterval=\"1\" \
          queue.size=\"1000000\" queue.timeoutEnqueue=\"60000\" queue.timeoutShutdown=\"10000\"",
     );
@@ -210,7 +213,26 @@ fn both_stopped_in_turn_with_a_disk_queue() {
 #[test]
 fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
     stopped_in_turn(
+        "queue.type=\"LinkedList\"",
         "queue.type=\"LinkedList\" queue.size=\"1000000\" queue.timeoutShutdown=\"20000\"",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_disk_main_queue_and_a_direct_action() {
+    stopped_in_turn(
+        "queue.type=\"Disk\" queue.filename=\"m\" queue.checkpointInterval=\"1\" \
+         queue.timeoutEnqueue=\"60000\" queue.size=\"1000000\"",
+        "",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_disk_assisted_main_queue_and_a_direct_action() {
+    stopped_in_turn(
+        "queue.type=\"LinkedList\" queue.filename=\"m\" queue.saveOnShutdown=\"on\" \
+         queue.timeoutEnqueue=\"60000\" queue.size=\"1000000\"",
+        "",
     );
 }
 

@@ -380,14 +380,28 @@ impl Carrier for Acked {
         self.sender.is_open()
     }
 
+    fn why_stuck(&self, context: Context<'_>) -> String {
+        let target = &self.targets[self.active];
+        let connected = target.socket.as_ref().is_some_and(|socket| socket.connections() > 0);
+        let endpoint = target.spec.endpoints.first().map(ToString::to_string).unwrap_or_default();
+        match (connected, self.sender.is_open()) {
+            (false, _) => context.action.why_waiting(context.running),
+            (true, false) => format!(
+                "{endpoint} is connected but does not answer the hello of acknowledged delivery (is it \
+                 an imrzmq input with socktype=\"ROUTER\"?)"
+            ),
+            (true, true) => {
+                format!("{endpoint} is busy and acknowledges nothing for the time being")
+            }
+        }
+    }
+
     fn give_up_rest(
         &mut self,
-        context: Context<'_>,
-        batch: Batch<'_>,
+        _context: Context<'_>,
+        _batch: Batch<'_>,
         records: &mut Vec<u8>,
     ) -> Rest {
-        // Lines that came after the last stop are numbered but were never carried.
-        let _ = (context, batch);
         let unsettled = self.sender.next() - self.sender.settled();
         let mut lines = 0;
         for frame in self.sender.take_unsettled() {

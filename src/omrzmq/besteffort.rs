@@ -90,6 +90,10 @@ impl Carrier for BestEffort {
         false
     }
 
+    fn why_stuck(&self, context: Context<'_>) -> String {
+        context.action.why_waiting(context.running)
+    }
+
     fn give_up_rest(
         &mut self,
         _context: Context<'_>,

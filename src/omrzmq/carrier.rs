@@ -25,6 +25,9 @@ pub(crate) trait Carrier: Send {
     /// Waits until another step is worth trying, or until `patience` is over; answers whether it is.
     fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool;
 
+    /// Why nothing moves, for the log.
+    fn why_stuck(&self, context: Context<'_>) -> String;
+
     /// The stop's grace is over: the batch's rest as records for the spool. It is no longer this
     /// carrier's.
     fn give_up_rest(

@@ -4,8 +4,8 @@
 //!
 //! It ends when it is done or when a stop's grace is over; what it did not send stays in the spool.
 
-use crate::action::{Action, Running};
-use crate::carrier::{Context, SpoolStep};
+use crate::action::Action;
+use crate::carrier::{Carrier, Context, SpoolStep};
 use rzmq_link::spawn_without_signals;
 use std::io;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ fn send_spool(context: Context<'_>) {
             }
             Ok(SpoolStep::Moved) => moved = Instant::now(),
             Ok(SpoolStep::Waited) if moved.elapsed() >= WORTH_TELLING => {
-                tell_waiting(action, running, moved);
+                tell_waiting(&*carrier, context, moved);
             }
             Ok(SpoolStep::Waited) => {}
             Err(why) => {
@@ -59,14 +59,15 @@ fn send_spool(context: Context<'_>) {
     running.leave(carrier);
 }
 
-fn tell_waiting(action: &Action, running: &Running, since: Instant) {
+fn tell_waiting(carrier: &dyn Carrier, context: Context<'_>, since: Instant) {
+    let Context { action, running } = context;
     action.tell(
         running,
         &format!(
             "{} lines of a former run wait in the spool for {} s: {}. Nothing is lost",
             running.counters.in_spool().get(),
             since.elapsed().as_secs(),
-            action.why_waiting(running)
+            carrier.why_stuck(context)
         ),
     );
 }

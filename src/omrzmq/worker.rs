@@ -133,7 +133,7 @@ fn carry(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> V
             return Verdict::Suspended;
         }
         is_ready(carrier, context, SLICE);
-        waiting.note(batch.len());
+        waiting.note(&*carrier, context, batch.len());
     }
 }
 
@@ -189,13 +189,16 @@ impl<'a> Waiting<'a> {
     }
 
     /// Counts the time that went by, and tells when it is worth telling.
-    fn note(&mut self, lines: usize) {
+    fn note(&mut self, carrier: &dyn Carrier, context: Context<'_>, lines: usize) {
         let elapsed = self.since.elapsed();
         let milliseconds = elapsed.as_millis() as u64;
         self.running.counters.wait_ms().add(milliseconds - self.counted);
         self.counted = milliseconds;
         if elapsed >= WORTH_TELLING {
-            let why = self.action.why_waiting(self.running);
+            let why = match self.running.is_behind_spool() {
+                true => "the lines of a former run go first".to_string(),
+                false => carrier.why_stuck(context),
+            };
             self.told |= self.action.tell(
                 self.running,
                 &format!(
