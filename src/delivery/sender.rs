@@ -242,7 +242,7 @@ impl Sender {
         self.next = frame.end();
         self.frames.push_back(frame);
         // The former process may have sent it.
-        self.ever_sent += 1;
+        self.ever_sent = self.frames.len();
         true
     }
 
@@ -421,6 +421,10 @@ impl Sender {
     /// A line that no frame of this receiver holds is settled when it is the oldest; the hello then
     /// tells the receiver to begin behind it.
     fn refuse_oversize(&mut self) {
+        // Taken back after the welcome.
+        if self.frames.front().is_some_and(|frame| frame.count > 1) {
+            self.repack_to_limits();
+        }
         while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
             let (number, end) = (frame.first, frame.end());
             let bytes = frame.raw().saturating_sub(4);

@@ -6,7 +6,9 @@
 //! time, the next when that one is gone, and the first again when it is back and nothing is in flight.
 
 use crate::action::Action;
-use crate::carrier::{Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep};
+use crate::carrier::{
+    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
+};
 use crate::record::{self, Record};
 use crate::statement::AckedOptions;
 use rzmq_delivery::{Event, Sender, SenderOptions, SessionId};
@@ -286,7 +288,10 @@ impl Acked {
                         self.sender = Sender::resume(options, session, frame.first);
                         self.resent = 0;
                     }
-                    self.sender.restore(frame);
+                    let session = frame.session;
+                    if !self.sender.restore(frame) {
+                        return Err(CarrierError::Frame(session));
+                    }
                 }
                 // The action was best-effort when it spooled.
                 Record::Line(texts) => {
@@ -380,19 +385,12 @@ impl Carrier for Acked {
         self.sender.is_open()
     }
 
-    fn why_stuck(&self, context: Context<'_>) -> String {
-        let target = &self.targets[self.active];
-        let connected = target.socket.as_ref().is_some_and(|socket| socket.connections() > 0);
-        let endpoint = target.spec.endpoints.first().map(ToString::to_string).unwrap_or_default();
-        match (connected, self.sender.is_open()) {
-            (false, _) => context.action.why_waiting(context.running),
-            (true, false) => format!(
-                "{endpoint} is connected but does not answer the hello of acknowledged delivery (is it \
-                 an imrzmq input with socktype=\"ROUTER\"?)"
-            ),
-            (true, true) => {
-                format!("{endpoint} is busy and acknowledges nothing for the time being")
-            }
+    fn why_stuck(&self, _context: Context<'_>) -> Stuck {
+        let socket = self.targets[self.active].socket.as_ref();
+        match socket.map_or(0, Socket::connections) {
+            0 => Stuck::Absent,
+            _ if self.sender.is_open() => Stuck::Busy,
+            _ => Stuck::Unanswered,
         }
     }
 

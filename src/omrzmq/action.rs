@@ -149,15 +149,6 @@ impl Action {
         }
     }
 
-    /// Why the socket takes nothing.
-    pub(crate) fn why_waiting(&self, running: &Running) -> String {
-        let endpoints = &self.statement.endpoints_text;
-        if running.counters.connections().get() > 0 {
-            return format!("the peer takes nothing more for the time being ({endpoints})");
-        }
-        format!("no peer is connected ({endpoints})")
-    }
-
     /// Writes a trouble to the log, at most once a minute. Answers whether it did.
     pub(crate) fn tell(&self, running: &Running, trouble: &str) -> bool {
         let mut told = lock(&running.told);

@@ -3,7 +3,9 @@
 //! A connecting worker has its own socket; a binding socket is the action's and is borrowed.
 
 use crate::action::Action;
-use crate::carrier::{Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep};
+use crate::carrier::{
+    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
+};
 use crate::record::{self, Record};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Sent, Socket};
@@ -90,8 +92,11 @@ impl Carrier for BestEffort {
         false
     }
 
-    fn why_stuck(&self, context: Context<'_>) -> String {
-        context.action.why_waiting(context.running)
+    fn why_stuck(&self, context: Context<'_>) -> Stuck {
+        match context.running.counters.connections().get() {
+            0 => Stuck::Absent,
+            _ => Stuck::Busy,
+        }
     }
 
     fn give_up_rest(

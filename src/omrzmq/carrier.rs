@@ -2,6 +2,7 @@
 //! (acked.rs). The commit discipline (worker.rs) and the keeper (keeper.rs) are the same for both.
 
 use crate::action::{Action, Running};
+use rzmq_delivery::SessionId;
 use rzmq_host::Batch;
 use rzmq_link::LinkError;
 use rzmq_module::statefile::StateFileError;
@@ -25,8 +26,8 @@ pub(crate) trait Carrier: Send {
     /// Waits until another step is worth trying, or until `patience` is over; answers whether it is.
     fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool;
 
-    /// Why nothing moves, for the log.
-    fn why_stuck(&self, context: Context<'_>) -> String;
+    /// Why nothing moves.
+    fn why_stuck(&self, context: Context<'_>) -> Stuck;
 
     /// The stop's grace is over: the batch's rest as records for the spool. It is no longer this
     /// carrier's.
@@ -52,6 +53,31 @@ pub(crate) trait Carrier: Send {
 pub(crate) struct Context<'a> {
     pub(crate) action: &'a Action,
     pub(crate) running: &'a Running,
+}
+
+/// Why nothing moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// Nobody is connected.
+    Absent,
+    /// The peer is connected but does not answer the hello of acknowledged delivery.
+    Unanswered,
+    /// The peer takes, or acknowledges, nothing for the time being.
+    Busy,
+}
+
+impl Stuck {
+    /// As a sentence for the log.
+    pub(crate) fn sentence(&self, endpoints: &str) -> String {
+        match self {
+            Self::Absent => format!("no peer is connected ({endpoints})"),
+            Self::Unanswered => format!(
+                "{endpoints} is connected but does not answer the hello of acknowledged delivery (is it \
+                 an imrzmq input with socktype=\"ROUTER\"?)"
+            ),
+            Self::Busy => format!("the peer takes nothing more for the time being ({endpoints})"),
+        }
+    }
 }
 
 /// What is left of a batch.
@@ -92,6 +118,8 @@ pub(crate) enum CarrierError {
     Link(#[from] LinkError),
     #[error("the spool: {0}")]
     Spool(#[from] StateFileError),
+    #[error("the spool: a frame of session {0} is damaged; it and what follows stay there")]
+    Frame(SessionId),
 }
 
 /// Lines of a batch that was answered SUSPENDED after they were carried: the engine offers them again,

@@ -7,7 +7,7 @@
 //! written, the answer is SUSPENDED.
 
 use crate::action::{Action, Running};
-use crate::carrier::{Advance, Carrier, Context};
+use crate::carrier::{Advance, Carrier, Context, Stuck};
 use crate::engine::Patience;
 use rzmq_host::{Batch, Verdict};
 use std::sync::Arc;
@@ -188,19 +188,30 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Counts the time that went by, and tells when it is worth telling.
+    /// Counts the time that went by, by its reason, and tells when it is worth telling.
     fn note(&mut self, carrier: &dyn Carrier, context: Context<'_>, lines: usize) {
+        let Self { action, running, .. } = self;
         let elapsed = self.since.elapsed();
         let milliseconds = elapsed.as_millis() as u64;
-        self.running.counters.wait_ms().add(milliseconds - self.counted);
+        let passed = milliseconds - self.counted;
         self.counted = milliseconds;
+        let counters = &running.counters;
+        counters.wait_ms().add(passed);
+        let stuck = (!running.is_behind_spool()).then(|| carrier.why_stuck(context));
+        match stuck {
+            None => counters.wait_spool_ms().add(passed),
+            Some(Stuck::Absent) => counters.wait_absent_ms().add(passed),
+            Some(Stuck::Unanswered) => counters.wait_unanswered_ms().add(passed),
+            Some(Stuck::Busy) => counters.wait_busy_ms().add(passed),
+        }
         if elapsed >= WORTH_TELLING {
-            let why = match self.running.is_behind_spool() {
-                true => "the lines of a former run go first".to_string(),
-                false => carrier.why_stuck(context),
-            };
-            self.told |= self.action.tell(
-                self.running,
+            let endpoints = &action.statement.endpoints_text;
+            let why = stuck.map_or_else(
+                || "the lines of a former run go first".to_string(),
+                |stuck| stuck.sentence(endpoints),
+            );
+            self.told |= action.tell(
+                running,
                 &format!(
                     "waiting for {} s: {why}. {lines} lines of this batch wait, nothing is lost",
                     elapsed.as_secs()

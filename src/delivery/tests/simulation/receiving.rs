@@ -1,0 +1,431 @@
+//! The driver of a receiver: what imrzmq does. Submit, write the mark, acknowledge, in this order;
+//! it may end behind any of these steps.
+
+use crate::oracle::Oracle;
+use crate::schedule::Shape;
+use crate::sending::line_of;
+use crate::world::{End, Mutation, Next, World, trace};
+use rzmq_delivery::{
+    ErrorCode, FRAME_MIN, Incoming, Key, LaterReason, MARK_BYTES, Mark, PeerId, Reaction, Receiver,
+    ReceiverLimits, SessionId,
+};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// 2024, in milliseconds since 1970.
+const WALL: i64 = 1_704_000_000_000;
+
+pub(crate) struct Inlet {
+    pub(crate) core: Option<Receiver>,
+    pub(crate) incarnation: u64,
+    /// Messages that have arrived, with their connections.
+    pub(crate) inbox: VecDeque<(usize, Vec<u8>)>,
+    pub(crate) busy_until: u64,
+    /// What a chunk takes, and how long that goes on.
+    pub(crate) slow: u64,
+    pub(crate) slow_until: u64,
+    /// Chunks that the queue answers with an error.
+    pub(crate) errors: u64,
+    /// The end, and how many steps are left before it.
+    pub(crate) ends: Option<(u64, End)>,
+    /// By how much the wall clock is wrong.
+    pub(crate) wall: i64,
+    /// Sessions that this process knows, with their keys.
+    pub(crate) keys: HashMap<SessionId, Option<Key>>,
+    /// The file.
+    marks: Vec<[u8; MARK_BYTES]>,
+    limits: ReceiverLimits,
+    down: u64,
+}
+
+impl Inlet {
+    pub(crate) fn new(index: usize, shape: &Shape) -> Self {
+        let mut limits = ReceiverLimits { line: shape.longest, ..ReceiverLimits::default() };
+        limits.frames.window = shape.window;
+        limits.frames.lines = shape.frame_lines;
+        limits.frames.frame = if shape.giants { FRAME_MIN } else { limits.frames.frame };
+        // Two receivers need not be alike.
+        limits.frames.lines -= index as u32;
+        Self {
+            core: None,
+            incarnation: 0,
+            inbox: VecDeque::new(),
+            busy_until: 0,
+            slow: 0,
+            slow_until: 0,
+            errors: 0,
+            ends: None,
+            wall: 0,
+            keys: HashMap::new(),
+            marks: Vec::new(),
+            limits,
+            down: 0,
+        }
+    }
+
+    fn known_marks(&self) -> Vec<Mark> {
+        let slots = self.marks.iter().enumerate();
+        slots.filter_map(|(slot, bytes)| Mark::decode(slot as u32, bytes)).collect()
+    }
+
+    fn write_mark(&mut self, mark: &Mark) {
+        let slot = mark.slot as usize;
+        if self.marks.len() <= slot {
+            self.marks.resize(slot + 1, [0; MARK_BYTES]);
+        }
+        self.marks[slot] = mark.encode();
+    }
+}
+
+impl World {
+    pub(crate) fn start_receiver(&mut self, receiver: usize) {
+        let inlet = &mut self.inlets[receiver];
+        let mut marks = inlet.known_marks();
+        if self.mutation == Mutation::ForgetMarks {
+            marks.clear();
+        }
+        inlet.incarnation += 1;
+        inlet.keys = marks.iter().map(|mark| (mark.session, mark.key)).collect();
+        inlet.core = Some(Receiver::new("simulated", inlet.limits, marks));
+        inlet.busy_until = self.now;
+        trace!(self, "receiver {receiver} starts");
+    }
+
+    /// The receiver ends now, or within the chunks that come.
+    pub(crate) fn plan_end(&mut self, receiver: usize, end: End, force: u64, last: u64) {
+        let inlet = &mut self.inlets[receiver];
+        if inlet.core.is_none() {
+            return;
+        }
+        let incarnation = inlet.incarnation;
+        inlet.down = last;
+        if force % 3 == 0 {
+            self.end_receiver(receiver, end, 4);
+        } else {
+            inlet.ends = Some((force / 2, end));
+            self.after(last, Next::EndReceiver { receiver, incarnation });
+        }
+    }
+
+    /// A step is done: does the receiver end here?
+    fn ends_here(&mut self, receiver: usize, step: usize) -> Option<End> {
+        let inlet = &mut self.inlets[receiver];
+        let (left, end) = inlet.ends?;
+        if left > 0 {
+            inlet.ends = Some((left - 1, end));
+            return None;
+        }
+        // A stop is obeyed before a chunk.
+        if end == End::Stop && step != 0 {
+            return None;
+        }
+        inlet.ends = None;
+        Some(end)
+    }
+
+    pub(crate) fn end_receiver(&mut self, receiver: usize, end: End, step: usize) {
+        trace!(self, "receiver {receiver} ends: {end:?} at step {step}");
+        self.table.ends[usize::from(end == End::Stop)][step] += 1;
+        let inlet = &mut self.inlets[receiver];
+        inlet.core = None;
+        inlet.inbox.clear();
+        inlet.ends = None;
+        inlet.keys.clear();
+        let down = inlet.down;
+        match end {
+            End::Stop | End::Kill => {}
+            End::LoseMarks => {
+                inlet.marks.clear();
+                self.allow_unsettled_again(receiver, None);
+            }
+            End::TearMark if inlet.marks.is_empty() => {}
+            End::TearMark => {
+                let slot = self.rng.below(inlet.marks.len() as u64) as usize;
+                let torn = Mark::decode(slot as u32, &inlet.marks[slot]);
+                inlet.marks[slot][40..].fill(0xa5);
+                if let Some(mark) = torn {
+                    self.allow_unsettled_again(receiver, Some(mark.session));
+                }
+            }
+        }
+        for connection in 0..self.connections.len() {
+            let Some(sender) = self.connections[connection].sender else { continue };
+            if self.connections[connection].receiver == receiver
+                && self.connections[connection].alive
+            {
+                self.cut(connection, 300);
+                let pause = self.rng.below(1000);
+                self.after(pause, Next::Notice { sender, connection });
+            }
+        }
+        self.after(down.max(1), Next::StartReceiver(receiver));
+    }
+
+    /// The receiver forgot: what its senders do not know to be settled comes again.
+    fn allow_unsettled_again(&mut self, receiver: usize, only: Option<SessionId>) {
+        let unsettled: Vec<_> = self.outlets.iter().flat_map(|outlet| outlet.unsettled()).collect();
+        for (session, numbers) in unsettled {
+            if only.is_none_or(|only| only == session) {
+                for number in numbers {
+                    self.oracle.allow_again(receiver, session, number);
+                }
+            }
+        }
+    }
+
+    /// Takes a message, if there is one and the receiver has the time.
+    pub(crate) fn work(&mut self, receiver: usize) {
+        let now = self.now;
+        let inlet = &mut self.inlets[receiver];
+        if inlet.core.is_none() || inlet.busy_until > now || inlet.inbox.is_empty() {
+            return;
+        }
+        // Fair queueing: the oldest message of any connection.
+        let any = self.rng.below(inlet.inbox.len() as u64) as usize;
+        let connection = inlet.inbox[any].0;
+        if let Some(message) = self.oldest(receiver, |other| other == connection) {
+            let until = self.take(receiver, message.0, &message.1, now, 0);
+            let inlet = &mut self.inlets[receiver];
+            inlet.busy_until = until;
+            if !inlet.inbox.is_empty() {
+                self.at(until, Next::Work(receiver));
+            }
+        }
+    }
+
+    fn oldest(&mut self, receiver: usize, of: impl Fn(usize) -> bool) -> Option<(usize, Vec<u8>)> {
+        let inbox = &mut self.inlets[receiver].inbox;
+        let index = inbox.iter().position(|(connection, _)| of(*connection))?;
+        inbox.remove(index)
+    }
+
+    fn wall(&self, receiver: usize, local: u64) -> Duration {
+        Duration::from_millis((WALL + local as i64 + self.inlets[receiver].wall) as u64)
+    }
+
+    /// Handles a message; answers the time when that is done.
+    pub(crate) fn take(
+        &mut self,
+        receiver: usize,
+        connection: usize,
+        bytes: &[u8],
+        local: u64,
+        depth: u32,
+    ) -> u64 {
+        let wall = self.wall(receiver, local);
+        let peer = PeerId(self.connections[connection].peer);
+        let key = self.connections[connection].key;
+        let Some(core) = &mut self.inlets[receiver].core else { return local };
+        match core.receive(wall, peer, key, bytes) {
+            Reaction::Nothing => {}
+            Reaction::Reply(reply) => {
+                self.check_welcome(receiver, key, &reply);
+                self.reply(connection, local, reply);
+            }
+            Reaction::Wrong(code, text, reply) => {
+                trace!(self, "receiver {receiver} answers {code:?} ({text}) to {connection}");
+                self.check_error(connection, code, &text);
+                self.reply(connection, local, reply);
+            }
+            Reaction::Lines(mut incoming) => {
+                return self.take_lines(receiver, connection, &mut incoming, local, depth);
+            }
+        }
+        local
+    }
+
+    fn check_welcome(&mut self, receiver: usize, key: Option<Key>, reply: &[u8]) {
+        let Ok(rzmq_delivery::Frame::Welcome(welcome)) = rzmq_delivery::decode(reply) else {
+            return;
+        };
+        let known = *self.inlets[receiver].keys.entry(welcome.session).or_insert(key);
+        if known != key {
+            let session = welcome.session;
+            self.oracle.complain(|| format!("{session} is given to another key"));
+        }
+    }
+
+    fn check_error(&mut self, connection: usize, code: ErrorCode, text: &str) {
+        let Some(sender) = self.connections[connection].sender else { return };
+        let process = self.outlets[sender].process.as_ref();
+        let contested =
+            process.is_some_and(|process| self.oracle.is_contested(process.core.session()));
+        let fair = match code {
+            ErrorCode::NoSession | ErrorCode::Fenced => true,
+            ErrorCode::Key | ErrorCode::Content => contested || process.is_none(),
+            _ => false,
+        };
+        if !fair {
+            self.oracle.complain(|| format!("an honest sender is answered {code:?}: {text}"));
+        }
+    }
+
+    fn take_lines(
+        &mut self,
+        receiver: usize,
+        connection: usize,
+        incoming: &mut Incoming<'_>,
+        mut local: u64,
+        depth: u32,
+    ) -> u64 {
+        let session = incoming.session;
+        let incarnation = self.inlets[receiver].incarnation;
+        loop {
+            match self.ends_here(receiver, 0) {
+                Some(End::Stop) => {
+                    self.say_later(receiver, connection, incoming, local, LaterReason::Stopping);
+                    self.end_receiver(receiver, End::Stop, 0);
+                    return local;
+                }
+                Some(end) => {
+                    self.end_receiver(receiver, end, 0);
+                    return local;
+                }
+                None => {}
+            }
+            let Some((first, block)) = incoming.chunk(self.shape.chunk) else { return local };
+            let lines: Vec<_> = (first..)
+                .zip(block.lines())
+                .map(|(number, line)| (number, line_of(line), line.len()))
+                .collect();
+            trace!(self, "receiver {receiver} takes {session}:{first} +{}", lines.len());
+            let early = (self.mutation == Mutation::AcknowledgeBeforeAccept)
+                .then(|| self.settle_chunk(receiver, connection, incoming, &lines, local));
+            let inlet = &mut self.inlets[receiver];
+            if inlet.errors > 0 {
+                inlet.errors -= 1;
+                self.say_later(receiver, connection, incoming, local, LaterReason::QueueError);
+                return local;
+            }
+            for (number, line, bytes) in &lines {
+                submit(&mut self.oracle, receiver, session, (*number, *line), {
+                    *bytes <= self.shape.longest
+                });
+            }
+            let inlet = &self.inlets[receiver];
+            local += if local < inlet.slow_until { inlet.slow } else { self.rng.below(2) };
+            if let Some(end) = self.ends_here(receiver, 1) {
+                for (number, ..) in &lines {
+                    self.oracle.allow_again(receiver, session, *number);
+                }
+                self.end_receiver(receiver, end, 1);
+                return local;
+            }
+            let ended = early.unwrap_or_else(|| {
+                self.settle_chunk(receiver, connection, incoming, &lines, local)
+            });
+            if ended || self.oracle.wrong.is_some() {
+                return local;
+            }
+            if depth == 0 && self.shape.takes_turns {
+                if let Some(other) = self.oldest(receiver, |other| other != connection) {
+                    local = self.take(receiver, other.0, &other.1, local, depth + 1);
+                }
+                let inlet = &self.inlets[receiver];
+                let same = inlet.incarnation == incarnation;
+                if !same || !inlet.core.as_ref().is_some_and(|core| core.holds(incoming)) {
+                    return local;
+                }
+            }
+        }
+    }
+
+    /// Notes and acknowledges a chunk; answers whether the receiver ended there.
+    fn settle_chunk(
+        &mut self,
+        receiver: usize,
+        connection: usize,
+        incoming: &Incoming<'_>,
+        lines: &[(u64, u32, usize)],
+        local: u64,
+    ) -> bool {
+        let wall = self.wall(receiver, local);
+        let longest = self.shape.longest;
+        let refused = lines.iter().filter(|(.., bytes)| *bytes > longest);
+        let refused: Vec<_> = refused.map(|(number, _, bytes)| (*number, *bytes as u32)).collect();
+        let inlet = &mut self.inlets[receiver];
+        let Some(core) = &mut inlet.core else { return true };
+        let accepted = core.accepted(wall, incoming, &refused);
+        let acknowledgement = core.acknowledge(incoming);
+        let (Some(accepted), Some(acknowledgement)) = (accepted, acknowledgement) else {
+            self.oracle.complain(|| "what was held a moment ago is not accepted".into());
+            return true;
+        };
+        inlet.write_mark(&accepted.mark);
+        if let Some(end) = self.ends_here(receiver, 2) {
+            self.end_receiver(receiver, end, 2);
+            return true;
+        }
+        if !accepted.reply.is_empty() {
+            self.reply(connection, local, accepted.reply);
+        }
+        self.reply(connection, local, acknowledgement);
+        if let Some(end) = self.ends_here(receiver, 3) {
+            self.end_receiver(receiver, end, 3);
+            return true;
+        }
+        false
+    }
+
+    fn say_later(
+        &mut self,
+        receiver: usize,
+        connection: usize,
+        incoming: &Incoming<'_>,
+        local: u64,
+        reason: LaterReason,
+    ) {
+        let pause = Duration::from_millis(self.rng.between(20, 1000));
+        let Some(core) = &mut self.inlets[receiver].core else { return };
+        match core.later(incoming, pause, reason) {
+            Some(reply) => self.reply(connection, local, reply),
+            None => self.oracle.complain(|| "later is not said of what was held".into()),
+        }
+    }
+
+    /// Sends a frame back, with what goes wrong on the way.
+    fn reply(&mut self, connection: usize, local: u64, mut frame: Vec<u8>) {
+        let Some(sender) = self.connections[connection].sender else { return };
+        let outlet = &mut self.outlets[sender];
+        if outlet.lose_replies > 0 {
+            outlet.lose_replies -= 1;
+            return;
+        }
+        if outlet.shut_windows > 0 {
+            outlet.shut_windows -= 1;
+            match frame[4] {
+                0x81 => frame[40..44].fill(0),
+                0x82 => frame[16..20].fill(0),
+                _ => {}
+            }
+        }
+        let times = if outlet.repeat_replies > 0 {
+            outlet.repeat_replies -= 1;
+            2
+        } else {
+            1
+        };
+        for _ in 0..times {
+            let latency = 1 + self.rng.below(self.shape.latency);
+            let at = self.connections[connection].send(false, local, latency, frame.clone());
+            if let Some(at) = at {
+                self.at(at, Next::Arrive { connection, to_receiver: false });
+            }
+        }
+    }
+}
+
+/// The archive.
+fn submit(
+    oracle: &mut Oracle,
+    receiver: usize,
+    session: SessionId,
+    (number, line): (u64, u32),
+    is_taken: bool,
+) {
+    if is_taken {
+        oracle.accepted(receiver, session, number, line);
+    } else {
+        oracle.refused(receiver, session, number, line);
+    }
+}
