@@ -26,6 +26,10 @@ typedef struct {
 	unsigned lenStr;
 } actWrkrIParams_t;
 
+/* a template by name, NULL when there is none (template.h); conf is the one being loaded */
+struct template;
+struct template *tplFind(rsconf_t *conf, const char *pName, int iLenName);
+
 typedef struct omodStringRequest_s omodStringRequest_t;
 rsRetVal OMSRconstruct(omodStringRequest_t **ppThis, int iNumEntries);
 rsRetVal OMSRdestruct(omodStringRequest_t *pThis);

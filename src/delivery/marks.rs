@@ -11,7 +11,8 @@
 //! | 37–39 | zero |
 //! | 40–71 | the key |
 //! | 72–79 | when the session was last heard of, seconds since 1970 |
-//! | 80–91 | zero |
+//! | 80–83 | lines of the frame that `have` lies in |
+//! | 84–91 | zero |
 //! | 92–95 | CRC-32 of bytes 0–91 |
 
 use crate::receiver::Key;
@@ -33,6 +34,8 @@ pub struct Mark {
     pub frame: u64,
     /// That frame's CRC.
     pub crc: u32,
+    /// That frame's lines.
+    pub count: u32,
     /// Whose session it is.
     pub key: Option<Key>,
     /// When it was last heard of, seconds since 1970.
@@ -52,6 +55,7 @@ impl Mark {
             bytes[40..72].copy_from_slice(&key.0);
         }
         bytes[72..80].copy_from_slice(&self.heard.to_le_bytes());
+        bytes[80..84].copy_from_slice(&self.count.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..92]);
         bytes[92..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -63,6 +67,7 @@ impl Mark {
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return None;
         }
+        let u32_at = |at: usize| content.get(at..)?.first_chunk().copied().map(u32::from_le_bytes);
         let u64_at = |at: usize| content.get(at..)?.first_chunk().copied().map(u64::from_le_bytes);
         let key = content.get(40..)?.first_chunk().copied().map(Key);
         Some(Self {
@@ -70,7 +75,8 @@ impl Mark {
             session: SessionId(*content.first_chunk()?),
             have: u64_at(16)?,
             frame: u64_at(24)?,
-            crc: content.get(32..)?.first_chunk().copied().map(u32::from_le_bytes)?,
+            crc: u32_at(32)?,
+            count: u32_at(80)?,
             key: key.filter(|_| content.get(36) == Some(&1)),
             heard: u64_at(72)?,
         })

@@ -97,6 +97,7 @@ struct Session {
     have: u64,
     frame: u64,
     crc: u32,
+    count: u32,
     key: Option<Key>,
     owner: Option<PeerId>,
     /// Which welcome it speaks under: what was received under an earlier one is void.
@@ -159,6 +160,7 @@ impl Receiver {
                 have: mark.have,
                 frame: mark.frame,
                 crc: mark.crc,
+                count: mark.count,
                 key: mark.key,
                 owner: None,
                 welcome: 0,
@@ -266,6 +268,7 @@ impl Receiver {
                 have: hello.first,
                 frame: hello.first,
                 crc: 0,
+                count: 0,
                 key,
                 owner: None,
                 welcome: 0,
@@ -287,7 +290,7 @@ impl Receiver {
         if session.have < hello.first {
             session.have = hello.first;
             session.frame = hello.first;
-            session.crc = 0;
+            (session.crc, session.count) = (0, 0);
         }
         let welcome = Welcome {
             version: VERSION,
@@ -297,6 +300,7 @@ impl Receiver {
             have: session.have,
             frame: session.frame,
             crc: session.crc,
+            count: session.count,
             limits: self.limits.frames,
         };
         if let Some(peer) = self.peers.get_mut(&peer) {
@@ -436,6 +440,7 @@ impl Receiver {
         session.have = incoming.next;
         session.frame = incoming.frame;
         session.crc = incoming.crc;
+        session.count = incoming.count;
         session.marked = true;
         session.heard = now;
         let mark = Mark {
@@ -444,6 +449,7 @@ impl Receiver {
             have: session.have,
             frame: session.frame,
             crc: session.crc,
+            count: session.count,
             key: session.key,
             heard: now.as_secs(),
         };

@@ -12,6 +12,7 @@ use crate::wire::{
     Codec, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits, RefusedReason,
     SessionId, VERSION, Welcome, WireError, decode,
 };
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -136,6 +137,11 @@ impl OutFrame {
             && u64::from(data.raw) <= expanded
     }
 
+    fn raw_block(&self) -> Option<Cow<'_, [u8]>> {
+        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return None };
+        crate::block::unpack(&data, u32::MAX).ok()
+    }
+
     /// Bytes of its lines with their lengths.
     fn raw(&self) -> u32 {
         match decode(&self.bytes) {
@@ -207,12 +213,15 @@ impl Sender {
     /// A session of a former process whose unsettled frames begin at `first`; they follow by
     /// [`Sender::restore`].
     pub fn resume(options: SenderOptions, session: SessionId, first: u64) -> Self {
+        // Not from 1 on: what is read late on a socket that another sender used before is not ours.
+        let hello = session.0.first_chunk().copied().map_or(0, u32::from_le_bytes);
+        let hello_next = next_hello(hello);
         Self {
             options,
             session,
-            hello: 0,
-            greeting_from: 1,
-            session_from: 1,
+            hello,
+            greeting_from: hello_next,
+            session_from: hello_next,
             greeted: None,
             state: State::Greeting { said: None },
             limits: Limits::default(),
@@ -321,8 +330,7 @@ impl Sender {
         let frames = std::mem::take(&mut self.frames);
         self.next = first;
         for frame in frames {
-            let Ok(Frame::Data(data)) = decode(&frame.bytes) else { continue };
-            let Ok(raw) = crate::block::unpack(&data, u32::MAX) else { continue };
+            let Some(raw) = frame.raw_block() else { continue };
             let Ok(mut block) = Block::parse(&raw, frame.count) else { continue };
             block.split(self.have.saturating_sub(frame.first) as usize);
             let lines: Vec<_> = block.lines().collect();
@@ -330,11 +338,8 @@ impl Sender {
         }
     }
 
-    /// Frames made before the receiver told its limits may be beyond them.
-    fn repack_to_limits(&mut self) {
-        if self.frames.iter().all(|frame| frame.fits(&self.limits)) {
-            return;
-        }
+    /// Packs what is unsettled anew, under the same numbers. Nothing is in flight.
+    fn repack_unsettled(&mut self) {
         let sent = self.sent_up_to();
         self.repack(self.have);
         self.ever_sent = self.frames.iter().take_while(|frame| frame.end() <= sent).count();
@@ -343,15 +348,14 @@ impl Sender {
     /// The connection is gone, or was never there: what was sent on it is in doubt.
     pub fn lost(&mut self) {
         match self.state {
-            State::Open => self.greet(),
-            // The hello under way is lost too.
-            State::Greeting { .. } => self.state = State::Greeting { said: None },
+            // Hellos under way are lost too, or are answered by a receiver that we left.
+            State::Open | State::Greeting { .. } => self.greet(),
             State::Pausing { .. } | State::Spooled => {}
         }
     }
 
     fn greet(&mut self) {
-        self.greeting_from = self.hello.wrapping_add(1);
+        self.greeting_from = next_hello(self.hello);
         self.state = State::Greeting { said: None };
     }
 
@@ -388,7 +392,7 @@ impl Sender {
                 let hello = Hello {
                     lowest: VERSION,
                     highest: VERSION,
-                    number: self.hello.wrapping_add(1),
+                    number: next_hello(self.hello),
                     session: self.session,
                     first: self.have,
                     next: self.next,
@@ -423,7 +427,7 @@ impl Sender {
     fn refuse_oversize(&mut self) {
         // Taken back after the welcome.
         if self.frames.front().is_some_and(|frame| frame.count > 1) {
-            self.repack_to_limits();
+            self.repack_unsettled();
         }
         while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
             let (number, end) = (frame.first, frame.end());
@@ -438,7 +442,7 @@ impl Sender {
     pub fn transmitted(&mut self, now: Duration) {
         match self.state {
             State::Greeting { .. } => {
-                self.hello = self.hello.wrapping_add(1);
+                self.hello = next_hello(self.hello);
                 self.greeted = Some(now);
                 self.state = State::Greeting { said: Some(now) };
             }
@@ -483,12 +487,10 @@ impl Sender {
     fn understand(&mut self, now: Duration, bytes: &[u8]) -> Result<Event, Doubt> {
         match decode(bytes)? {
             Frame::Welcome(welcome) => Ok(self.welcome(now, &welcome)),
-            Frame::Ack(ack) if self.is_of_session(ack.hello) => {
+            Frame::Ack(ack) if self.is_of_now(ack.hello) => {
                 self.settle_sent(ack.have)?;
-                if self.is_of_now(ack.hello) {
-                    self.limits.window = ack.window;
-                    self.moved = now;
-                }
+                self.limits.window = ack.window;
+                self.moved = now;
                 Ok(Event::Nothing)
             }
             Frame::Refused(refused) if self.is_of_session(refused.hello) => {
@@ -500,15 +502,15 @@ impl Sender {
                 self.refused.extend(lines);
                 Ok(Event::Nothing)
             }
-            Frame::Later(later) if self.is_of_session(later.hello) => {
+            Frame::Later(later) if self.is_of_now(later.hello) => {
                 self.settle_sent(later.have)?;
-                if self.is_of_now(later.hello) {
-                    let pause = Duration::from_millis(later.milliseconds.into()).min(LATER_MAX);
-                    self.state = State::Pausing { until: now + pause };
-                }
+                let pause = Duration::from_millis(later.milliseconds.into()).min(LATER_MAX);
+                self.state = State::Pausing { until: now + pause };
                 Ok(Event::Later(later.reason))
             }
-            // Of a session that is given up: a connection that ended may be read to its end late.
+            // A connection that ended may be read to its end late. What it says is not even used
+            // when it is about this session: the hello that is under way says where we stand, and
+            // its receiver expects us to go on there.
             Frame::Ack(_) | Frame::Refused(_) | Frame::Later(_) => Ok(Event::Nothing),
             Frame::Error(error) => Ok(self.error(now, &error)),
             Frame::Skipped => Ok(Event::Nothing),
@@ -533,20 +535,56 @@ impl Sender {
         self.in_flight_bytes = 0;
         self.moved = now;
         self.state = State::Open;
-        self.repack_to_limits();
+        // Frames made before the receiver told its limits may be beyond them; and one that it has a
+        // part of has to be the one that it knows, or to begin behind that part.
+        let known = |front: &OutFrame| {
+            front.first >= self.have
+                || welcome.frame >= welcome.have
+                || (front.first, front.crc) == (welcome.frame, welcome.crc)
+        };
+        let fits = |frame: &OutFrame| frame.fits(&self.limits);
+        if !self.frames.iter().all(fits) || !self.frames.front().is_none_or(known) {
+            self.repack_unsettled();
+        }
         Event::Welcome
     }
 
-    /// Whether what a welcome would settle is ours: the frame that `have` lies in, if it is known.
+    /// Whether what a welcome would settle is ours, as far as that can be told: the lines of the
+    /// frame that `have` lies in. Here they may be packed otherwise.
     fn recognises(&self, welcome: &Welcome) -> bool {
-        let Welcome { have, frame, crc, .. } = *welcome;
-        let ours = |own: &OutFrame| own.first == frame && own.crc == crc && have <= own.end();
-        have <= self.have || frame >= have || self.frames.iter().any(ours)
+        let Welcome { have, frame, crc, count, .. } = *welcome;
+        let oldest = self.frames.front().map_or(self.next, |front| front.first);
+        if have <= self.have || frame >= have || frame < oldest {
+            return true;
+        }
+        let end = frame.saturating_add(count.into());
+        if have > end || end > self.next {
+            return false;
+        }
+        let ours = |own: &&OutFrame| own.first < end && own.end() > frame;
+        let mut blocks = Vec::new();
+        for own in self.frames.iter().filter(ours) {
+            if (own.first, own.count) == (frame, count) {
+                return own.crc == crc;
+            }
+            let Some(raw) = own.raw_block() else { return false };
+            blocks.push((own, raw));
+        }
+        let mut lines = Vec::new();
+        for (own, raw) in &blocks {
+            let Ok(block) = Block::parse(raw, own.count) else { return false };
+            let numbered = (own.first..).zip(block.lines());
+            lines.extend(numbered.filter(|(number, _)| (frame..end).contains(number)));
+        }
+        let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
+        let mut raw = Vec::new();
+        Block::encode(&lines, &mut raw);
+        crc32fast::hash(&raw) == crc
     }
 
     /// Whether `hello` is the number of one said since the one with the number `from`.
     fn is_since(&self, from: u32, hello: u32) -> bool {
-        self.hello.wrapping_sub(hello) < self.hello.wrapping_add(1).wrapping_sub(from)
+        self.hello.wrapping_sub(hello) < next_hello(self.hello).wrapping_sub(from)
     }
 
     /// Whether a receiver speaks of this session, on whatever connection.
@@ -659,7 +697,7 @@ impl Sender {
         let shift = self.have;
         self.sent_elsewhere = self.sent_up_to().max(self.sent_elsewhere).saturating_sub(shift);
         self.session = session;
-        self.session_from = self.hello.wrapping_add(1);
+        self.session_from = next_hello(self.hello);
         self.repack(0);
         self.have = 0;
         self.ever_sent = 0;
@@ -672,4 +710,9 @@ impl Sender {
         }
         shift
     }
+}
+
+/// 0 means none.
+fn next_hello(hello: u32) -> u32 {
+    hello.wrapping_add(1).max(1)
 }

@@ -123,6 +123,8 @@ pub struct Welcome {
     pub frame: u64,
     /// That frame's CRC.
     pub crc: u32,
+    /// That frame's lines.
+    pub count: u32,
     /// What the receiver takes.
     pub limits: Limits,
 }
@@ -375,8 +377,8 @@ fn welcome(mut reader: Reader<'_>) -> Result<Welcome, WireError> {
         },
         frame: reader.u64("WELCOME")?,
         crc: reader.u32("WELCOME")?,
+        count: reader.u32("WELCOME")?,
     };
-    reader.take(4, "WELCOME")?;
     let Limits { frame, lines, expansion, .. } = welcome.limits;
     // Else it could have lines refused for their length that every receiver has to take.
     if frame < FRAME_MIN {
@@ -510,7 +512,7 @@ impl Welcome {
         }
         out.extend_from_slice(&self.frame.to_le_bytes());
         out.extend_from_slice(&self.crc.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.count.to_le_bytes());
         field(TAG_SOFTWARE, software, out);
     }
 }

@@ -7,7 +7,7 @@
 use crate::layout;
 use crate::log::Log;
 use crate::registration::LoadError;
-use crate::strings::from_c;
+use crate::strings::{from_c, to_c};
 use crate::sys;
 use std::ffi::{CStr, c_int};
 use std::path::PathBuf;
@@ -102,6 +102,13 @@ impl Rsyslogd {
         // SAFETY: exported by rsyslogd; answers a string that belongs to the configuration, or null.
         let text = unsafe { from_c(sys::glblGetWorkDirRaw(self.configuration()).cast()) };
         text.filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether the configuration, as far as it is read, has a template of this name.
+    pub fn has_template(&self, name: &str) -> bool {
+        let (text, length) = (to_c(name), c_int::try_from(name.len()).unwrap_or(c_int::MAX));
+        // SAFETY: exported by rsyslogd; the configuration is the one it handed us.
+        !unsafe { sys::tplFind(self.configuration(), text.as_ptr(), length) }.is_null()
     }
 
     /// Whether an action queue keeps a batch that was refused at a stop. Releases up to 8.2504

@@ -8,7 +8,7 @@ use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
 use crate::marks::Marks;
 use crate::statement::Statement;
-use rzmq_delivery::ReceiverLimits;
+use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
 use rzmq_link::{Context, LinkError, Notices, Received, Socket};
 use rzmq_module::InstanceNotices;
@@ -120,6 +120,11 @@ impl Listener {
             "after a restart, acknowledged lines that were in doubt may arrive twice";
         let file = self.statement.marks_file()?;
         let frame = u32::try_from(self.statement.spec.options.maxmsgsize).unwrap_or(u32::MAX);
+        if frame < FRAME_MIN {
+            self.log.error(format!(
+                "maxmsgsize is below {FRAME_MIN} bytes: no acknowledged sender can be served here"
+            ));
+        }
         let mut limits = ReceiverLimits::default();
         limits.frames.frame = limits.frames.frame.min(frame);
         let marks = match self.rsyslogd.work_directory() {

@@ -317,8 +317,12 @@ impl Received {
         (!local).then(|| address.strip_prefix("::ffff:").unwrap_or(address))
     }
 
-    /// The key the sender proved to have, in Z85; only on a CURVE server.
+    /// The key the sender proved to have, in Z85; only on a CURVE server. Elsewhere a peer could say
+    /// anything.
     pub fn key(&self) -> Option<&str> {
+        if !self.checks_keys {
+            return None;
+        }
         self.body.property(c"User-Id")?.to_str().ok()
     }
 

@@ -6,7 +6,7 @@
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -63,7 +63,7 @@ impl StateFile {
         let mut state = Self::open_locked(path)?;
         let mut foreign = None;
         if !state.begins_with(own)? {
-            let aside = aside(path);
+            let aside = beside(path, "foreign");
             fs::rename(path, &aside).map_err(|why| state.failed("set aside", why))?;
             foreign = Some(aside);
             state = Self::open_locked(path)?;
@@ -79,6 +79,9 @@ impl StateFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("it is not a regular file")));
+        }
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|why| match why {
             rustix::io::Errno::WOULDBLOCK => StateFileError::Locked { path: path.into() },
             why => failed(why.into()),
@@ -156,6 +159,21 @@ impl StateFile {
         self.file.sync_data().map_err(|why| self.failed("synced", why))
     }
 
+    /// Keeps what follows an offset in a file beside this one, whose name says why.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn copy_from(&self, offset: u64, why: &str) -> Result<PathBuf, StateFileError> {
+        let path = beside(&self.path, why);
+        let copy = || {
+            let mut from = &self.file;
+            from.seek(SeekFrom::Start(offset))?;
+            io::copy(&mut from, &mut File::create_new(&path)?)
+        };
+        copy().map_err(|error| self.failed("copied", error))?;
+        Ok(path)
+    }
+
     /// Removes the file.
     ///
     /// # Errors
@@ -169,10 +187,10 @@ impl StateFile {
     }
 }
 
-fn aside(path: &Path) -> PathBuf {
+fn beside(path: &Path, why: &str) -> PathBuf {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".foreign-{seconds}-{}", std::process::id()));
+    name.push(format!(".{why}-{seconds}-{}", std::process::id()));
     PathBuf::from(name)
 }
 

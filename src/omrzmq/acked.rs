@@ -53,6 +53,8 @@ pub(crate) struct Acked {
     bytes: u64,
     offered_again: OfferedAgain<u64>,
     resent: u64,
+    /// The session's rest went into the spool, where it is finished: lines to come need another one.
+    given_up: bool,
     /// Records of the spool that are in flight: behind its last line, its lines, behind it in the file.
     spooled: VecDeque<(u64, u64, u64)>,
 }
@@ -104,6 +106,7 @@ impl Acked {
             bytes: 0,
             offered_again: OfferedAgain::new(),
             resent: 0,
+            given_up: false,
             spooled: VecDeque::new(),
         }
     }
@@ -168,7 +171,7 @@ impl Acked {
             match event {
                 Ok(event) => self.note(context, event),
                 Err(why) => {
-                    context.action.tell(context.running, &why.to_string());
+                    context.action.tell(context.running, "protocol", &why.to_string());
                 }
             }
             self.note_refused(context);
@@ -180,14 +183,23 @@ impl Acked {
         match event {
             Event::Nothing | Event::Welcome => {}
             Event::Later(reason) => {
-                action.tell(running, &format!("the receiver takes nothing now: {reason:?}"));
+                action.tell(
+                    running,
+                    "later",
+                    &format!("the receiver takes nothing now: {reason:?}"),
+                );
             }
             Event::Trouble(code, text) => {
-                action.tell(running, &format!("the receiver answers an error ({code:?}): {text}"));
+                action.tell(
+                    running,
+                    "protocol",
+                    &format!("the receiver answers an error ({code:?}): {text}"),
+                );
             }
             Event::SessionLost(code, text) => {
                 action.tell(
                     running,
+                    "session",
                     &format!(
                         "the session {} is lost ({code:?}): {text}. What is unsettled goes on in a new \
                          one, and may arrive twice",
@@ -211,6 +223,7 @@ impl Acked {
             context.running.counters.refused().add(1);
             context.action.tell(
                 context.running,
+                "refused",
                 &format!(
                     "the receiver never takes line {} of session {} ({:?}, {} bytes); it is counted as \
                      refused",
@@ -306,6 +319,13 @@ impl Acked {
         }
     }
 
+    /// A session of their own for lines to come.
+    fn renew(&mut self) {
+        self.sender = Sender::new(self.options.clone(), new_session());
+        self.resent = 0;
+        self.given_up = false;
+    }
+
     /// Lets go of the records of the spool that are settled; answers how many.
     fn settle_spool(&mut self, context: Context<'_>) -> Result<usize, CarrierError> {
         let mut spool = context.running.spool();
@@ -327,6 +347,9 @@ impl Acked {
 
 impl Carrier for Acked {
     fn begin(&mut self, context: Context<'_>, batch: Batch<'_>) {
+        if self.given_up && !context.running.is_spooling() {
+            self.renew();
+        }
         self.numbers.clear();
         self.bytes = 0;
         let mut lines = Vec::with_capacity(batch.len());
@@ -340,6 +363,7 @@ impl Carrier for Acked {
                     context.running.counters.refused().add(1);
                     context.action.tell(
                         context.running,
+                        "refused",
                         &format!(
                             "a line of {} bytes fits into no frame and is refused",
                             line.len()
@@ -400,6 +424,7 @@ impl Carrier for Acked {
         _batch: Batch<'_>,
         records: &mut Vec<u8>,
     ) -> Rest {
+        self.given_up = true;
         let unsettled = self.sender.next() - self.sender.settled();
         let mut lines = 0;
         for frame in self.sender.take_unsettled() {
@@ -415,11 +440,13 @@ impl Carrier for Acked {
         }
     }
 
+    fn given_up(&mut self) {
+        self.offered_again.forget();
+    }
+
     fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError> {
         if !self.fill_from_spool(context)? {
-            // New lines have a session of their own.
-            self.sender = Sender::new(self.options.clone(), new_session());
-            self.resent = 0;
+            self.renew();
             return Ok(SpoolStep::Done);
         }
         self.drive(context, SLICE)?;

@@ -13,11 +13,12 @@ use crate::counters::ActionCounters;
 use crate::keeper;
 use crate::spool::{Finding, Spool};
 use crate::statement::{Delivery, Statement};
-use crate::stop::Stop;
+use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
 use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec};
 use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -47,17 +48,21 @@ pub(crate) struct Running {
     spool: Mutex<Option<Spool>>,
     /// Lines in the spool have to go first.
     behind_spool: AtomicBool,
-    told: Mutex<Option<Instant>>,
+    told: Mutex<HashMap<&'static str, Instant>>,
     told_loss: AtomicBool,
     /// The stop has put lines into the spool: later ones follow them there, so that order holds.
     spooling: AtomicBool,
 }
 
 impl Action {
-    pub(crate) fn new(rsyslogd: &Arc<Rsyslogd>, statement: Statement) -> Self {
+    pub(crate) fn new(
+        rsyslogd: &Arc<Rsyslogd>,
+        clock: &Arc<StopClock>,
+        statement: Statement,
+    ) -> Self {
         Self {
             log: Log::instance("omrzmq", statement.name()),
-            stop: Stop::new(Arc::clone(rsyslogd), statement.spec.options.linger),
+            stop: Stop::new(Arc::clone(clock), statement.spec.options.linger),
             statement,
             rsyslogd: Arc::clone(rsyslogd),
             running: OnceLock::new(),
@@ -79,7 +84,7 @@ impl Action {
                 spare: Mutex::new(Vec::new()),
                 spool: Mutex::new(None),
                 behind_spool: AtomicBool::new(false),
-                told: Mutex::new(None),
+                told: Mutex::new(HashMap::new()),
                 told_loss: AtomicBool::new(false),
                 spooling: AtomicBool::new(false),
             }
@@ -99,14 +104,28 @@ impl Action {
         }
         let unbound = self.statement.binds() && lock(&running.binding).is_none();
         if unbound || running.behind_spool.load(Ordering::Acquire) {
-            match keeper::start(Arc::clone(self)) {
-                Ok(thread) => *lock(&self.keeper) = Some(thread),
-                Err(why) => self.log.error(format!(
-                    "no thread for the spool: {why}; its lines wait for the next start, and so do \
-                     those of this run"
-                )),
-            }
+            self.start_keeper();
         }
+    }
+
+    fn start_keeper(self: &Arc<Self>) {
+        let mut keeper = lock(&self.keeper);
+        if keeper.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        match keeper::start(Arc::clone(self)) {
+            Ok(thread) => *keeper = Some(thread),
+            Err(why) => self.log.error(format!(
+                "no thread for the spool: {why}; its lines wait for the next start, and so do those of \
+                 this run"
+            )),
+        }
+    }
+
+    /// Lines went into the spool although this is no stop: they go first, from now on.
+    pub(crate) fn send_spool_again(self: &Arc<Self>, running: &Running) {
+        running.behind_spool.store(true, Ordering::Release);
+        self.start_keeper();
     }
 
     /// `None` only before activation, when there is nothing to send yet.
@@ -132,7 +151,7 @@ impl Action {
         match self.open(running, spec) {
             Ok(socket) => Some(socket),
             Err(why) => {
-                self.tell(running, &format!("{why}; it is tried again"));
+                self.tell(running, "socket", &format!("{why}; it is tried again"));
                 None
             }
         }
@@ -149,30 +168,26 @@ impl Action {
         }
     }
 
-    /// Writes a trouble to the log, at most once a minute. Answers whether it did.
-    pub(crate) fn tell(&self, running: &Running, trouble: &str) -> bool {
+    /// Writes a trouble to the log, at most once a minute for each kind. Answers whether it did.
+    pub(crate) fn tell(&self, running: &Running, kind: &'static str, trouble: &str) -> bool {
         let mut told = lock(&running.told);
-        let due = told.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        let due = told.get(kind).is_none_or(|told| told.elapsed() >= TELL_AGAIN);
         if due {
-            *told = Some(Instant::now());
+            told.insert(kind, Instant::now());
             drop(told);
             self.log.error(trouble);
         }
         due
     }
 
-    /// The workers are gone: ends the keeper and closes the spool.
+    /// The workers are gone: ends the keeper and closes the spool. Once is enough.
     pub(crate) fn release(&self) {
         if let Some(keeper) = lock(&self.keeper).take() {
             // A panic in it was logged where it happened.
             let _ = keeper.join();
         }
-        let Some(running) = self.running.get() else {
-            return;
-        };
-        let Some(spool) = lock(&running.spool).take() else {
-            return;
-        };
+        let Some(running) = self.running.get() else { return };
+        let Some(spool) = lock(&running.spool).take() else { return };
         if spool.lines() > 0 {
             self.log.info(format!(
                 "{} lines stay in {}; the next start sends them first",
@@ -241,6 +256,11 @@ impl Running {
         self.behind_spool.load(Ordering::Acquire)
     }
 
+    /// The stop has put lines into the spool: those that come follow them there.
+    pub(crate) fn spool_takes_all(&self) {
+        self.spooling.store(true, Ordering::Release);
+    }
+
     /// Whether this stop has begun to put lines into the spool.
     pub(crate) fn is_spooling(&self) -> bool {
         self.spooling.load(Ordering::Acquire)
@@ -270,7 +290,6 @@ impl Running {
         let mut spool = self.spool();
         let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
         spool.append(records, rest.lines)?;
-        self.spooling.store(true, Ordering::Release);
         self.counters.spooled().add(rest.unsettled);
         self.counters.in_spool().set(spool.lines());
         Ok(())

@@ -122,6 +122,10 @@ impl Carrier for BestEffort {
         }
     }
 
+    fn given_up(&mut self) {
+        self.offered_again.forget();
+    }
+
     fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError> {
         let step = with_socket(&mut self.socket, context, |socket| {
             for _ in 0..SPOOL_STEP {
@@ -137,10 +141,17 @@ impl Carrier for BestEffort {
             }
             Ok(SpoolStep::Moved)
         });
-        step.unwrap_or_else(|| {
-            thread::sleep(SLICE);
-            Ok(SpoolStep::Waited)
-        })
+        match step {
+            Some(Err(why)) => {
+                self.socket = None;
+                Err(why)
+            }
+            Some(step) => step,
+            None => {
+                thread::sleep(SLICE);
+                Ok(SpoolStep::Waited)
+            }
+        }
     }
 }
 

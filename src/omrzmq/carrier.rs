@@ -9,6 +9,7 @@ use rzmq_module::statefile::StateFileError;
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One worker's way to the peer. It belongs to one thread at a time, and is left to the action when
@@ -41,6 +42,9 @@ pub(crate) trait Carrier: Send {
     /// The batch stays rsyslog's, which offers it again.
     fn suspended(&mut self, batch: Batch<'_>);
 
+    /// The engine has given up what was answered SUSPENDED: lines to come are other ones.
+    fn given_up(&mut self);
+
     /// Carries the lines of a former run; one short step.
     ///
     /// # Errors
@@ -51,7 +55,7 @@ pub(crate) trait Carrier: Send {
 /// Where a carrier works.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
-    pub(crate) action: &'a Action,
+    pub(crate) action: &'a Arc<Action>,
     pub(crate) running: &'a Running,
 }
 
@@ -127,8 +131,7 @@ pub(crate) enum CarrierError {
 /// What is known of each is a `T`.
 ///
 /// Recognised by what they are, not by where they stand: two equal lines are two lines, and the first
-/// line that is another one ends it. Where the engine gave the batch up instead, as it was asked to,
-/// the next line is another one, for a line has its time in it.
+/// line that is another one ends it. So does the engine's giving up.
 #[derive(Debug)]
 pub(crate) struct OfferedAgain<T> {
     hasher: RandomState,
@@ -142,6 +145,10 @@ impl<T> OfferedAgain<T> {
 
     pub(crate) fn remember(&mut self, line: &[u8], what: T) {
         self.lines.push_back((self.hasher.hash_one(line), what));
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.lines.clear();
     }
 
     /// What is known of a line that is offered; it is then no longer remembered.

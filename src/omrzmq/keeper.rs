@@ -51,7 +51,7 @@ fn send_spool(context: Context<'_>) {
             }
             Ok(SpoolStep::Waited) => {}
             Err(why) => {
-                action.tell(running, &format!("{why}; the lines stay in the spool"));
+                action.tell(running, "spool", &format!("{why}; the lines stay in the spool"));
                 thread::sleep(AGAIN);
             }
         }
@@ -63,6 +63,7 @@ fn tell_waiting(carrier: &dyn Carrier, context: Context<'_>, since: Instant) {
     let Context { action, running } = context;
     action.tell(
         running,
+        "wait",
         &format!(
             "{} lines of a former run wait in the spool for {} s: {}. Nothing is lost",
             running.counters.in_spool().get(),

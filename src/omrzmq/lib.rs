@@ -27,12 +27,13 @@ mod worker;
 use action::Action;
 use rzmq_host::{Batch, Error, LoadError, Module, OutputModule, Param, Rsyslogd, Values, Verdict};
 use rzmq_link::Context;
-use rzmq_module::Credentials;
+use rzmq_module::{Credentials, unusable};
 use statement::Statement;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
+use stop::StopClock;
 use worker::Worker;
 
 /// What `module(load="omrzmq")` says, and its actions.
@@ -40,6 +41,16 @@ struct Omrzmq {
     credentials: Credentials,
     io_threads: i32,
     actions: Vec<Arc<Action>>,
+    stop: Arc<StopClock>,
+}
+
+impl Drop for Omrzmq {
+    /// The core frees the actions it uses; one that it rejected after the fact is let go of here.
+    fn drop(&mut self) {
+        for action in &self.actions {
+            action.release();
+        }
+    }
 }
 
 rzmq_host::output_module!(Omrzmq);
@@ -52,7 +63,7 @@ impl Module for Omrzmq {
         rzmq_module::requirement()
     }
 
-    fn configure(_rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<Self, Error> {
+    fn configure(rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<Self, Error> {
         let credentials = Credentials::read(values);
         if !credentials.is_empty() {
             credentials.security().map_err(Error::new)?;
@@ -61,6 +72,7 @@ impl Module for Omrzmq {
             credentials,
             io_threads: values.int("iothreads").unwrap_or(1),
             actions: Vec::new(),
+            stop: Arc::new(StopClock::new(Arc::clone(rsyslogd))),
         })
     }
 }
@@ -77,7 +89,12 @@ impl OutputModule for Omrzmq {
     ) -> Result<(Arc<Action>, Vec<String>), Error> {
         let statement = Statement::read(rsyslogd, &self.credentials, values)?;
         let templates = statement.templates();
-        let action = Arc::new(Action::new(rsyslogd, statement));
+        for template in &templates {
+            if !rsyslogd.has_template(template) {
+                return Err(unusable(vec![format!("there is no template \"{template}\"")]));
+            }
+        }
+        let action = Arc::new(Action::new(rsyslogd, &self.stop, statement));
         self.actions.push(Arc::clone(&action));
         Ok((action, templates))
     }

@@ -67,6 +67,7 @@ impl Spool {
         if torn == 0 {
             return Ok(None);
         }
+        self.file.copy_from(good, "torn")?;
         self.file.truncate(good)?;
         self.end = good;
         Ok(Some(torn))
@@ -178,6 +179,10 @@ impl Read for Cursor<'_> {
 
 /// Lines that wait in a spool file, `None` when it is none.
 pub(crate) fn count_lines(path: &Path) -> Option<u64> {
+    // A FIFO of this name would keep whoever opens it waiting.
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     let mut file = File::open(path).ok()?;
     let mut header = [0; HEADER as usize];
     file.read_exact(&mut header).ok()?;

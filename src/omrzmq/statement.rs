@@ -124,7 +124,7 @@ impl Statement {
 
     fn mistakes(instance: &Instance, values: &Values) -> Vec<String> {
         let Instance { spec, .. } = instance;
-        let mut mistakes = Vec::new();
+        let mut mistakes: Vec<String> = Patience::mistake(values).into_iter().collect();
         if values.is_written("topics") && spec.topics.iter().all(String::is_empty) {
             mistakes.push(mistake("topics", "", "at least one topic that is not empty"));
         }

@@ -23,11 +23,14 @@ const WORTH_TELLING: Duration = Duration::from_secs(2);
 pub(crate) struct Worker {
     action: Arc<Action>,
     carrier: Option<Box<dyn Carrier>>,
+    /// Answers of SUSPENDED since the last batch that was done: the patience is spent, and is not
+    /// spent again on each line that the engine offers singly.
+    refusals: u32,
 }
 
 impl Worker {
     pub(crate) fn new(action: Arc<Action>) -> Self {
-        Self { action, carrier: None }
+        Self { action, carrier: None, refusals: 0 }
     }
 
     /// Runs `work` with the carrier; `None` only before activation, when nothing can be committed.
@@ -35,7 +38,7 @@ impl Worker {
         &mut self,
         work: impl FnOnce(&mut dyn Carrier, Context<'_>) -> T,
     ) -> Option<T> {
-        let Self { action, carrier } = self;
+        let Self { action, carrier, .. } = self;
         let running = action.running()?;
         let carrier = carrier.get_or_insert_with(|| action.carrier(running));
         Some(work(&mut **carrier, Context { action, running }))
@@ -45,34 +48,46 @@ impl Worker {
     /// does before the patience is over. The engine then fails over with every line of the batch; a
     /// peer that goes between this and the commit takes the batch along.
     pub(crate) fn begin(&mut self) -> Verdict {
-        let Patience::GiveUpAfter(timeout) = self.action.statement.patience else {
+        let Patience::GiveUp { after, .. } = self.action.statement.patience else {
             return Verdict::Done;
         };
-        let verdict = self.with_carrier(|carrier, context| {
+        let patience = if self.refusals > 0 { Duration::ZERO } else { after };
+        let ready = self.with_carrier(|carrier, context| {
             let began = Instant::now();
             while !is_ready(carrier, context, Duration::ZERO) {
-                if began.elapsed() >= timeout {
+                if began.elapsed() >= patience {
                     context.running.counters.suspended().add(1);
-                    return Verdict::Suspended;
+                    return false;
                 }
-                is_ready(carrier, context, SLICE.min(timeout));
+                is_ready(carrier, context, SLICE.min(patience));
             }
-            Verdict::Done
+            true
         });
-        verdict.unwrap_or(Verdict::Suspended)
+        self.note_ready(ready == Some(true))
     }
 
     pub(crate) fn commit(&mut self, batch: Batch<'_>) -> Verdict {
+        let patience = match self.action.statement.patience {
+            Patience::GiveUp { retries, .. } if self.refusals > 0 => {
+                Patience::GiveUp { after: Duration::ZERO, retries }
+            }
+            patience => patience,
+        };
         let verdict = self.with_carrier(|carrier, context| {
             carrier.begin(context, batch);
-            let verdict = carry(carrier, context, batch);
+            let verdict = carry(carrier, context, batch, patience);
             if verdict == Verdict::Suspended {
                 context.running.counters.suspended().add(1);
                 carrier.suspended(batch);
             }
             verdict
         });
-        // A commit before activation cannot be; if it were, the lines stay rsyslog's.
+        match verdict {
+            Some(Verdict::Done) => self.refusals = 0,
+            Some(Verdict::Suspended) => self.refusals = self.refusals.max(1),
+            // A commit before activation cannot be; if it were, the lines stay rsyslog's.
+            None => {}
+        }
         verdict.unwrap_or(Verdict::Suspended)
     }
 
@@ -80,7 +95,22 @@ impl Worker {
     pub(crate) fn try_resume(&mut self) -> Verdict {
         let ready =
             self.with_carrier(|carrier, context| is_ready(carrier, context, Duration::ZERO));
-        if ready == Some(true) { Verdict::Done } else { Verdict::Suspended }
+        self.note_ready(ready == Some(true))
+    }
+
+    /// Once the engine has asked as often as it was told to, the batch is given up: lines that come
+    /// after that are other ones, also where they look the same.
+    fn note_ready(&mut self, ready: bool) -> Verdict {
+        if ready {
+            return Verdict::Done;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        if let Patience::GiveUp { retries, .. } = self.action.statement.patience {
+            if self.refusals > retries.saturating_add(1) {
+                self.with_carrier(|carrier, _| carrier.given_up());
+            }
+        }
+        Verdict::Suspended
     }
 }
 
@@ -105,7 +135,12 @@ fn is_ready(carrier: &mut dyn Carrier, context: Context<'_>, patience: Duration)
     carrier.wait(context, patience)
 }
 
-fn carry(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
+fn carry(
+    carrier: &mut dyn Carrier,
+    context: Context<'_>,
+    batch: Batch<'_>,
+    patience: Patience,
+) -> Verdict {
     let Context { action, running } = context;
     if running.is_spooling() {
         return keep_rest(carrier, context, batch);
@@ -119,7 +154,7 @@ fn carry(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> V
                 Ok(Advance::Moved) => waiting = None,
                 Ok(Advance::Stuck) => {}
                 Err(why) => {
-                    action.tell(running, &format!("{why}; the lines wait"));
+                    action.tell(running, "carrier", &format!("{why}; the lines wait"));
                 }
             }
         }
@@ -129,8 +164,11 @@ fn carry(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> V
         if action.stop.grace_is_over() {
             return keep_rest(carrier, context, batch);
         }
-        if waiting.is_over(action.statement.patience) {
+        if waiting.is_over(patience) {
             return Verdict::Suspended;
+        }
+        if waiting.since.elapsed() >= action.stop.grace() && is_main_thread() {
+            return keep_for_keeper(carrier, context, batch);
         }
         is_ready(carrier, context, SLICE);
         waiting.note(&*carrier, context, batch.len());
@@ -151,7 +189,10 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
         return Verdict::Done;
     }
     match running.keep(&records, rest) {
-        Ok(()) => Verdict::Done,
+        Ok(()) => {
+            running.spool_takes_all();
+            Verdict::Done
+        }
         Err(why) => {
             let loss = format!(
                 "{lines} lines and more are unsent and cannot be kept for the next start: {why}. They \
@@ -163,6 +204,32 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
             Verdict::Suspended
         }
     }
+}
+
+/// rsyslogd's main thread commits itself (its own messages, with a main queue of type Direct). It must
+/// not wait: it is the thread that a stop needs. The rest goes into the spool, and the keeper sends it.
+fn keep_for_keeper(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
+    let Context { action, running } = context;
+    if !action.statement.spools() {
+        return keep_rest(carrier, context, batch);
+    }
+    let mut records = Vec::new();
+    let rest = carrier.give_up_rest(context, batch, &mut records);
+    match running.keep(&records, rest) {
+        Ok(()) => {
+            action.send_spool_again(running);
+            Verdict::Done
+        }
+        Err(why) => {
+            action.tell(running, "spool", &format!("rsyslogd's main thread cannot wait: {why}"));
+            Verdict::Suspended
+        }
+    }
+}
+
+/// Whether this is the thread that the process began with.
+fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
 }
 
 /// A commit that makes no progress: since when, and what of it is counted and told.
@@ -184,7 +251,7 @@ impl<'a> Waiting<'a> {
     fn is_over(&self, patience: Patience) -> bool {
         match patience {
             Patience::Wait => false,
-            Patience::GiveUpAfter(timeout) => self.since.elapsed() >= timeout,
+            Patience::GiveUp { after, .. } => self.since.elapsed() >= after,
         }
     }
 
@@ -212,6 +279,7 @@ impl<'a> Waiting<'a> {
             );
             self.told |= action.tell(
                 running,
+                "wait",
                 &format!(
                     "waiting for {} s: {why}. {lines} lines of this batch wait, nothing is lost",
                     elapsed.as_secs()

@@ -133,7 +133,14 @@ fn outcome(schedule: &Schedule, mutation: Mutation) -> Result<Table, String> {
 
 /// The faults that the failure needs.
 fn smallest(schedule: &Schedule, mutation: Mutation) -> String {
-    let small = shrink(schedule.clone(), |schedule| outcome(schedule, mutation).is_err());
+    // The same failure: the same words but for the numbers.
+    let kind = |schedule: &Schedule| {
+        let wrong = outcome(schedule, mutation).err()?;
+        let has_digit = |word: &&str| word.contains(|char: char| char.is_ascii_digit());
+        Some(wrong.split_whitespace().filter(|word| !has_digit(word)).collect::<String>())
+    };
+    let failure = kind(schedule);
+    let small = shrink(schedule.clone(), |schedule| kind(schedule) == failure);
     let wrong = outcome(&small, mutation).err().unwrap_or_default();
     let faults: Vec<_> = small.faults.iter().map(ToString::to_string).collect();
     format!("these faults are enough for: {wrong}\n{}", faults.join("\n"))

@@ -2,7 +2,7 @@
 //! loses a suffix of both pipes; what is left of it may be read after the next one has begun.
 
 use crate::schedule::Rng;
-use rzmq_delivery::Key;
+use rzmq_delivery::{Key, SessionId};
 use std::collections::VecDeque;
 
 /// One direction: messages with the time of their arrival.
@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     pub(crate) key: Option<Key>,
     /// As the receiver's driver numbers it.
     pub(crate) peer: u64,
+    /// What the last hello on it was about.
+    pub(crate) session: Option<SessionId>,
     /// Whether what is sent now arrives.
     pub(crate) alive: bool,
     pub(crate) stalled_until: u64,

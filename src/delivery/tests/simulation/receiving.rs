@@ -1,6 +1,7 @@
 //! The driver of a receiver: what imrzmq does. Submit, write the mark, acknowledge, in this order;
 //! it may end behind any of these steps.
 
+use crate::network::Connection;
 use crate::oracle::Oracle;
 use crate::schedule::Shape;
 use crate::sending::line_of;
@@ -102,7 +103,7 @@ impl World {
         if force % 3 == 0 {
             self.end_receiver(receiver, end, 4);
         } else {
-            inlet.ends = Some((force / 2, end));
+            inlet.ends = Some((force / 2 % 5, end));
             self.after(last, Next::EndReceiver { receiver, incarnation });
         }
     }
@@ -216,6 +217,9 @@ impl World {
         let peer = PeerId(self.connections[connection].peer);
         let key = self.connections[connection].key;
         let Some(core) = &mut self.inlets[receiver].core else { return local };
+        if let Ok(rzmq_delivery::Frame::Hello(hello)) = rzmq_delivery::decode(bytes) {
+            self.connections[connection].session = Some(hello.session);
+        }
         match core.receive(wall, peer, key, bytes) {
             Reaction::Nothing => {}
             Reaction::Reply(reply) => {
@@ -246,13 +250,13 @@ impl World {
     }
 
     fn check_error(&mut self, connection: usize, code: ErrorCode, text: &str) {
-        let Some(sender) = self.connections[connection].sender else { return };
-        let process = self.outlets[sender].process.as_ref();
-        let contested =
-            process.is_some_and(|process| self.oracle.is_contested(process.core.session()));
+        let Connection { sender: Some(_), session, .. } = self.connections[connection] else {
+            return;
+        };
+        let contested = session.is_some_and(|session| self.oracle.is_contested(session));
         let fair = match code {
             ErrorCode::NoSession | ErrorCode::Fenced => true,
-            ErrorCode::Key | ErrorCode::Content => contested || process.is_none(),
+            ErrorCode::Key | ErrorCode::Content => contested,
             _ => false,
         };
         if !fair {
@@ -303,7 +307,8 @@ impl World {
                 });
             }
             let inlet = &self.inlets[receiver];
-            local += if local < inlet.slow_until { inlet.slow } else { self.rng.below(2) };
+            let slow = if local < inlet.slow_until { inlet.slow } else { 0 };
+            local += slow + self.rng.below(self.shape.pace + 1);
             if let Some(end) = self.ends_here(receiver, 1) {
                 for (number, ..) in &lines {
                     self.oracle.allow_again(receiver, session, *number);

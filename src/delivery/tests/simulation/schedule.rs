@@ -145,9 +145,14 @@ pub(crate) struct Shape {
     /// The receiver's driver takes turns between connections within a frame.
     pub(crate) takes_turns: bool,
     pub(crate) latency: u64,
+    /// The longest pause between two batches.
+    pub(crate) pause: u64,
+    /// The longest that a chunk takes.
+    pub(crate) pace: u64,
     /// Messages that a connection holds.
     pub(crate) high_water: usize,
-    /// Clones exist; then marks are neither lost nor in doubt, and there is one receiver.
+    /// Clones exist; then marks are neither lost nor in doubt, no line is too long for any frame, and
+    /// there is one receiver: nobody could tell whose line a number was.
     pub(crate) clones: bool,
 }
 
@@ -158,24 +163,28 @@ pub(crate) struct Schedule {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Faults happen within this time; so does most of the traffic.
-const HORIZON: u64 = 16_000;
-
 impl Schedule {
     pub(crate) fn generate(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let clones = rng.one_in(4);
         let receivers = if clones || rng.one_in(2) { 1 } else { 2 };
+        // Faults happen within this time; so does most of the traffic.
+        let horizon = *pick(&mut rng, &[4_000, 16_000]);
+        let senders = rng.between(2, 4);
+        let batch = *pick(&mut rng, &[4, 12, 40]);
+        let batches = 240 / senders * 2 / batch + 1;
         let shape = Shape {
-            senders: rng.between(2, 4) as usize,
+            senders: senders as usize,
             receivers,
             lines: rng.between(200, 240),
-            batch: *pick(&mut rng, &[4, 12, 40]),
+            batch,
+            pause: horizon * 2 / batches,
+            pace: *pick(&mut rng, &[0, 5, 50]),
             chunk: *pick(&mut rng, &[1, 3, 8, 128]),
             window: *pick(&mut rng, &[1, 300, 1500, 4 << 20]),
             frame_lines: *pick(&mut rng, &[3, 8, 16, 4096]),
             longest: *pick(&mut rng, &[40, 60, 1 << 20]),
-            giants: rng.one_in(40),
+            giants: rng.one_in(40) && !clones,
             compress: rng.one_in(20),
             keys: !rng.one_in(5),
             takes_turns: rng.one_in(2),
@@ -184,7 +193,7 @@ impl Schedule {
             clones,
         };
         let count = rng.between(30, 45);
-        let mut faults: Vec<_> = (0..count).map(|_| fault(&mut rng, &shape)).collect();
+        let mut faults: Vec<_> = (0..count).map(|_| fault(&mut rng, &shape, horizon)).collect();
         faults.sort_by_key(|fault| fault.at);
         Self { seed, shape, faults }
     }
@@ -224,7 +233,7 @@ fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {
     &of[rng.below(of.len() as u64) as usize]
 }
 
-fn fault(rng: &mut Rng, shape: &Shape) -> Fault {
+fn fault(rng: &mut Rng, shape: &Shape, horizon: u64) -> Fault {
     let kind = loop {
         let kind = *pick(rng, &KINDS);
         let seldom = matches!(kind, Kind::Clone | Kind::NewKey | Kind::LoseMarks);
@@ -242,7 +251,7 @@ fn fault(rng: &mut Rng, shape: &Shape) -> Fault {
     };
     let last = *pick(rng, &[20, 200, 1500, 4000]);
     Fault {
-        at: rng.below(HORIZON),
+        at: rng.below(horizon),
         kind,
         target: rng.below(12),
         force: rng.below(24),

@@ -229,7 +229,7 @@ impl World {
             self.oracle.contest(spool.session);
         }
         clone.backlog = (0..8).map(|_| self.oracle.line()).collect();
-        clone.connection = None;
+        (clone.connection, clone.next_pump) = (None, u64::MAX);
         for line in inherited.drain(..) {
             self.oracle.allow_id(line);
         }
@@ -271,6 +271,7 @@ impl World {
             inlet: self.inlets[receiver].incarnation,
             key,
             peer,
+            session: None,
             alive: true,
             stalled_until: 0,
             to_receiver: VecDeque::new(),
@@ -375,13 +376,18 @@ impl World {
 
     /// Does all that a sender can do now.
     pub(crate) fn pump(&mut self, sender: usize) {
-        self.next_batch(sender);
-        self.transmit(sender);
-        self.note_settled(sender);
-        // A line that the sender refused itself may have been the last.
-        self.next_batch(sender);
-        self.transmit(sender);
-        let now = self.now;
+        let mut all_taken = true;
+        // Twice: a line that the sender refused itself may have been the last of its batch.
+        for _ in 0..2 {
+            self.next_batch(sender);
+            all_taken = self.transmit(sender);
+            self.note_settled(sender);
+        }
+        if self.outlets[sender].connection.is_none() {
+            // One that comes begins with a pump.
+            return;
+        }
+        let (now, again) = (self.now, self.rng.between(5, 50));
         let outlet = &mut self.outlets[sender];
         let Some(process) = &outlet.process else { return };
         let wake = process.core.wake_at().map(|at| {
@@ -391,6 +397,7 @@ impl World {
         let batch = (process.core.is_idle() && !outlet.backlog.is_empty())
             .then_some(outlet.next_batch.max(now + 1));
         let next = [wake, batch].into_iter().flatten().min().unwrap_or(u64::MAX);
+        let next = if all_taken { next } else { now + again };
         if next != u64::MAX && (outlet.next_pump <= now || next < outlet.next_pump) {
             outlet.next_pump = next;
             self.at(next, Next::Pump(sender));
@@ -400,7 +407,7 @@ impl World {
     /// Begins the next batch when the last one is settled.
     fn next_batch(&mut self, sender: usize) {
         let options = self.options();
-        let (now, pause) = (self.now, self.rng.below(600));
+        let (now, pause) = (self.now, self.rng.below(self.shape.pause));
         let size = self.rng.between(1, self.shape.batch) as usize;
         let needs_session = self.outlets[sender].process.as_ref().is_some_and(|p| p.resumes);
         let fresh = needs_session.then(|| self.new_session());
@@ -428,22 +435,21 @@ impl World {
         process.core.offer(&texts.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
 
-    fn transmit(&mut self, sender: usize) {
+    /// Answers whether the transport took all.
+    fn transmit(&mut self, sender: usize) -> bool {
         let now = self.now;
         let window = self.shape.window as usize;
         loop {
             let outlet = &mut self.outlets[sender];
-            let Some(process) = &mut outlet.process else { return };
+            let Some(process) = &mut outlet.process else { return true };
             let clock = process.clock(now);
-            let Some(frame) = process.core.transmit(clock) else { return };
+            let Some(frame) = process.core.transmit(clock) else { return true };
             let frame = frame.to_vec();
-            let Some(index) = outlet.connection else { return };
+            let Some(index) = outlet.connection else { return true };
             let connection = &mut self.connections[index];
             let full = connection.to_receiver.len() >= self.shape.high_water;
             if full || connection.stalled_until > now {
-                let pause = self.rng.between(5, 50);
-                outlet.next_pump = now + pause;
-                return self.at(now + pause, Next::Pump(sender));
+                return false;
             }
             process.core.transmitted(clock);
             trace!(self, "sender {sender} says {:?}", Brief(&frame));

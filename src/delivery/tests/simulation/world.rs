@@ -219,6 +219,7 @@ impl World {
     pub(crate) fn new_session(&mut self) -> SessionId {
         self.sessions += 1;
         let mut id = [0; 16];
+        id[..8].copy_from_slice(&Rng::new(self.sessions).next().to_be_bytes());
         id[8..].copy_from_slice(&self.sessions.to_be_bytes());
         SessionId(id)
     }
@@ -420,6 +421,7 @@ impl World {
             inlet,
             key,
             peer,
+            session: None,
             alive: false,
             stalled_until: 0,
             to_receiver: Default::default(),
