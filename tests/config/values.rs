@@ -302,3 +302,18 @@ fn ipv6_address_without_ipv6_is_an_error() {
         mistakes.judge();
     }
 }
+
+/// The check runs on production machines, beside the daemon that is at work.
+#[test]
+fn check_touches_neither_the_network_nor_the_disk() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("tcp://{}", taken.local_addr().expect("its address"));
+    taken.set_nonblocking(true).expect("non-blocking");
+    let site = Site::new()
+        .with("module(load=\"imrzmq\")")
+        .with(&format!("input(type=\"imrzmq\" endpoints=\"@{endpoint}\" socktype=\"PULL\")"))
+        .sending("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\""));
+    site.check().accepts();
+    assert!(taken.accept().is_err(), "the check connected to the peer");
+    assert_eq!(std::fs::read_dir(site.work()).expect("folder").count(), 0, "the check wrote");
+}

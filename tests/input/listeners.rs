@@ -201,3 +201,49 @@ fn garbage_on_the_port_is_harmless() {
     Oracle::judge(0..10, &lines).once_in_order();
     daemon.assert_alive();
 }
+
+/// A connection that says nothing is given up after the handshake's three seconds.
+#[test]
+fn silent_connection_is_closed() {
+    use std::io::Read;
+    let endpoint = free_endpoint();
+    let _daemon = pull(&endpoint, "").start();
+    let mut stream =
+        std::net::TcpStream::connect(endpoint.trim_start_matches("tcp://")).expect("a connection");
+    stream.set_read_timeout(Some(secs(8))).expect("time-out");
+    let mut greeting = Vec::new();
+    assert!(stream.read_to_end(&mut greeting).is_ok(), "a silent connection is kept");
+}
+
+/// Peers that come and go, friends and strangers, leave nothing behind.
+#[test]
+fn peers_that_come_and_go_leave_no_descriptor_behind() {
+    let endpoint = free_endpoint();
+    let site = Site::new();
+    let (server, client) = (Keys::new("server"), Keys::new("client"));
+    server.write(&site.path("keys"));
+    client.write_public(&site.path("allowed"));
+    let trust = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        site.path("keys/server").display(),
+        site.path("allowed").display()
+    );
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {trust}");
+    let mut daemon = site.receiving("", &input).start();
+    let descriptors = format!("/proc/{}/fd", daemon.pid());
+    let count = || fs::read_dir(&descriptors).expect("descriptors").count();
+    let mut settled = 0;
+    for round in 0..50 {
+        let stranger = Peer::new(zmq::PUSH).curve_client(&Keys::new("stranger"), &server);
+        stranger.connect(&endpoint);
+        let friend = Peer::new(zmq::PUSH).curve_client(&client, &server);
+        friend.connect(&endpoint);
+        friend.send_numbers(round..round + 1);
+        daemon.wait_lines("out.log", round + 1, SOON);
+        if round == 5 {
+            settled = count();
+        }
+    }
+    daemon.wait("as many descriptors as before", SOON, |_| (count() <= settled).then_some(()));
+    Oracle::judge(0..50, &daemon.lines("out.log")).once_in_order();
+}
