@@ -14,12 +14,14 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod head;
 mod marks;
 mod receiver;
 mod sender;
 mod wire;
 
 pub use block::{Block, BlockError};
+pub use head::Head;
 pub use marks::{MARK_BYTES, Mark};
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
 pub use sender::{Doubt, Event, RefusedLine, Sender, SenderOptions, SpooledFrame};

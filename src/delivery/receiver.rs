@@ -128,8 +128,12 @@ pub struct Receiver {
     slots: u32,
     forgotten: u64,
     welcomes: u64,
+    /// When room for sessions was last looked for.
+    swept: Option<Duration>,
 }
 
+/// Between two searches for sessions that can be forgotten.
+const SWEEP_AGAIN: Duration = Duration::from_secs(1);
 /// A session of which nothing was accepted costs its sender only another hello when it is forgotten.
 const FORGET_UNMARKED: Duration = Duration::from_secs(60);
 /// Connections remembered; more are forgotten, the longest silent first, and say hello again.
@@ -151,6 +155,7 @@ impl Receiver {
             slots: 0,
             forgotten: 0,
             welcomes: 0,
+            swept: None,
         };
         let mut used = std::collections::BTreeSet::new();
         for mark in marks {
@@ -322,6 +327,11 @@ impl Receiver {
             self.slots += 1;
             return Some(self.slots - 1);
         }
+        // Looking through all of them is dear, and a stranger's hello costs him nothing.
+        if self.swept.is_some_and(|swept| now.abs_diff(swept) < SWEEP_AGAIN) {
+            return None;
+        }
+        self.swept = Some(now);
         let due = |session: &Session| {
             let after = if session.marked { self.limits.forget_after } else { FORGET_UNMARKED };
             now.saturating_sub(session.heard) >= after

@@ -18,11 +18,13 @@ use std::time::Duration;
 
 /// Without an answer for this long while lines are in flight, the sender asks where it stands.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Between two hellos that nobody answers.
+/// Between two hellos that nobody answers; it doubles up to the second. Only the answer to the latest
+/// counts, so this has to become longer than the way there and back.
 const HELLO_AGAIN: Duration = Duration::from_secs(1);
+const HELLO_AGAIN_MAX: Duration = Duration::from_secs(8);
 /// After an error that the other side may not get over soon.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
-/// A hostile receiver must not make us wait for ever.
+/// No pause is longer: a hostile receiver must not make us wait for ever.
 const LATER_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a raw block that a frame aims at: large enough to share the cost of a frame, small enough
 /// to stay in the cache.
@@ -174,14 +176,15 @@ pub struct Sender {
     session: SessionId,
     /// Number of the latest hello.
     hello: u32,
-    /// Number of the first hello of this greeting: behind it nothing but hellos went out, so the
-    /// welcome to any of them settles all doubt.
-    greeting_from: u32,
     /// Number of the first hello of this session: what a receiver says under an earlier one is about
     /// another session.
     session_from: u32,
     /// When the latest hello went out.
     greeted: Option<Duration>,
+    /// How long it waits for its answer.
+    repeat: Duration,
+    /// How long another who speaks for this session is left to it; it doubles until a line is settled.
+    fenced: Duration,
     state: State,
     limits: Limits,
     /// Unsettled frames in the order of their numbers.
@@ -215,14 +218,14 @@ impl Sender {
     pub fn resume(options: SenderOptions, session: SessionId, first: u64) -> Self {
         // Not from 1 on: what is read late on a socket that another sender used before is not ours.
         let hello = session.0.first_chunk().copied().map_or(0, u32::from_le_bytes);
-        let hello_next = next_hello(hello);
         Self {
             options,
             session,
             hello,
-            greeting_from: hello_next,
-            session_from: hello_next,
+            session_from: next_hello(hello),
             greeted: None,
+            repeat: HELLO_AGAIN,
+            fenced: HELLO_AGAIN,
             state: State::Greeting { said: None },
             limits: Limits::default(),
             frames: VecDeque::new(),
@@ -355,7 +358,7 @@ impl Sender {
     }
 
     fn greet(&mut self) {
-        self.greeting_from = next_hello(self.hello);
+        self.repeat = HELLO_AGAIN;
         self.state = State::Greeting { said: None };
     }
 
@@ -382,11 +385,11 @@ impl Sender {
             State::Open if self.is_waiting() && now.saturating_sub(self.moved) >= SILENCE => {
                 self.greet();
             }
-            State::Open if self.in_flight == 0 => self.refuse_oversize(),
+            State::Open if self.in_flight == 0 => self.keep_to_limits(),
             State::Open | State::Greeting { .. } | State::Spooled => {}
         }
         match self.state {
-            State::Greeting { said: Some(said) } if now.saturating_sub(said) < HELLO_AGAIN => None,
+            State::Greeting { said: Some(said) } if now.saturating_sub(said) < self.repeat => None,
             State::Greeting { .. } => {
                 self.greeting.clear();
                 let hello = Hello {
@@ -422,14 +425,15 @@ impl Sender {
         }
     }
 
-    /// A line that no frame of this receiver holds is settled when it is the oldest; the hello then
-    /// tells the receiver to begin behind it.
-    fn refuse_oversize(&mut self) {
-        // Taken back after the welcome.
-        if self.frames.front().is_some_and(|frame| frame.count > 1) {
-            self.repack_unsettled();
-        }
+    /// Packs anew what is beyond the receiver's limits. A line that none of its frames holds is
+    /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
+    fn keep_to_limits(&mut self) {
         while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
+            // Made before the receiver told its limits.
+            if frame.count > 1 {
+                self.repack_unsettled();
+                continue;
+            }
             let (number, end) = (frame.first, frame.end());
             let bytes = frame.raw().saturating_sub(4);
             self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes });
@@ -441,7 +445,10 @@ impl Sender {
     /// The transport took the frame that [`Sender::transmit`] answered.
     pub fn transmitted(&mut self, now: Duration) {
         match self.state {
-            State::Greeting { .. } => {
+            State::Greeting { said } => {
+                if said.is_some() {
+                    self.repeat = (self.repeat * 2).min(HELLO_AGAIN_MAX);
+                }
                 self.hello = next_hello(self.hello);
                 self.greeted = Some(now);
                 self.state = State::Greeting { said: Some(now) };
@@ -467,7 +474,7 @@ impl Sender {
     /// received and nothing was offered.
     pub fn wake_at(&self) -> Option<Duration> {
         match self.state {
-            State::Greeting { said } => said.map(|said| said + HELLO_AGAIN),
+            State::Greeting { said } => said.map(|said| said + self.repeat),
             State::Pausing { until } => Some(until),
             State::Open => self.is_waiting().then_some(self.moved + SILENCE),
             State::Spooled => None,
@@ -520,8 +527,7 @@ impl Sender {
 
     fn welcome(&mut self, now: Duration, welcome: &Welcome) -> Event {
         let greeting = matches!(self.state, State::Greeting { said: Some(_) });
-        let awaited = greeting && self.is_since(self.greeting_from, welcome.number);
-        if !awaited || welcome.session != self.session {
+        if !greeting || welcome.number != self.hello || welcome.session != self.session {
             return Event::Nothing;
         }
         if welcome.have > self.sent_up_to() || !self.recognises(welcome) {
@@ -535,15 +541,13 @@ impl Sender {
         self.in_flight_bytes = 0;
         self.moved = now;
         self.state = State::Open;
-        // Frames made before the receiver told its limits may be beyond them; and one that it has a
-        // part of has to be the one that it knows, or to begin behind that part.
+        // A frame that it has a part of has to be the one that it knows, or to begin behind that part.
         let known = |front: &OutFrame| {
             front.first >= self.have
                 || welcome.frame >= welcome.have
                 || (front.first, front.crc) == (welcome.frame, welcome.crc)
         };
-        let fits = |frame: &OutFrame| frame.fits(&self.limits);
-        if !self.frames.iter().all(fits) || !self.frames.front().is_none_or(known) {
+        if !self.frames.front().is_none_or(known) {
             self.repack_unsettled();
         }
         Event::Welcome
@@ -582,14 +586,10 @@ impl Sender {
         crc32fast::hash(&raw) == crc
     }
 
-    /// Whether `hello` is the number of one said since the one with the number `from`.
-    fn is_since(&self, from: u32, hello: u32) -> bool {
-        self.hello.wrapping_sub(hello) < next_hello(self.hello).wrapping_sub(from)
-    }
-
     /// Whether a receiver speaks of this session, on whatever connection.
     fn is_of_session(&self, hello: u32) -> bool {
-        self.is_since(self.session_from, hello)
+        let hellos = next_hello(self.hello).wrapping_sub(self.session_from);
+        self.hello.wrapping_sub(hello) < hellos
     }
 
     /// Whether a receiver speaks of what goes out now.
@@ -614,8 +614,7 @@ impl Sender {
             State::Open => error.hello == self.hello || error.hello == 0,
             // What is said of the time before this greeting is settled by its welcome.
             State::Greeting { said: Some(_) } => {
-                self.is_since(self.greeting_from, error.hello)
-                    || (error.hello == 0 && code != ErrorCode::NoSession)
+                error.hello == self.hello || (error.hello == 0 && code != ErrorCode::NoSession)
             }
             State::Greeting { said: None } | State::Pausing { .. } | State::Spooled => false,
         };
@@ -629,6 +628,11 @@ impl Sender {
                 return Event::Trouble(code, text);
             }
             ErrorCode::Version | ErrorCode::Sessions => LONG_PAUSE,
+            ErrorCode::Fenced => {
+                let pause = self.fenced;
+                self.fenced = (pause * 2).min(LATER_MAX);
+                pause
+            }
             _ => HELLO_AGAIN,
         };
         self.state = State::Pausing { until: now + pause };
@@ -647,6 +651,9 @@ impl Sender {
     }
 
     fn settle(&mut self, have: u64) {
+        if have > self.have {
+            self.fenced = HELLO_AGAIN;
+        }
         self.have = self.have.max(have);
         while self.frames.front().is_some_and(|frame| frame.end() <= self.have) {
             let Some(frame) = self.frames.pop_front() else { break };
@@ -656,6 +663,16 @@ impl Sender {
                 self.in_flight_bytes -= frame.bytes.len();
             }
         }
+    }
+
+    /// A line that is not settled, by its number.
+    pub fn line(&self, number: u64) -> Option<Vec<u8>> {
+        let frame =
+            self.frames.iter().find(|frame| (frame.first..frame.end()).contains(&number))?;
+        let Ok(Frame::Data(data)) = decode(&frame.bytes) else { return None };
+        let raw = crate::block::unpack(&data, u32::MAX).ok()?;
+        let block = Block::parse(&raw, data.count).ok()?;
+        block.lines().nth((number - frame.first) as usize).map(<[u8]>::to_vec)
     }
 
     /// Lines that the receiver refused since the last call; they are settled by numbers.

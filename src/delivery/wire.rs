@@ -206,6 +206,15 @@ pub enum RefusedReason {
     Other(u16),
 }
 
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => f.write_str("too long"),
+            Self::Other(number) => write!(f, "reason {number}"),
+        }
+    }
+}
+
 /// LATER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Later {

@@ -111,6 +111,19 @@ impl Rsyslogd {
         !unsafe { sys::tplFind(self.configuration(), text.as_ptr(), length) }.is_null()
     }
 
+    /// Defines a template of the module's own, once; `format` as `$template` has it, without quotes.
+    /// Answers whether it is there.
+    pub fn define_template(&self, name: &str, format: &str) -> bool {
+        if self.has_template(name) {
+            return true;
+        }
+        let (name, format) = (to_c(name), to_c(&format!("\"{format}\"\n")));
+        let mut rest: *mut sys::uchar = format.as_ptr().cast_mut().cast();
+        // SAFETY: exported by rsyslogd; it reads the format up to the closing quote, moves `rest` on, and
+        // copies what it keeps.
+        !unsafe { sys::tplAddLine(self.configuration(), name.as_ptr(), &mut rest) }.is_null()
+    }
+
     /// Whether an action queue keeps a batch that was refused at a stop. Releases up to 8.2504
     /// (glbl 10) do not; 8.2608 and later (glbl 11) do.
     pub fn requeues_at_stop(&self) -> bool {

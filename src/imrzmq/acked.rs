@@ -8,7 +8,7 @@
 use crate::counters::InputCounters;
 use crate::marks::Marks;
 use rzmq_delivery::{
-    Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits, SessionId,
+    Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits, SessionId,
 };
 use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
 use rzmq_link::{Received, Sent, Socket};
@@ -123,6 +123,7 @@ impl Acked {
             let mut submitted = Ok(());
             self.counters.received().add(count);
             for (number, line) in (first..).zip(block.lines()) {
+                let (head, line) = Head::split(line);
                 self.counters.bytes().add(line.len() as u64);
                 if line.is_empty() {
                     self.counters.discarded_empty().add(1);
@@ -138,7 +139,8 @@ impl Acked {
                 let added = match metadata {
                     None => submitter.add(line, LineContext { from, metadata: &[] }),
                     Some(shared) => {
-                        add_with_id(submitter, line, from, shared, session, number, resend)
+                        let context = LineContext { from, metadata: shared };
+                        add_with_id(submitter, line, context, head, (session, number, resend))
                     }
                 };
                 match added {
@@ -215,21 +217,27 @@ impl Acked {
     }
 }
 
+/// Submits a line with its id: the first sender's, where a relay passed it on.
 fn add_with_id(
     submitter: &mut Submitter,
     line: &[u8],
-    from: &Property,
-    shared: &[(&CStr, &str)],
-    session: SessionId,
-    number: u64,
-    resend: bool,
+    context: LineContext<'_>,
+    head: Head<'_>,
+    (session, number, resend): (SessionId, u64, bool),
 ) -> Result<bool, SubmitError> {
-    let id = format!("{session}:{number}");
-    let mut metadata = Vec::with_capacity(shared.len() + 2);
-    metadata.extend_from_slice(shared);
-    metadata.push((c"id", id.as_str()));
-    metadata.push((c"resend", if resend { "1" } else { "0" }));
-    submitter.add(line, LineContext { from, metadata: &metadata })
+    let own = format!("{session}:{number}");
+    let id = if head.origin_id.is_empty() { &own } else { head.origin_id };
+    let entries = [
+        (c"id", id),
+        (c"resend", if resend { "1" } else { "0" }),
+        (c"uuid", head.uuid),
+        (c"origin_peer", head.origin_name),
+        (c"origin_address", head.origin_address),
+    ];
+    let mut metadata = Vec::with_capacity(context.metadata.len() + entries.len());
+    metadata.extend_from_slice(context.metadata);
+    metadata.extend(entries.into_iter().filter(|(_, value)| !value.is_empty()));
+    submitter.add(line, LineContext { from: context.from, metadata: &metadata })
 }
 
 /// The key as bytes; it came from the authenticator as text.

@@ -10,8 +10,9 @@ use crate::carrier::{
     Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
 };
 use crate::record::{self, Record};
+use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
-use rzmq_delivery::{Event, Sender, SenderOptions, SessionId};
+use rzmq_delivery::{Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Received, Sent, Socket, SocketSpec};
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ static NEXT_WORKER: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Acked {
     sender: Sender,
     options: SenderOptions,
+    heads: AckedOptions,
     targets: Vec<Target>,
     preferred: usize,
     active: usize,
@@ -95,6 +97,7 @@ impl Acked {
         Self {
             sender: Sender::new(options.clone(), new_session()),
             options,
+            heads: acked,
             targets,
             preferred,
             active: preferred,
@@ -109,6 +112,39 @@ impl Acked {
             given_up: false,
             spooled: VecDeque::new(),
         }
+    }
+
+    /// The lines of a batch with their heads, one behind the other, and where each ends. `None` where
+    /// lines travel as they are: without heads, unless one begins with a NUL byte.
+    fn with_heads(&self, batch: Batch<'_>) -> Option<(Vec<u8>, Vec<usize>)> {
+        let lines = 0..batch.len();
+        let plain = !self.heads.uuid && !self.heads.relay;
+        if plain && lines.clone().all(|line| batch.text(line, 0).first() != Some(&0)) {
+            return None;
+        }
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(batch.len()));
+        for line in lines {
+            let mut head = Head::default();
+            let mut text = 1;
+            let utf8 = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+            if self.heads.uuid {
+                head.uuid = utf8(batch.text(line, text));
+                text += 1;
+            }
+            if self.heads.relay {
+                let mut fields = utf8(batch.text(line, text)).split('\t');
+                let mut next = || fields.next().unwrap_or_default();
+                head.origin_id = next();
+                let (origin_name, origin_address) = (next(), next());
+                let (name, address) = (next(), next());
+                let relayed = !origin_address.is_empty();
+                head.origin_name = if relayed { origin_name } else { name };
+                head.origin_address = if relayed { origin_address } else { address };
+            }
+            head.encode(batch.text(line, 0), &mut bytes);
+            ends.push(bytes.len());
+        }
+        Some((bytes, ends))
     }
 
     /// Transmits what may be transmitted and takes what is there; waits for an answer for `patience`
@@ -220,19 +256,15 @@ impl Acked {
 
     fn note_refused(&mut self, context: Context<'_>) {
         for line in self.sender.take_refused() {
-            context.running.counters.refused().add(1);
-            context.action.tell(
-                context.running,
-                "refused",
-                &format!(
-                    "the receiver never takes line {} of session {} ({:?}, {} bytes); it is counted as \
-                     refused",
-                    line.number,
-                    self.sender.session(),
-                    line.reason,
-                    line.bytes
-                ),
-            );
+            let text = self.sender.line(line.number);
+            let refused = Refused {
+                session: self.sender.session(),
+                number: Some(line.number),
+                reason: &line.reason,
+                text: text.as_deref(),
+                bytes: line.bytes as usize,
+            };
+            refused::note(context, &refused);
         }
     }
 
@@ -352,23 +384,29 @@ impl Carrier for Acked {
         }
         self.numbers.clear();
         self.bytes = 0;
+        let with_heads = self.with_heads(batch);
         let mut lines = Vec::with_capacity(batch.len());
         let mut target = self.sender.settled();
         for index in 0..batch.len() {
-            let line = batch.text(index, 0);
+            let line = match &with_heads {
+                None => batch.text(index, 0),
+                Some((bytes, ends)) => {
+                    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+                    &bytes[start..ends[index]]
+                }
+            };
             self.bytes += line.len() as u64;
-            let number = match self.offered_again.recognise(line) {
+            let number = match self.offered_again.recognise(batch.text(index, 0)) {
                 Some(number) => number,
                 None if line.len() > self.sender.longest_line() => {
-                    context.running.counters.refused().add(1);
-                    context.action.tell(
-                        context.running,
-                        "refused",
-                        &format!(
-                            "a line of {} bytes fits into no frame and is refused",
-                            line.len()
-                        ),
-                    );
+                    let refused = Refused {
+                        session: self.sender.session(),
+                        number: None,
+                        reason: &RefusedReason::TooLong,
+                        text: Some(batch.text(index, 0)),
+                        bytes: line.len(),
+                    };
+                    refused::note(context, &refused);
                     self.numbers.push(0);
                     continue;
                 }

@@ -7,6 +7,7 @@ use crate::carrier::{
     Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
 };
 use crate::record::{self, Record};
+use rzmq_delivery::Head;
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Sent, Socket};
 use std::thread;
@@ -227,7 +228,8 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
     // The action was acknowledged when it spooled and is best-effort now: line by line, waiting for
     // room, so that the record is gone as a whole.
     for line in &lines {
-        while socket.send(&[line])? == Sent::Full {
+        let (_, text) = Head::split(line);
+        while socket.send(&[text])? == Sent::Full {
             if action.stop.grace_is_over() {
                 return Ok(Some(Sent::Full));
             }

@@ -19,6 +19,7 @@ mod keeper;
 mod outlet;
 mod params;
 mod record;
+mod refused;
 mod spool;
 mod statement;
 mod stop;

@@ -12,7 +12,7 @@ const fn core(name: &'static str) -> Param {
     Param { name, kind: Kind::Text, default: "", required: false, help: "" }
 }
 
-const OWN: [Param; 21] = [
+const OWN: [Param; 24] = [
     socket_type(
         &["PUSH", "PUB", "DEALER", "SCATTER", "RADIO", "CLIENT"],
         "The ZeroMQ socket type. SCATTER, RADIO and CLIENT need a libzmq built with its draft API.",
@@ -77,6 +77,29 @@ const OWN: [Param; 21] = [
         Kind::Choice(&["none", "zstd"]),
         "none",
         "zstd packs the blocks of acknowledged delivery (for slow links).",
+    ),
+    param(
+        "ids",
+        Kind::Choice(&["none", "uuid"]),
+        "none",
+        "`uuid` carries rsyslog's own uuid of each line along (acknowledged delivery), seen at the receiver \
+         as `$!rzmq!uuid`. Behind a disk queue it is stable only if the ruleset touches `$uuid` before \
+         the queue: `set $.u = $uuid;`.",
+    ),
+    param(
+        "relay",
+        Kind::Switch,
+        "off",
+        "Lines that came from an imrzmq input with `metadata=\"on\"` keep the id, name and address of \
+         their first sender (acknowledged delivery): the receiver's `$!rzmq!id` is the first sender's, \
+         `$!rzmq!origin_peer` and `$!rzmq!origin_address` are its name and address.",
+    ),
+    param(
+        "refusedfile",
+        Kind::Text,
+        "",
+        "Lines that the receiver never takes (too long for it) are appended to this file, with their id, \
+         the reason and their size in front; they are counted in any case.",
     ),
     param(
         "target.order",

@@ -8,6 +8,7 @@ use rzmq_host::{Error, Log, Rsyslogd, Values};
 use rzmq_link::{Mode, Security, SocketSpec, SocketType};
 use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, mistake, unusable};
+use std::path::PathBuf;
 
 /// The line and four topics: rsyslog gives an action at most five templates.
 const MOST_DYNAMIC_TOPICS: usize = 4;
@@ -28,7 +29,24 @@ pub(crate) struct AckedOptions {
     pub(crate) compress: bool,
     /// Workers begin with different endpoints.
     pub(crate) balance: bool,
+    /// Lines carry rsyslog's uuid.
+    pub(crate) uuid: bool,
+    /// Lines keep the id of their first sender.
+    pub(crate) relay: bool,
 }
+
+impl AckedOptions {
+    /// Templates of the module's own that make the lines' heads, with their formats.
+    pub(crate) fn head_templates(self) -> Vec<(&'static str, &'static str)> {
+        let uuid = self.uuid.then_some((" omrzmq uuid", "%uuid%"));
+        let relay = self.relay.then_some((" omrzmq relay", RELAY_FORMAT));
+        uuid.into_iter().chain(relay).collect()
+    }
+}
+
+/// The line's id, then name and address: of its first sender, and of the one it came from.
+const RELAY_FORMAT: &str = "%$!rzmq!id%\t%$!rzmq!origin_peer%\t%$!rzmq!origin_address%\t\
+                            %$!rzmq!peer%\t%$!rzmq!address%";
 
 impl Delivery {
     fn of(values: &Values) -> Self {
@@ -38,6 +56,8 @@ impl Delivery {
         Self::Acked(AckedOptions {
             compress: values.text("compress") == Some("zstd"),
             balance: values.text("target.order") == Some("balance"),
+            uuid: values.text("ids") == Some("uuid"),
+            relay: values.switch("relay").unwrap_or(false),
         })
     }
 }
@@ -47,6 +67,8 @@ impl Delivery {
 pub(crate) struct Statement {
     pub(crate) endpoints_text: String,
     pub(crate) patience: Patience,
+    /// Where refused lines go (acknowledged delivery).
+    pub(crate) refused_file: Option<PathBuf>,
     pub(crate) outlet: Outlet,
     pub(crate) delivery: Delivery,
     pub(crate) spec: SocketSpec,
@@ -71,6 +93,13 @@ impl Statement {
         if !mistakes.is_empty() {
             return Err(unusable(mistakes));
         }
+        if let Delivery::Acked(options) = Delivery::of(values) {
+            for (name, format) in options.head_templates() {
+                if !rsyslogd.define_template(name, format) {
+                    return Err(unusable(vec![format!("the template{name} cannot be defined")]));
+                }
+            }
+        }
         Self::warn(rsyslogd, &instance, values);
         let Instance { mut spec, is_named, endpoints_text } = instance;
         let topics = std::mem::take(&mut spec.topics);
@@ -82,6 +111,7 @@ impl Statement {
             outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
             delivery: Delivery::of(values),
             patience: Patience::of(values),
+            refused_file: values.text("refusedfile").map(PathBuf::from),
             template: values.text("template").unwrap_or("RSYSLOG_ForwardFormat").to_string(),
             endpoints_text,
             spec,
@@ -162,7 +192,7 @@ impl Statement {
             }
             Delivery::Acked(_) => {}
             Delivery::BestEffort => {
-                for name in ["compress", "target.order"] {
+                for name in ["compress", "target.order", "refusedfile", "ids", "relay"] {
                     if values.is_written(name) {
                         mistakes
                             .push(format!("parameter {name} goes with delivery=\"acked\" alone"));
@@ -187,7 +217,12 @@ impl Statement {
     /// The templates the action asks for, the line's first.
     pub(crate) fn templates(&self) -> Vec<String> {
         let topics = self.outlet.topic_templates().iter().cloned();
-        std::iter::once(self.template.clone()).chain(topics).collect()
+        let heads = match self.delivery {
+            Delivery::Acked(options) => options.head_templates(),
+            Delivery::BestEffort => Vec::new(),
+        };
+        let heads = heads.into_iter().map(|(name, _)| name.to_string());
+        std::iter::once(self.template.clone()).chain(topics).chain(heads).collect()
     }
 
     /// Whether the action has one socket for all workers, because it binds.

@@ -2,7 +2,6 @@
 //! it may end behind any of these steps.
 
 use crate::network::Connection;
-use crate::oracle::Oracle;
 use crate::schedule::Shape;
 use crate::sending::line_of;
 use crate::world::{End, Mutation, Next, World, trace};
@@ -21,6 +20,7 @@ pub(crate) struct Inlet {
     pub(crate) incarnation: u64,
     /// Messages that have arrived, with their connections.
     pub(crate) inbox: VecDeque<(usize, Vec<u8>)>,
+    /// `u64::MAX` in the middle of a frame.
     pub(crate) busy_until: u64,
     /// What a chunk takes, and how long that goes on.
     pub(crate) slow: u64,
@@ -29,6 +29,8 @@ pub(crate) struct Inlet {
     pub(crate) errors: u64,
     /// The end, and how many steps are left before it.
     pub(crate) ends: Option<(u64, End)>,
+    /// Lines that are submitted and not noted yet.
+    doubt: Vec<(SessionId, u64)>,
     /// By how much the wall clock is wrong.
     pub(crate) wall: i64,
     /// Sessions that this process knows, with their keys.
@@ -56,6 +58,7 @@ impl Inlet {
             slow_until: 0,
             errors: 0,
             ends: None,
+            doubt: Vec::new(),
             wall: 0,
             keys: HashMap::new(),
             marks: Vec::new(),
@@ -101,10 +104,22 @@ impl World {
         let incarnation = inlet.incarnation;
         inlet.down = last;
         if force % 3 == 0 {
-            self.end_receiver(receiver, end, 4);
+            self.end_now(receiver, end);
         } else {
             inlet.ends = Some((force / 2 % 5, end));
             self.after(last, Next::EndReceiver { receiver, incarnation });
+        }
+    }
+
+    /// The receiver ends; a stop waits for the end of a chunk.
+    pub(crate) fn end_now(&mut self, receiver: usize, end: End) {
+        let inlet = &mut self.inlets[receiver];
+        let submits = inlet.busy_until == u64::MAX;
+        if submits && end == End::Stop {
+            inlet.ends = Some((0, end));
+        } else {
+            let step = if inlet.doubt.is_empty() { 4 } else { 1 };
+            self.end_receiver(receiver, end, step);
         }
     }
 
@@ -132,6 +147,11 @@ impl World {
         inlet.inbox.clear();
         inlet.ends = None;
         inlet.keys.clear();
+        inlet.busy_until = self.now;
+        for (session, number) in std::mem::take(&mut inlet.doubt) {
+            self.oracle.allow_again(receiver, session, number);
+        }
+        let inlet = &mut self.inlets[receiver];
         let down = inlet.down;
         match end {
             End::Stop | End::Kill => {}
@@ -184,13 +204,21 @@ impl World {
         // Fair queueing: the oldest message of any connection.
         let any = self.rng.below(inlet.inbox.len() as u64) as usize;
         let connection = inlet.inbox[any].0;
-        if let Some(message) = self.oldest(receiver, |other| other == connection) {
-            let until = self.take(receiver, message.0, &message.1, now, 0);
-            let inlet = &mut self.inlets[receiver];
-            inlet.busy_until = until;
-            if !inlet.inbox.is_empty() {
-                self.at(until, Next::Work(receiver));
-            }
+        let Some((connection, message)) = self.oldest(receiver, |other| other == connection) else {
+            return;
+        };
+        let incarnation = self.inlets[receiver].incarnation;
+        self.inlets[receiver].busy_until = u64::MAX;
+        self.take(receiver, connection, &message, 0);
+        let inlet = &mut self.inlets[receiver];
+        if inlet.incarnation != incarnation || inlet.core.is_none() {
+            return;
+        }
+        inlet.busy_until = self.now;
+        match inlet.ends {
+            Some((0, End::Stop)) => self.end_receiver(receiver, End::Stop, 4),
+            _ if inlet.inbox.is_empty() => {}
+            _ => self.at(self.now, Next::Work(receiver)),
         }
     }
 
@@ -200,23 +228,16 @@ impl World {
         inbox.remove(index)
     }
 
-    fn wall(&self, receiver: usize, local: u64) -> Duration {
-        Duration::from_millis((WALL + local as i64 + self.inlets[receiver].wall) as u64)
+    fn wall(&self, receiver: usize) -> Duration {
+        Duration::from_millis((WALL + self.now as i64 + self.inlets[receiver].wall) as u64)
     }
 
-    /// Handles a message; answers the time when that is done.
-    pub(crate) fn take(
-        &mut self,
-        receiver: usize,
-        connection: usize,
-        bytes: &[u8],
-        local: u64,
-        depth: u32,
-    ) -> u64 {
-        let wall = self.wall(receiver, local);
+    /// Handles a message.
+    pub(crate) fn take(&mut self, receiver: usize, connection: usize, bytes: &[u8], depth: u32) {
+        let wall = self.wall(receiver);
         let peer = PeerId(self.connections[connection].peer);
         let key = self.connections[connection].key;
-        let Some(core) = &mut self.inlets[receiver].core else { return local };
+        let Some(core) = &mut self.inlets[receiver].core else { return };
         if let Ok(rzmq_delivery::Frame::Hello(hello)) = rzmq_delivery::decode(bytes) {
             self.connections[connection].session = Some(hello.session);
         }
@@ -224,18 +245,17 @@ impl World {
             Reaction::Nothing => {}
             Reaction::Reply(reply) => {
                 self.check_welcome(receiver, key, &reply);
-                self.reply(connection, local, reply);
+                self.reply(connection, reply);
             }
             Reaction::Wrong(code, text, reply) => {
                 trace!(self, "receiver {receiver} answers {code:?} ({text}) to {connection}");
                 self.check_error(connection, code, &text);
-                self.reply(connection, local, reply);
+                self.reply(connection, reply);
             }
             Reaction::Lines(mut incoming) => {
-                return self.take_lines(receiver, connection, &mut incoming, local, depth);
+                self.take_lines(receiver, connection, &mut incoming, depth);
             }
         }
-        local
     }
 
     fn check_welcome(&mut self, receiver: usize, key: Option<Key>, reply: &[u8]) {
@@ -269,69 +289,71 @@ impl World {
         receiver: usize,
         connection: usize,
         incoming: &mut Incoming<'_>,
-        mut local: u64,
         depth: u32,
-    ) -> u64 {
+    ) {
         let session = incoming.session;
         let incarnation = self.inlets[receiver].incarnation;
         loop {
-            match self.ends_here(receiver, 0) {
-                Some(End::Stop) => {
-                    self.say_later(receiver, connection, incoming, local, LaterReason::Stopping);
-                    self.end_receiver(receiver, End::Stop, 0);
-                    return local;
+            if let Some(end) = self.ends_here(receiver, 0) {
+                if end == End::Stop {
+                    self.say_later(receiver, connection, incoming, LaterReason::Stopping);
                 }
-                Some(end) => {
-                    self.end_receiver(receiver, end, 0);
-                    return local;
-                }
-                None => {}
+                return self.end_receiver(receiver, end, 0);
             }
-            let Some((first, block)) = incoming.chunk(self.shape.chunk) else { return local };
+            let Some((first, block)) = incoming.chunk(self.shape.chunk) else { return };
             let lines: Vec<_> = (first..)
                 .zip(block.lines())
                 .map(|(number, line)| (number, line_of(line), line.len()))
                 .collect();
             trace!(self, "receiver {receiver} takes {session}:{first} +{}", lines.len());
             let early = (self.mutation == Mutation::AcknowledgeBeforeAccept)
-                .then(|| self.settle_chunk(receiver, connection, incoming, &lines, local));
+                .then(|| self.settle_chunk(receiver, connection, incoming, &lines));
             let inlet = &mut self.inlets[receiver];
             if inlet.errors > 0 {
                 inlet.errors -= 1;
-                self.say_later(receiver, connection, incoming, local, LaterReason::QueueError);
-                return local;
+                return self.say_later(receiver, connection, incoming, LaterReason::QueueError);
             }
-            for (number, line, bytes) in &lines {
-                submit(&mut self.oracle, receiver, session, (*number, *line), {
-                    *bytes <= self.shape.longest
-                });
-            }
+            self.submit(receiver, session, &lines);
             let inlet = &self.inlets[receiver];
-            let slow = if local < inlet.slow_until { inlet.slow } else { 0 };
-            local += slow + self.rng.below(self.shape.pace + 1);
-            if let Some(end) = self.ends_here(receiver, 1) {
-                for (number, ..) in &lines {
-                    self.oracle.allow_again(receiver, session, *number);
-                }
-                self.end_receiver(receiver, end, 1);
-                return local;
+            let slow = if self.now < inlet.slow_until { inlet.slow } else { 0 };
+            let pause = slow + self.rng.below(self.shape.pace + 1);
+            self.pass(self.now + pause);
+            if self.inlets[receiver].incarnation != incarnation
+                || self.inlets[receiver].core.is_none()
+                || self.oracle.wrong.is_some()
+            {
+                return;
             }
-            let ended = early.unwrap_or_else(|| {
-                self.settle_chunk(receiver, connection, incoming, &lines, local)
-            });
+            if let Some(end) = self.ends_here(receiver, 1) {
+                return self.end_receiver(receiver, end, 1);
+            }
+            let ended =
+                early.unwrap_or_else(|| self.settle_chunk(receiver, connection, incoming, &lines));
             if ended || self.oracle.wrong.is_some() {
-                return local;
+                return;
             }
             if depth == 0 && self.shape.takes_turns {
-                if let Some(other) = self.oldest(receiver, |other| other != connection) {
-                    local = self.take(receiver, other.0, &other.1, local, depth + 1);
+                if let Some((other, message)) = self.oldest(receiver, |other| other != connection) {
+                    self.take(receiver, other, &message, depth + 1);
                 }
                 let inlet = &self.inlets[receiver];
                 let same = inlet.incarnation == incarnation;
                 if !same || !inlet.core.as_ref().is_some_and(|core| core.holds(incoming)) {
-                    return local;
+                    return;
                 }
             }
+        }
+    }
+
+    /// The archive.
+    fn submit(&mut self, receiver: usize, session: SessionId, lines: &[(u64, u32, usize)]) {
+        for (number, line, bytes) in lines.iter().copied() {
+            if bytes > self.shape.longest {
+                self.oracle.refused(receiver, session, number, line);
+            } else {
+                self.oracle.accepted(receiver, session, number, line);
+            }
+            self.inlets[receiver].doubt.push((session, number));
         }
     }
 
@@ -342,9 +364,8 @@ impl World {
         connection: usize,
         incoming: &Incoming<'_>,
         lines: &[(u64, u32, usize)],
-        local: u64,
     ) -> bool {
-        let wall = self.wall(receiver, local);
+        let wall = self.wall(receiver);
         let longest = self.shape.longest;
         let refused = lines.iter().filter(|(.., bytes)| *bytes > longest);
         let refused: Vec<_> = refused.map(|(number, _, bytes)| (*number, *bytes as u32)).collect();
@@ -357,14 +378,15 @@ impl World {
             return true;
         };
         inlet.write_mark(&accepted.mark);
+        inlet.doubt.clear();
         if let Some(end) = self.ends_here(receiver, 2) {
             self.end_receiver(receiver, end, 2);
             return true;
         }
         if !accepted.reply.is_empty() {
-            self.reply(connection, local, accepted.reply);
+            self.reply(connection, accepted.reply);
         }
-        self.reply(connection, local, acknowledgement);
+        self.reply(connection, acknowledgement);
         if let Some(end) = self.ends_here(receiver, 3) {
             self.end_receiver(receiver, end, 3);
             return true;
@@ -377,19 +399,18 @@ impl World {
         receiver: usize,
         connection: usize,
         incoming: &Incoming<'_>,
-        local: u64,
         reason: LaterReason,
     ) {
         let pause = Duration::from_millis(self.rng.between(20, 1000));
         let Some(core) = &mut self.inlets[receiver].core else { return };
         match core.later(incoming, pause, reason) {
-            Some(reply) => self.reply(connection, local, reply),
+            Some(reply) => self.reply(connection, reply),
             None => self.oracle.complain(|| "later is not said of what was held".into()),
         }
     }
 
     /// Sends a frame back, with what goes wrong on the way.
-    fn reply(&mut self, connection: usize, local: u64, mut frame: Vec<u8>) {
+    fn reply(&mut self, connection: usize, mut frame: Vec<u8>) {
         let Some(sender) = self.connections[connection].sender else { return };
         let outlet = &mut self.outlets[sender];
         if outlet.lose_replies > 0 {
@@ -411,26 +432,11 @@ impl World {
             1
         };
         for _ in 0..times {
-            let latency = 1 + self.rng.below(self.shape.latency);
-            let at = self.connections[connection].send(false, local, latency, frame.clone());
+            let (now, latency) = (self.now, self.latency());
+            let at = self.connections[connection].send(false, now, latency, frame.clone());
             if let Some(at) = at {
                 self.at(at, Next::Arrive { connection, to_receiver: false });
             }
         }
-    }
-}
-
-/// The archive.
-fn submit(
-    oracle: &mut Oracle,
-    receiver: usize,
-    session: SessionId,
-    (number, line): (u64, u32),
-    is_taken: bool,
-) {
-    if is_taken {
-        oracle.accepted(receiver, session, number, line);
-    } else {
-        oracle.refused(receiver, session, number, line);
     }
 }

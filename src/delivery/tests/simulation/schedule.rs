@@ -188,7 +188,7 @@ impl Schedule {
             compress: rng.one_in(20),
             keys: !rng.one_in(5),
             takes_turns: rng.one_in(2),
-            latency: *pick(&mut rng, &[2, 30, 400]),
+            latency: *pick(&mut rng, &[2, 30, 400, 1500]),
             high_water: *pick(&mut rng, &[2, 8, 1000]),
             clones,
         };

@@ -476,7 +476,7 @@ impl World {
                     self.oracle.complain(|| format!("{bytes} bytes unsettled, window {window}"));
                 }
             }
-            let latency = 1 + self.rng.below(self.shape.latency);
+            let latency = self.latency();
             if let Some(at) = self.connections[index].send(true, now, latency, frame) {
                 self.at(at, Next::Arrive { connection: index, to_receiver: true });
             }

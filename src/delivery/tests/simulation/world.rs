@@ -11,8 +11,10 @@ use rzmq_delivery::{Hello, Key, SessionId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Everything has arrived this long after the last fault is over.
+/// Everything has arrived this long after the last fault is over; and the ways of as many batches
+/// as may be left, one after the other.
 const PATIENCE: u64 = 40_000;
+const BATCHES_LEFT: u64 = 60;
 /// The longest a fault lasts.
 const LONGEST_FAULT: u64 = 4_000;
 /// Steps of a world; more means that somebody keeps everybody busy.
@@ -157,7 +159,8 @@ impl World {
             if self.oracle.wrong.is_some() {
                 return;
             }
-            let late = self.healed.is_some_and(|healed| self.now > healed + PATIENCE);
+            let patience = PATIENCE + BATCHES_LEFT * 2 * self.shape.latency;
+            let late = self.healed.is_some_and(|healed| self.now > healed + patience);
             if late || steps > STEPS_MAX {
                 let (now, healed) = (self.now, self.healed);
                 let left: Vec<_> = self.outlets.iter().map(Outlet::left).collect();
@@ -173,6 +176,19 @@ impl World {
             }
         }
         self.oracle.complain(|| "nothing happens any more".into());
+    }
+
+    /// Time passes while a driver is in the middle of something.
+    pub(crate) fn pass(&mut self, until: u64) {
+        while self.next.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
+            let Some(Reverse((at, _, next))) = self.next.pop() else { return };
+            self.now = self.now.max(at);
+            self.step(next);
+            if self.oracle.wrong.is_some() {
+                return;
+            }
+        }
+        self.now = self.now.max(until);
     }
 
     fn step(&mut self, next: Next) {
@@ -198,10 +214,8 @@ impl World {
             Next::StartReceiver(receiver) => self.start_receiver(receiver),
             Next::EndReceiver { receiver, incarnation } => {
                 let inlet = &mut self.inlets[receiver];
-                if inlet.incarnation == incarnation {
-                    if let Some((_, end)) = inlet.ends.take() {
-                        self.end_receiver(receiver, end, 4);
-                    }
+                if let Some((_, end)) = inlet.ends.filter(|_| inlet.incarnation == incarnation) {
+                    self.end_now(receiver, end);
                 }
             }
         }
@@ -214,6 +228,11 @@ impl World {
     pub(crate) fn at(&mut self, at: u64, next: Next) {
         self.order += 1;
         self.next.push(Reverse((at, self.order, next)));
+    }
+
+    pub(crate) fn latency(&mut self) -> u64 {
+        let most = self.shape.latency;
+        self.rng.between(most / 2, most)
     }
 
     pub(crate) fn new_session(&mut self) -> SessionId {
@@ -242,8 +261,9 @@ impl World {
                 let inlet = &mut self.inlets[receiver];
                 if inlet.incarnation == connection.inlet && inlet.core.is_some() {
                     inlet.inbox.push_back((index, message));
-                    let at = inlet.busy_until.max(self.now);
-                    self.at(at, Next::Work(receiver));
+                    if inlet.busy_until <= self.now {
+                        self.at(self.now, Next::Work(receiver));
+                    }
                 }
             } else if let Some(sender) = connection.sender {
                 if self.outlets[sender].incarnation == connection.incarnation {
@@ -428,7 +448,7 @@ impl World {
             to_sender: Default::default(),
         });
         let connection = self.connections.len() - 1;
-        self.take(receiver, connection, &bytes, self.now, 1);
+        self.take(receiver, connection, &bytes, 1);
     }
 
     fn sender_state(&self, sender: usize) -> State {
@@ -448,9 +468,9 @@ impl World {
         let inlet = &self.inlets[receiver];
         match &inlet.core {
             None => State::ReceiverDown,
-            Some(_) if inlet.busy_until > self.now => State::ReceiverBusy,
-            Some(_) if !inlet.inbox.is_empty() => State::ReceiverQueues,
-            Some(_) => State::ReceiverIdle,
+            Some(_) if inlet.busy_until <= self.now => State::ReceiverIdle,
+            Some(_) if inlet.inbox.is_empty() => State::ReceiverBusy,
+            Some(_) => State::ReceiverQueues,
         }
     }
 }
