@@ -46,6 +46,8 @@ const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
 pub(crate) struct Peers {
     /// Connections past their handshake.
     pub(crate) connected: AtomicU64,
+    /// Connections that ended, since the socket is open.
+    pub(crate) ended: AtomicU64,
     /// Handshakes that failed, but for keys refused by the authenticator.
     pub(crate) failed: AtomicU64,
 }
@@ -334,6 +336,7 @@ impl Connections {
         let connected = self.peers.connected.load(Ordering::Relaxed);
         if connected > 0 {
             self.peers.connected.store(connected - 1, Ordering::Relaxed);
+            self.peers.ended.fetch_add(1, Ordering::Release);
             notice::count(&*self.notices, Change::Disconnected);
         }
     }
@@ -341,6 +344,7 @@ impl Connections {
     /// Nobody is connected any more.
     fn forget_all(&self) {
         for _ in 0..self.peers.connected.swap(0, Ordering::Relaxed) {
+            self.peers.ended.fetch_add(1, Ordering::Release);
             notice::count(&*self.notices, Change::Disconnected);
         }
     }

@@ -235,6 +235,11 @@ impl Socket {
         self.peers.connected.load(Ordering::Relaxed)
     }
 
+    /// Connections that ended since the socket is open: what was sent on one is in doubt.
+    pub fn connections_ended(&self) -> u64 {
+        self.peers.ended.load(Ordering::Acquire)
+    }
+
     /// Handshakes that failed for another reason than a refused key.
     pub fn handshakes_failed(&self) -> u64 {
         self.peers.failed.load(Ordering::Relaxed)

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const SLICE: Duration = Duration::from_millis(20);
 /// An endpoint that is not connected, or does not answer, for this long is left for the next one.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Before the first endpoint is tried again.
+/// How long the preferred endpoint has to be up before it is used again.
 const BACK: Duration = Duration::from_secs(5);
 /// zstd's own default for speed.
 const ZSTD_LEVEL: i32 = 1;
@@ -46,6 +46,8 @@ pub(crate) struct Acked {
     active: usize,
     /// When the active target last answered, or was chosen.
     heard: Instant,
+    /// Since when the preferred target is up while another one is active.
+    preferred_up: Option<Instant>,
     clock: Instant,
     received: Received,
     /// The number of each line of the batch.
@@ -65,6 +67,18 @@ pub(crate) struct Acked {
 struct Target {
     spec: SocketSpec,
     socket: Option<Socket>,
+    /// Connections that had ended when the sender last looked.
+    ended: u64,
+}
+
+impl Target {
+    fn is_up(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.connections() > 0)
+    }
+
+    fn name(&self) -> String {
+        self.spec.endpoints.first().map(ToString::to_string).unwrap_or_default()
+    }
 }
 
 impl Acked {
@@ -75,7 +89,7 @@ impl Acked {
             .iter()
             .map(|endpoint| {
                 let spec = SocketSpec { endpoints: vec![endpoint.clone()], ..spec.clone() };
-                Target { spec, socket: None }
+                Target { spec, socket: None, ended: 0 }
             })
             .collect();
         if targets.len() > 1 {
@@ -102,6 +116,7 @@ impl Acked {
             preferred,
             active: preferred,
             heard: Instant::now(),
+            preferred_up: None,
             clock: Instant::now(),
             received: Received::new(),
             numbers: Vec::new(),
@@ -177,6 +192,12 @@ impl Acked {
             target.socket = context.action.open_or_tell(context.running, &target.spec);
         }
         let Some(socket) = &target.socket else { return Ok(false) };
+        let ended = socket.connections_ended();
+        if ended != target.ended {
+            // libzmq may have a new connection by now; what the old one carried is in doubt.
+            target.ended = ended;
+            self.sender.lost();
+        }
         let now = self.clock.elapsed();
         while let Some(frame) = self.sender.transmit(now) {
             if socket.send(&[frame])? == Sent::Full {
@@ -268,7 +289,7 @@ impl Acked {
         }
     }
 
-    /// Leaves an endpoint that is gone, and comes back to the preferred one.
+    /// Leaves an endpoint that is gone, or does not answer, for the next one that is up.
     fn choose_target(&mut self, context: Context<'_>) {
         if self.targets.len() < 2 {
             return;
@@ -278,29 +299,40 @@ impl Acked {
                 target.socket = context.action.open_or_tell(context.running, &target.spec);
             }
         }
-        let is_up = |target: &Target| target.socket.as_ref().is_some_and(|s| s.connections() > 0);
-        let active_is_up = is_up(&self.targets[self.active]) && self.sender.is_open();
-        let quiet = self.heard.elapsed();
-        let next = if !active_is_up && quiet >= PATIENCE {
-            let others =
-                (1..self.targets.len()).map(|step| (self.active + step) % self.targets.len());
-            others.into_iter().find(|other| is_up(&self.targets[*other]))
-        } else {
-            let back = self.active != self.preferred
-                && quiet >= BACK
-                && self.sender.is_idle()
-                && is_up(&self.targets[self.preferred]);
-            back.then_some(self.preferred)
-        };
-        let Some(next) = next else { return };
-        let name = |target: &Target| target.spec.endpoints.first().map(ToString::to_string);
-        context.action.log.error(format!(
-            "{} does not answer; going on with {}",
-            name(&self.targets[self.active]).unwrap_or_default(),
-            name(&self.targets[next]).unwrap_or_default()
-        ));
-        self.active = next;
+        let works = self.targets[self.active].is_up() && self.sender.is_open();
+        if works || self.heard.elapsed() < PATIENCE {
+            return;
+        }
+        let mut others =
+            (1..self.targets.len()).map(|step| (self.active + step) % self.targets.len());
+        if let Some(next) = others.find(|other| self.targets[*other].is_up()) {
+            let (gone, next_name) = (self.targets[self.active].name(), self.targets[next].name());
+            context.action.log.error(format!("{gone} does not answer; going on with {next_name}"));
+            self.go_to(next);
+        }
+    }
+
+    /// Back to the preferred endpoint once it has been up for a while. Between two batches nothing is
+    /// in flight, so nothing is in doubt.
+    fn go_back(&mut self, context: Context<'_>) {
+        if self.active == self.preferred || !self.sender.is_idle() {
+            return;
+        }
+        if !self.targets[self.preferred].is_up() {
+            self.preferred_up = None;
+            return;
+        }
+        if self.preferred_up.get_or_insert_with(Instant::now).elapsed() >= BACK {
+            let name = self.targets[self.preferred].name();
+            context.action.log.error(format!("{name} is back; going on with {name}"));
+            self.go_to(self.preferred);
+        }
+    }
+
+    fn go_to(&mut self, target: usize) {
+        self.active = target;
         self.heard = Instant::now();
+        self.preferred_up = None;
         self.sender.lost();
     }
 
@@ -382,6 +414,7 @@ impl Carrier for Acked {
         if self.given_up && !context.running.is_spooling() {
             self.renew();
         }
+        self.go_back(context);
         self.numbers.clear();
         self.bytes = 0;
         let with_heads = self.with_heads(batch);

@@ -41,6 +41,11 @@ fn lines() -> usize {
     setting("RZMQ_ACKED_LINES", 30_000)
 }
 
+/// An action queue of type Disk that notes each line takes hundreds of lines a second, not thousands.
+fn disk_lines() -> usize {
+    lines() / 10
+}
+
 /// For so many lines, on a busy machine.
 fn patience(lines: usize) -> Duration {
     secs(60 + lines as u64 / 2_000)

@@ -84,7 +84,8 @@ fn bounded_queue_holds_the_feed_back_while_the_peer_is_away() {
     let since = Instant::now();
     let mut sender = sender(&endpoint, "").with(main).start();
     let feeding = feed_meanwhile(&sender, 0..total);
-    sender.wait_stats("core.queue", "main Q", "a full queue", |stats| stats["size"] >= 4_000);
+    // imptcp slows down from 70 % on, to a line a second.
+    sender.wait_stats("core.queue", "main Q", "a full queue", |stats| stats["size"] >= 3_000);
     let mut memory = Memory { points: Vec::new() };
     memory.note("full", &sender);
     sender.wait_stats("omrzmq", "out", "a wait", |stats| stats["wait_absent_ms"] >= 3_000);

@@ -7,8 +7,8 @@ use harness::ports::free_endpoint;
 use harness::{Oracle, SOON, secs};
 
 use crate::{
-    DIRECT, Figures, Progress, feed_meanwhile, lines, patience, receiver, rounds, sender,
-    wait_for_all,
+    DIRECT, Figures, Progress, disk_lines, feed_meanwhile, lines, patience, receiver, rounds,
+    sender, wait_for_all,
 };
 
 #[test]
@@ -36,13 +36,13 @@ fn receiver_stopped_again_and_again_loses_and_doubles_nothing() {
 
 /// Sender and receiver stopped and started in turn, under load: in even rounds the receiver is gone
 /// first, so that the sender spools; in odd ones it outlives the sender.
-fn stopped_in_turn(case: &str, main_queue: &str, queue: &str) {
+fn stopped_in_turn(case: &str, total: usize, main_queue: &str, queue: &str) {
     let endpoint = free_endpoint();
     let receiving = receiver(&endpoint, DIRECT);
     // What the main queue holds at a stop has to get into the action's: it needs the time.
     let main = format!("main_queue(queue.timeoutShutdown=\"20000\" {main_queue})");
     let sending = sender(&endpoint, queue).with(&main);
-    let (rounds, total) = (rounds(), lines());
+    let rounds = rounds();
     let since = Instant::now();
     let mut receiver = receiving.start();
     let mut sender = sending.start();
@@ -76,6 +76,7 @@ fn stopped_in_turn(case: &str, main_queue: &str, queue: &str) {
 fn both_stopped_in_turn_with_a_disk_queue() {
     stopped_in_turn(
         "Disk action queue",
+        disk_lines(),
         "queue.type=\"LinkedList\" queue.size=\"1000000\"",
         "queue.type=\"Disk\" queue.filename=\"q\" queue.checkpointInterval=\"1\" \
          queue.size=\"1000000\" queue.timeoutEnqueue=\"60000\" queue.timeoutShutdown=\"10000\"",
@@ -86,6 +87,7 @@ fn both_stopped_in_turn_with_a_disk_queue() {
 fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
     stopped_in_turn(
         "LinkedList action queue",
+        lines(),
         "queue.type=\"LinkedList\" queue.size=\"1000000\"",
         "queue.type=\"LinkedList\" queue.size=\"1000000\" queue.timeoutShutdown=\"20000\"",
     );
@@ -95,6 +97,7 @@ fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
 fn both_stopped_in_turn_with_a_disk_main_queue_and_a_direct_action() {
     stopped_in_turn(
         "Disk main queue",
+        lines(),
         "queue.type=\"Disk\" queue.filename=\"m\" queue.checkpointInterval=\"1\" \
          queue.timeoutEnqueue=\"60000\" queue.size=\"1000000\"",
         "",
@@ -105,6 +108,7 @@ fn both_stopped_in_turn_with_a_disk_main_queue_and_a_direct_action() {
 fn both_stopped_in_turn_with_a_disk_assisted_main_queue_and_a_direct_action() {
     stopped_in_turn(
         "disk-assisted main queue",
+        lines(),
         "queue.type=\"LinkedList\" queue.filename=\"m\" queue.saveOnShutdown=\"on\" \
          queue.timeoutEnqueue=\"60000\" queue.size=\"1000000\"",
         "",

@@ -10,6 +10,9 @@ use crate::{DIRECT, Progress, by_id, doubled, receiver, sender, sessions};
 /// Within which delivery goes on elsewhere.
 const FAILOVER: Duration = secs(5);
 
+/// Within which the first is used again once it is back.
+const BACK: Duration = secs(15);
+
 struct Two {
     sites: [Site; 2],
     first: Rsyslogd,
@@ -52,6 +55,19 @@ impl Two {
         next
     }
 
+    /// Feeds lines one by one until the log says that the first is spoken to again; then a line goes
+    /// there. The answer is the next number.
+    fn goes_back(&self, sender: &mut Rsyslogd, first: &str, mut next: usize) -> usize {
+        let began = Instant::now();
+        let back = format!("going on with >{first}");
+        while !sender.logged(&["omrzmq[out]", &back]) {
+            assert!(began.elapsed() < BACK, "not back at the first within {BACK:?}");
+            sender.feed(next..next + 1);
+            next += 1;
+        }
+        self.goes_on_at(0, sender, next, FAILOVER)
+    }
+
     fn wait_total(&self, total: usize) {
         harness::wait_until("all lines at either", SOON, || {
             let all = self.lines();
@@ -72,10 +88,8 @@ fn second_receiver_takes_over_when_the_first_dies_and_gives_back_when_it_returns
     pair.first.kill9();
     let next = pair.goes_on_at(1, &sender, 2_000, FAILOVER);
     sender.wait_log(&["omrzmq[out]", &one, "going on with", &two], SOON);
-    // Back, once it is up again and nothing is in flight.
     pair.first = pair.sites[0].start();
-    let next = pair.goes_on_at(0, &sender, next, secs(15));
-    sender.wait_log(&["omrzmq[out]", &two, "going on with", &one], SOON);
+    let next = pair.goes_back(&mut sender, &one, next);
     sender.feed(next..next + 500);
     pair.wait_total(next + 500);
     pair.judge(next + 500);
@@ -97,7 +111,7 @@ fn second_receiver_takes_over_when_the_first_is_cut_off_and_gives_back_when_it_r
     let next = pair.goes_on_at(1, &sender, 2_000, FAILOVER);
     sender.wait_log(&["omrzmq[out]", "going on with", &two], SOON);
     proxy.come_back();
-    let next = pair.goes_on_at(0, &sender, next, secs(15));
+    let next = pair.goes_back(&mut sender, &proxy.endpoint(), next);
     sender.feed(next..next + 500);
     pair.wait_total(next + 500);
     pair.judge(next + 500);

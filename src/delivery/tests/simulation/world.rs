@@ -11,10 +11,10 @@ use rzmq_delivery::{Hello, Key, SessionId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Everything has arrived this long after the last fault is over; and the ways of as many batches
+/// Everything has arrived this long after the last fault is over; and the ways of as many frames
 /// as may be left, one after the other.
-const PATIENCE: u64 = 40_000;
-const BATCHES_LEFT: u64 = 60;
+const PATIENCE: u64 = 60_000;
+const FRAMES_LEFT: u64 = 120;
 /// The longest a fault lasts.
 const LONGEST_FAULT: u64 = 4_000;
 /// Steps of a world; more means that somebody keeps everybody busy.
@@ -159,7 +159,7 @@ impl World {
             if self.oracle.wrong.is_some() {
                 return;
             }
-            let patience = PATIENCE + BATCHES_LEFT * 2 * self.shape.latency;
+            let patience = PATIENCE + FRAMES_LEFT * 2 * self.shape.latency;
             let late = self.healed.is_some_and(|healed| self.now > healed + patience);
             if late || steps > STEPS_MAX {
                 let (now, healed) = (self.now, self.healed);
