@@ -26,6 +26,12 @@ typedef struct {
 	unsigned lenStr;
 } actWrkrIParams_t;
 
+/* a template by name, NULL when there is none (template.h); conf is the one being loaded */
+struct template;
+struct template *tplFind(rsconf_t *conf, const char *pName, int iLenName);
+/* defines one; *ppRestOfConfLine is the format in quotes, as $template has it behind the comma */
+struct template *tplAddLine(rsconf_t *conf, const char *pName, uchar **ppRestOfConfLine);
+
 typedef struct omodStringRequest_s omodStringRequest_t;
 rsRetVal OMSRconstruct(omodStringRequest_t **ppThis, int iNumEntries);
 rsRetVal OMSRdestruct(omodStringRequest_t *pThis);

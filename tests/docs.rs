@@ -3,156 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
-use harness::paths::{modules, repository, rsyslogd, stock_modules};
-use harness::ports::free_port;
+use harness::pages::{Stage, code_spans, page, pages};
+use harness::paths::{has_stock_module, module_path, modules, repository, rsyslogd};
+use harness::skip::skipped;
 use harness::{SOON, Site};
-
-/// A fenced block: the words behind the fence, and the text.
-struct Block {
-    page: PathBuf,
-    line: usize,
-    words: Vec<String>,
-    text: String,
-}
-
-impl Block {
-    fn is(&self, words: &[&str]) -> bool {
-        self.words == words
-    }
-
-    fn place(&self) -> String {
-        format!("{}:{}", self.page.display(), self.line)
-    }
-}
-
-/// A page, apart from its fenced blocks.
-struct Page {
-    path: PathBuf,
-    /// Numbered lines outside of blocks.
-    prose: Vec<(usize, String)>,
-    blocks: Vec<Block>,
-}
-
-impl Page {
-    fn read(path: &Path) -> Self {
-        let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let path = path.strip_prefix(repository()).expect("below the root");
-        let mut page = Page { path: path.to_owned(), prose: Vec::new(), blocks: Vec::new() };
-        let mut open = false;
-        for (number, line) in text.lines().enumerate() {
-            match line.strip_prefix("```") {
-                Some(_) if open => open = false,
-                Some(info) => {
-                    open = true;
-                    page.blocks.push(Block {
-                        page: path.to_owned(),
-                        line: number + 1,
-                        words: info.split_whitespace().map(str::to_owned).collect(),
-                        text: String::new(),
-                    });
-                }
-                None if open => {
-                    let block = page.blocks.last_mut().expect("a block is open");
-                    block.text.push_str(line);
-                    block.text.push('\n');
-                }
-                None => page.prose.push((number + 1, line.to_owned())),
-            }
-        }
-        assert!(!open, "{}: a block is not closed", path.display());
-        page
-    }
-
-    /// The lines of a section, its subsections included.
-    fn section(&self, heading: &str) -> Vec<&str> {
-        let level = heading.chars().take_while(|c| *c == '#').count();
-        let ends = |line: &str| {
-            let marks = line.chars().take_while(|c| *c == '#').count();
-            (1..=level).contains(&marks)
-        };
-        let lines = self.prose.iter().map(|(_, line)| line.as_str());
-        let section: Vec<_> = lines
-            .skip_while(|line| *line != heading)
-            .skip(1)
-            .take_while(|line| !ends(line))
-            .collect();
-        assert!(!section.is_empty(), "{}: no \"{heading}\"", self.path.display());
-        section
-    }
-}
-
-/// Every page that people read.
-fn pages() -> Vec<Page> {
-    let mut paths: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-        .iter()
-        .map(|name| repository().join(name))
-        .collect();
-    for folder in ["docs", "docs/reference"] {
-        let entries = fs::read_dir(repository().join(folder)).expect(folder);
-        let files = entries.map(|entry| entry.expect(folder).path());
-        paths.extend(files.filter(|path| path.extension().is_some_and(|it| it == "md")));
-    }
-    paths.iter().map(|path| Page::read(path)).collect()
-}
-
-fn page(name: &str) -> Page {
-    Page::read(&repository().join(name))
-}
-
-/// What stands in single backticks.
-fn code_spans(line: &str) -> Vec<&str> {
-    line.split('`').skip(1).step_by(2).collect()
-}
-
-/// An example with its placeholders replaced.
-struct Stage {
-    keys: PathBuf,
-    log: PathBuf,
-    ports: [u16; 2],
-}
-
-impl Stage {
-    /// In a scratch folder, with the keys that README.md makes.
-    fn set(site: &Site) -> Self {
-        let stage = Stage {
-            keys: site.path("keys"),
-            log: site.path("log"),
-            ports: [free_port(), free_port()],
-        };
-        let readme = page("README.md");
-        let keys = readme.blocks.iter().find(|block| block.is(&["sh", "keys"]));
-        let script = stage.fill(&keys.expect("README.md has a block `sh keys`").text);
-        let output = Command::new("sh")
-            .args(["-euc", &script])
-            .current_dir(repository())
-            .output()
-            .expect("sh runs");
-        assert!(output.status.success(), "{script}\n{output:?}");
-        stage
-    }
-
-    fn fill(&self, text: &str) -> String {
-        let [first, second] = self.ports;
-        text.replace("/etc/rsyslog-rzmq", &self.keys.display().to_string())
-            .replace("/var/log", &self.log.display().to_string())
-            .replace("archive.example.org", "127.0.0.1")
-            .replace("tcp://*:", "tcp://127.0.0.1:")
-            .replace(":5140", &format!(":{first}"))
-            .replace(":5141", &format!(":{second}"))
-    }
-
-    fn example(&self, name: &str) -> String {
-        let readme = page("README.md");
-        let block = readme.blocks.iter().find(|block| block.is(&["rsyslog", name]));
-        let block = block.unwrap_or_else(|| panic!("README.md has no block `rsyslog {name}`"));
-        self.fill(&block.text)
-    }
-}
 
 #[test]
 fn examples_pass_the_configuration_check() {
@@ -165,6 +24,10 @@ fn examples_pass_the_configuration_check() {
             continue;
         }
         found += 1;
+        if let Some(module) = block.foreign_modules().find(|name| !has_stock_module(name)) {
+            skipped(&block.place(), &format!("rsyslog has no {module} here"));
+            continue;
+        }
         let text = format!(
             "global(workDirectory=\"{}\")\n{}action(type=\"omfile\" file=\"{}\")\n",
             site.work().display(),
@@ -172,9 +35,8 @@ fn examples_pass_the_configuration_check() {
             site.path("rest.log").display()
         );
         fs::write(&config, &text).expect("written");
-        let path = format!("{}:{}", stock_modules().display(), modules().display());
         let output = Command::new(rsyslogd())
-            .args(["-N1", "-M", &path, "-f"])
+            .args(["-N1", "-M", &module_path(&modules()), "-f"])
             .arg(&config)
             .stdin(Stdio::null())
             .output()

@@ -40,27 +40,7 @@ pub trait InputModule: Module {
 #[macro_export]
 macro_rules! input_module {
     ($module:ty) => {
-        static CELL: $crate::ModuleCell<$module> = $crate::ModuleCell::new();
-
-        impl $crate::Registered for $module {
-            fn cell() -> &'static $crate::ModuleCell<Self> {
-                &CELL
-            }
-        }
-
-        /// What rsyslogd looks for; its arguments are those of runtime/module-template.h.
-        #[unsafe(no_mangle)]
-        #[allow(non_snake_case, missing_docs)]
-        pub unsafe extern "C" fn modInit(
-            requested: ::std::ffi::c_int,
-            provided: *mut ::std::ffi::c_int,
-            query: *mut $crate::entry::QueryEntryPoint,
-            host: $crate::entry::QueryEntryPoint,
-            _module: *mut ::std::ffi::c_void,
-        ) -> ::std::ffi::c_int {
-            // SAFETY: the arguments come from rsyslogd as they are.
-            unsafe { $crate::entry::input_mod_init::<$module>(requested, provided, query, host) }
-        }
+        $crate::module!($module, input_mod_init);
     };
 }
 

@@ -101,6 +101,11 @@ impl<'a> Batch<'a> {
         self.len() == 0
     }
 
+    /// Texts of each line: its own, then those of the other templates the action asked for.
+    pub fn templates(&self) -> usize {
+        self.templates
+    }
+
     /// The text that `template` (0 = the line itself) made of a line; empty beyond the end.
     pub fn text(&self, line: usize, template: usize) -> &'a [u8] {
         let param = self.params.get(line * self.templates + template);
@@ -115,27 +120,7 @@ impl<'a> Batch<'a> {
 #[macro_export]
 macro_rules! output_module {
     ($module:ty) => {
-        static CELL: $crate::ModuleCell<$module> = $crate::ModuleCell::new();
-
-        impl $crate::Registered for $module {
-            fn cell() -> &'static $crate::ModuleCell<Self> {
-                &CELL
-            }
-        }
-
-        /// What rsyslogd looks for; its arguments are those of runtime/module-template.h.
-        #[unsafe(no_mangle)]
-        #[allow(non_snake_case, missing_docs)]
-        pub unsafe extern "C" fn modInit(
-            requested: ::std::ffi::c_int,
-            provided: *mut ::std::ffi::c_int,
-            query: *mut $crate::entry::QueryEntryPoint,
-            host: $crate::entry::QueryEntryPoint,
-            _module: *mut ::std::ffi::c_void,
-        ) -> ::std::ffi::c_int {
-            // SAFETY: the arguments come from rsyslogd as they are.
-            unsafe { $crate::entry::output_mod_init::<$module>(requested, provided, query, host) }
-        }
+        $crate::module!($module, output_mod_init);
     };
 }
 

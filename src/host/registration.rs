@@ -108,6 +108,36 @@ pub trait Module: Registered {
     }
 }
 
+/// What [`input_module!`](crate::input_module) and [`output_module!`](crate::output_module) share: the
+/// module's static and its one exported symbol.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! module {
+    ($module:ty, $init:ident) => {
+        static CELL: $crate::ModuleCell<$module> = $crate::ModuleCell::new();
+
+        impl $crate::Registered for $module {
+            fn cell() -> &'static $crate::ModuleCell<Self> {
+                &CELL
+            }
+        }
+
+        /// What rsyslogd looks for; its arguments are those of runtime/module-template.h.
+        #[unsafe(no_mangle)]
+        #[allow(non_snake_case, missing_docs)]
+        pub unsafe extern "C" fn modInit(
+            requested: ::std::ffi::c_int,
+            provided: *mut ::std::ffi::c_int,
+            query: *mut $crate::entry::QueryEntryPoint,
+            host: $crate::entry::QueryEntryPoint,
+            _module: *mut ::std::ffi::c_void,
+        ) -> ::std::ffi::c_int {
+            // SAFETY: the arguments come from rsyslogd as they are.
+            unsafe { $crate::entry::$init::<$module>(requested, provided, query, host) }
+        }
+    };
+}
+
 /// modInit of any module. `query` is what it hands back to the core.
 ///
 /// # Safety

@@ -7,7 +7,7 @@
 use crate::layout;
 use crate::log::Log;
 use crate::registration::LoadError;
-use crate::strings::from_c;
+use crate::strings::{from_c, to_c};
 use crate::sys;
 use std::ffi::{CStr, c_int};
 use std::path::PathBuf;
@@ -102,6 +102,26 @@ impl Rsyslogd {
         // SAFETY: exported by rsyslogd; answers a string that belongs to the configuration, or null.
         let text = unsafe { from_c(sys::glblGetWorkDirRaw(self.configuration()).cast()) };
         text.filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
+    /// Whether the configuration, as far as it is read, has a template of this name.
+    pub fn has_template(&self, name: &str) -> bool {
+        let (text, length) = (to_c(name), c_int::try_from(name.len()).unwrap_or(c_int::MAX));
+        // SAFETY: exported by rsyslogd; the configuration is the one it handed us.
+        !unsafe { sys::tplFind(self.configuration(), text.as_ptr(), length) }.is_null()
+    }
+
+    /// Defines a template of the module's own, once; `format` as `$template` has it, without quotes.
+    /// Answers whether it is there.
+    pub fn define_template(&self, name: &str, format: &str) -> bool {
+        if self.has_template(name) {
+            return true;
+        }
+        let (name, format) = (to_c(name), to_c(&format!("\"{format}\"\n")));
+        let mut rest: *mut sys::uchar = format.as_ptr().cast_mut().cast();
+        // SAFETY: exported by rsyslogd; it reads the format up to the closing quote, moves `rest` on, and
+        // copies what it keeps.
+        !unsafe { sys::tplAddLine(self.configuration(), name.as_ptr(), &mut rest) }.is_null()
     }
 
     /// Whether an action queue keeps a batch that was refused at a stop. Releases up to 8.2504

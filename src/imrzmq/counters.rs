@@ -1,7 +1,7 @@
 //! The counters of an input.
 //!
 //! Over any run: received = submitted + discarded_empty + discarded_unauthenticated +
-//! discarded_ratelimit + failed.
+//! discarded_ratelimit + refused + failed. (`duplicates` are not in `received`.)
 
 use rzmq_host::Counter;
 use rzmq_module::PeerCounters;
@@ -23,6 +23,14 @@ rzmq_host::counters! {
         discarded_ratelimit = "discarded_ratelimit",
         /// Lines that rsyslog's queue answered with an error.
         failed = "failed",
+        /// Lines that came again and were settled already (acknowledged delivery).
+        duplicates = "duplicates",
+        /// Lines that are never taken (acknowledged delivery).
+        refused = "refused",
+        /// Frames that broke the protocol (acknowledged delivery).
+        protocol_errors = "protocol_errors",
+        /// Sessions remembered (acknowledged delivery).
+        sessions = "=sessions",
         /// Peers connected at present.
         connections = "=connections",
         /// Handshakes that failed for another reason than a refused key.

@@ -8,8 +8,10 @@
 //! the link's authenticator and monitor; libzmq's own.
 //! Locks: none on the way of a line but the queue's.
 
+mod acked;
 mod counters;
 mod listener;
+mod marks;
 mod params;
 mod statement;
 

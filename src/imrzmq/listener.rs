@@ -4,8 +4,11 @@
 //! whose ruleset's queue is full holds up no other. It sleeps until a message comes or the module
 //! wakes it for the stop.
 
+use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::marks::Marks;
 use crate::statement::Statement;
+use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
 use rzmq_link::{Context, LinkError, Notices, Received, Socket};
 use rzmq_module::InstanceNotices;
@@ -26,6 +29,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// Messages taken before the counters are brought up to date.
 const ROUND: usize = 8192;
+/// Lines that one frame of acknowledged delivery counts for in a round.
+const FRAME_WEIGHT: usize = 1024;
 /// Addresses that are remembered; beyond that the memory begins anew.
 const MOST_ADDRESSES: usize = 4096;
 /// What rsyslog calls a sender without an address: one on this host.
@@ -96,8 +101,62 @@ impl Listener {
             return;
         };
         let addresses = Addresses { known: HashMap::new(), local };
-        Intake { listener: &self, socket: &socket, submitter, addresses, failed: 0, told: None }
-            .run(wake);
+        let acked = self.acked();
+        Intake {
+            listener: &self,
+            socket: &socket,
+            submitter,
+            acked,
+            addresses,
+            failed: 0,
+            told: None,
+        }
+        .run(wake);
+    }
+
+    /// The acknowledged side of a ROUTER, with what it knows of a former run.
+    fn acked(&self) -> Option<Acked> {
+        const AT_STAKE: &str =
+            "after a restart, acknowledged lines that were in doubt may arrive twice";
+        let file = self.statement.marks_file()?;
+        let frame = u32::try_from(self.statement.spec.options.maxmsgsize).unwrap_or(u32::MAX);
+        if frame < FRAME_MIN {
+            self.log.error(format!(
+                "maxmsgsize is below {FRAME_MIN} bytes: no acknowledged sender can be served here"
+            ));
+        }
+        let mut limits = ReceiverLimits::default();
+        limits.frames.frame = limits.frames.frame.min(frame);
+        let marks = match self.rsyslogd.work_directory() {
+            None => {
+                self.log.error(format!(
+                    "no file of marks: global(workDirectory=…) is not set; {AT_STAKE}"
+                ));
+                None
+            }
+            Some(folder) => match Marks::open(&folder.join(file), &self.statement.digest()) {
+                Ok((marks, found)) => {
+                    if let Some(aside) = found.foreign {
+                        self.log.error(format!(
+                            "the file of marks was not this input's; it is kept as {}; {AT_STAKE}",
+                            aside.display()
+                        ));
+                    }
+                    if found.damaged > 0 {
+                        self.log.error(format!(
+                            "{} marks are damaged and not trusted; {AT_STAKE}",
+                            found.damaged
+                        ));
+                    }
+                    Some((marks, found.marks))
+                }
+                Err(why) => {
+                    self.log.error(format!("no file of marks: {why}; {AT_STAKE}"));
+                    None
+                }
+            },
+        };
+        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks))
     }
 
     /// Tries again until the socket is open or the stop comes.
@@ -162,6 +221,7 @@ struct Intake<'a> {
     listener: &'a Listener,
     socket: &'a Socket,
     submitter: Submitter,
+    acked: Option<Acked>,
     addresses: Addresses,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
@@ -188,11 +248,11 @@ impl Intake<'_> {
 
     /// Takes what is there, up to `most` messages, and submits it. Answers whether there may be more.
     fn drain(&mut self, received: &mut Received, most: usize) -> bool {
-        let mut lines = 0;
+        let (mut lines, mut frames) = (0, 0);
         let mut bytes = 0;
         let mut submitted = 0;
         let more = loop {
-            if lines == most {
+            if lines + frames * FRAME_WEIGHT >= most {
                 break true;
             }
             match self.socket.receive(received) {
@@ -202,6 +262,10 @@ impl Intake<'_> {
                     self.tell(&format!("{why}"));
                     break false;
                 }
+            }
+            if self.take_frame(received) {
+                frames += 1;
+                continue;
             }
             lines += 1;
             bytes += received.body().len() as u64;
@@ -216,6 +280,30 @@ impl Intake<'_> {
         }
         counters.submitted().add(submitted - std::mem::take(&mut self.failed));
         more
+    }
+
+    /// Takes a message that is a frame of acknowledged delivery; answers whether it was one.
+    fn take_frame(&mut self, received: &Received) -> bool {
+        let Some(acked) = &mut self.acked else { return false };
+        if !rzmq_delivery::is_frame(received.body()) || !received.authenticated() {
+            return false;
+        }
+        let address = received.peer_address();
+        let key = received.key();
+        let members: [Option<(&CStr, &str)>; 3] = [
+            key.and_then(|key| self.socket.certificate_name(key)).map(|name| (c"peer", name)),
+            key.map(|key| (c"key", key)),
+            Some((c"address", address.unwrap_or(LOCAL))),
+        ];
+        let members: Vec<_> = members.into_iter().flatten().collect();
+        let intake = acked::Intake {
+            socket: self.socket,
+            submitter: &mut self.submitter,
+            from: self.addresses.of(&self.listener.rsyslogd, address),
+            metadata: self.listener.statement.metadata.then_some(members.as_slice()),
+        };
+        acked.take(received, intake);
+        true
     }
 
     /// Takes one message; answers whether its line is on its way to the queue.

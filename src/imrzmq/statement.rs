@@ -4,6 +4,7 @@
 use crate::params::INPUT;
 use rzmq_host::{Error, FlowControl, Log, RateLimit, Rsyslogd, Ruleset, Values};
 use rzmq_link::{SocketSpec, SocketType};
+use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, unusable};
 
 /// An input's settings.
@@ -16,6 +17,8 @@ pub(crate) struct Statement {
     /// Found in `find_ruleset`, once the configuration is whole.
     pub(crate) ruleset: Option<Ruleset>,
     ruleset_name: Option<String>,
+    is_named: bool,
+    endpoints_text: String,
 }
 
 impl Statement {
@@ -58,7 +61,22 @@ impl Statement {
             metadata: values.switch("metadata").unwrap_or(false),
             ruleset: None,
             ruleset_name: values.text("ruleset").map(str::to_string),
+            is_named: instance.is_named,
+            endpoints_text: instance.endpoints_text,
         })
+    }
+
+    /// What stands for this input in its file of marks.
+    pub(crate) fn digest(&self) -> String {
+        let name = if self.is_named { &self.spec.name } else { &self.endpoints_text };
+        digest(&format!("{} {name}", if self.is_named { "name" } else { "endpoints" }))
+    }
+
+    /// The file name of the marks in the work directory; only a ROUTER has any.
+    pub(crate) fn marks_file(&self) -> Option<String> {
+        let name = self.is_named.then_some(self.spec.name.as_str());
+        let router = self.spec.socket_type == SocketType::Router;
+        router.then(|| file_name("imrzmq", name, &self.digest(), "marks"))
     }
 
     /// The instance's log.

@@ -28,6 +28,12 @@ pub struct PublicKey([u8; z85::KEY_BYTES]);
 
 impl PublicKey {
     /// The key with these bytes.
+    /// Reads a key as people write it: 40 characters of Z85.
+    pub fn from_z85(text: &str) -> Option<PublicKey> {
+        z85::decode(text.as_bytes()).ok().map(PublicKey)
+    }
+
+    /// From its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> PublicKey {
         PublicKey(bytes)
     }

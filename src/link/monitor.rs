@@ -46,6 +46,8 @@ const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
 pub(crate) struct Peers {
     /// Connections past their handshake.
     pub(crate) connected: AtomicU64,
+    /// Connections that ended, since the socket is open.
+    pub(crate) ended: AtomicU64,
     /// Handshakes that failed, but for keys refused by the authenticator.
     pub(crate) failed: AtomicU64,
 }
@@ -279,28 +281,23 @@ impl Connections {
         let age = open.as_ref().map(|open| now.saturating_duration_since(open.since));
         let peer = open.and_then(|open| open.peer);
         if let Some(failure) = self.failures.pop_front() {
-            self.peers.failed.fetch_add(1, Ordering::Relaxed);
-            notice::count(&*self.notices, Change::HandshakeFailed);
             let cause = match failure {
                 Failure::Known(cause) => cause,
                 Failure::NoDetail => self.guess(age),
             };
-            // not the peer's port, which is another each time
-            let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
-            let from = from.map_or("", |(host, _)| host);
-            self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
-                let endpoint = endpoint.to_owned();
-                Notice::HandshakeFailed { endpoint, peer, cause, held_back }
-            });
+            self.failed(endpoint, peer, cause, now);
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
             self.refused -= 1;
-        } else {
+        } else if self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected() {
             self.count_down();
             let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
             self.tell(&cause, now, |held_back| {
                 let endpoint = endpoint.to_owned();
                 Notice::Disconnected { endpoint, peer, held_back }
             });
+        } else {
+            // It never was past its handshake: some mistakes of a peer end in no other event.
+            self.failed(endpoint, peer, self.guess(age), now);
         }
         if self.open.is_empty() {
             // whatever was misjudged above is put right when nobody is left
@@ -310,11 +307,36 @@ impl Connections {
         }
     }
 
+    /// Open connections that the authenticator did not refuse: more than these cannot be past their
+    /// handshake.
+    fn may_be_connected(&self) -> u64 {
+        (self.open.len() as u64).saturating_sub(self.refused)
+    }
+
+    fn failed(
+        &mut self,
+        endpoint: &str,
+        peer: Option<String>,
+        cause: HandshakeFailure,
+        now: Instant,
+    ) {
+        self.peers.failed.fetch_add(1, Ordering::Relaxed);
+        notice::count(&*self.notices, Change::HandshakeFailed);
+        // not the peer's port, which is another each time
+        let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
+        let from = from.map_or("", |(host, _)| host);
+        self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
+            let endpoint = endpoint.to_owned();
+            Notice::HandshakeFailed { endpoint, peer, cause, held_back }
+        });
+    }
+
     fn count_down(&self) {
         // this thread alone writes, so the two steps are one
         let connected = self.peers.connected.load(Ordering::Relaxed);
         if connected > 0 {
             self.peers.connected.store(connected - 1, Ordering::Relaxed);
+            self.peers.ended.fetch_add(1, Ordering::Release);
             notice::count(&*self.notices, Change::Disconnected);
         }
     }
@@ -322,6 +344,7 @@ impl Connections {
     /// Nobody is connected any more.
     fn forget_all(&self) {
         for _ in 0..self.peers.connected.swap(0, Ordering::Relaxed) {
+            self.peers.ended.fetch_add(1, Ordering::Release);
             notice::count(&*self.notices, Change::Disconnected);
         }
     }

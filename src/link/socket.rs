@@ -211,6 +211,13 @@ impl Socket {
         Ok(true)
     }
 
+    /// Waits until a message is there; answers whether it is.
+    pub fn wait_message(&self, timeout: Duration) -> Result<bool, LinkError> {
+        let mut items = [Awaited::message(&self.raw)];
+        wait(&mut items, timeout)?;
+        Ok(items[0].came())
+    }
+
     /// Waits until a message is there, or `wake` is readable.
     pub fn wait_readable(
         &self,
@@ -226,6 +233,11 @@ impl Socket {
     /// Whether a message finds a peer, only `send` knows.
     pub fn connections(&self) -> u64 {
         self.peers.connected.load(Ordering::Relaxed)
+    }
+
+    /// Connections that ended since the socket is open: what was sent on one is in doubt.
+    pub fn connections_ended(&self) -> u64 {
+        self.peers.ended.load(Ordering::Acquire)
     }
 
     /// Handshakes that failed for another reason than a refused key.
@@ -282,6 +294,11 @@ impl Received {
         self.body.bytes()
     }
 
+    /// The routing id of the connection it came on (ROUTER): the first frame of an answer.
+    pub fn routing_id(&self) -> Option<&[u8]> {
+        (self.socket_type == SocketType::Router && self.frames > 1).then(|| self.first.bytes())
+    }
+
     /// How many frames the message had, with identity and topic.
     pub fn frames(&self) -> usize {
         self.frames
@@ -305,8 +322,12 @@ impl Received {
         (!local).then(|| address.strip_prefix("::ffff:").unwrap_or(address))
     }
 
-    /// The key the sender proved to have, in Z85; only on a CURVE server.
+    /// The key the sender proved to have, in Z85; only on a CURVE server. Elsewhere a peer could say
+    /// anything.
     pub fn key(&self) -> Option<&str> {
+        if !self.checks_keys {
+            return None;
+        }
         self.body.property(c"User-Id")?.to_str().ok()
     }
 

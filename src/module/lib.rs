@@ -7,6 +7,7 @@ mod notices;
 mod params;
 pub mod reference;
 mod security;
+pub mod statefile;
 
 pub use notices::{InstanceNotices, PeerCounters};
 pub use params::{INSTANCE, Instance, MODULE, mistake, socket_type, unusable};

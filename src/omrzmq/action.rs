@@ -3,17 +3,22 @@
 //! Threads: the workers of its queue, each in its own commit, and at most one keeper (keeper.rs).
 //! Locks, each held for one step: the binding socket (some sends or a short wait), the spool (an
 //! append, a read or a note of what is settled; taken after the socket where both are needed), the
-//! spare sockets, the time of the last line in the log, and the keeper's handle. A connecting worker
+//! spare carriers, the time of the last line in the log, and the keeper's handle. A connecting worker
 //! takes none of them on the way of a line.
 
+use crate::acked::Acked;
+use crate::besteffort::BestEffort;
+use crate::carrier::{Carrier, Rest};
 use crate::counters::ActionCounters;
 use crate::keeper;
-use crate::spool::{Finding, Spool, SpoolError};
-use crate::statement::Statement;
-use crate::stop::Stop;
+use crate::spool::{Finding, Spool};
+use crate::statement::{Delivery, Statement};
+use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, LinkError, Notices, Socket};
+use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec};
 use rzmq_module::InstanceNotices;
+use rzmq_module::statefile::StateFileError;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -39,21 +44,25 @@ pub(crate) struct Running {
     context: Arc<Context>,
     notices: Arc<dyn Notices>,
     binding: Mutex<Option<Socket>>,
-    spare: Mutex<Vec<Socket>>,
+    spare: Mutex<Vec<Box<dyn Carrier>>>,
     spool: Mutex<Option<Spool>>,
     /// Lines in the spool have to go first.
     behind_spool: AtomicBool,
-    told: Mutex<Option<Instant>>,
+    told: Mutex<HashMap<&'static str, Instant>>,
     told_loss: AtomicBool,
     /// The stop has put lines into the spool: later ones follow them there, so that order holds.
     spooling: AtomicBool,
 }
 
 impl Action {
-    pub(crate) fn new(rsyslogd: &Arc<Rsyslogd>, statement: Statement) -> Self {
+    pub(crate) fn new(
+        rsyslogd: &Arc<Rsyslogd>,
+        clock: &Arc<StopClock>,
+        statement: Statement,
+    ) -> Self {
         Self {
             log: Log::instance("omrzmq", statement.name()),
-            stop: Stop::new(Arc::clone(rsyslogd), statement.spec.options.linger),
+            stop: Stop::new(Arc::clone(clock), statement.spec.options.linger),
             statement,
             rsyslogd: Arc::clone(rsyslogd),
             running: OnceLock::new(),
@@ -75,7 +84,7 @@ impl Action {
                 spare: Mutex::new(Vec::new()),
                 spool: Mutex::new(None),
                 behind_spool: AtomicBool::new(false),
-                told: Mutex::new(None),
+                told: Mutex::new(HashMap::new()),
                 told_loss: AtomicBool::new(false),
                 spooling: AtomicBool::new(false),
             }
@@ -95,14 +104,28 @@ impl Action {
         }
         let unbound = self.statement.binds() && lock(&running.binding).is_none();
         if unbound || running.behind_spool.load(Ordering::Acquire) {
-            match keeper::start(Arc::clone(self)) {
-                Ok(thread) => *lock(&self.keeper) = Some(thread),
-                Err(why) => self.log.error(format!(
-                    "no thread for the spool: {why}; its lines wait for the next start, and so do \
-                     those of this run"
-                )),
-            }
+            self.start_keeper();
         }
+    }
+
+    fn start_keeper(self: &Arc<Self>) {
+        let mut keeper = lock(&self.keeper);
+        if keeper.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        match keeper::start(Arc::clone(self)) {
+            Ok(thread) => *keeper = Some(thread),
+            Err(why) => self.log.error(format!(
+                "no thread for the spool: {why}; its lines wait for the next start, and so do those of \
+                 this run"
+            )),
+        }
+    }
+
+    /// Lines went into the spool although this is no stop: they go first, from now on.
+    pub(crate) fn send_spool_again(self: &Arc<Self>, running: &Running) {
+        running.behind_spool.store(true, Ordering::Release);
+        self.start_keeper();
     }
 
     /// `None` only before activation, when there is nothing to send yet.
@@ -115,69 +138,56 @@ impl Action {
         if lock(&running.binding).is_some() {
             return true;
         }
-        match self.open(running) {
-            Ok(socket) => {
-                *lock(&running.binding) = Some(socket);
-                true
-            }
-            Err(why) => {
-                self.tell(running, &format!("{why}; it is tried again"));
-                false
-            }
-        }
+        *lock(&running.binding) = self.open_or_tell(running, &self.statement.spec);
+        lock(&running.binding).is_some()
     }
 
-    fn open(&self, running: &Running) -> Result<Socket, LinkError> {
-        running.context.open(&self.statement.spec, Arc::clone(&running.notices))
+    fn open(&self, running: &Running, spec: &SocketSpec) -> Result<Socket, LinkError> {
+        running.context.open(spec, Arc::clone(&running.notices))
     }
 
-    /// A connecting socket for one worker: one that a former worker left, or a new one.
-    pub(crate) fn connect(&self, running: &Running) -> Option<Socket> {
-        if let Some(socket) = lock(&running.spare).pop() {
-            return Some(socket);
-        }
-        match self.open(running) {
+    /// A socket, or a line in the log.
+    pub(crate) fn open_or_tell(&self, running: &Running, spec: &SocketSpec) -> Option<Socket> {
+        match self.open(running, spec) {
             Ok(socket) => Some(socket),
             Err(why) => {
-                self.tell(running, &format!("{why}; it is tried again"));
+                self.tell(running, "socket", &format!("{why}; it is tried again"));
                 None
             }
         }
     }
 
-    /// Why the socket takes nothing.
-    pub(crate) fn why_waiting(&self, running: &Running) -> String {
-        let endpoints = &self.statement.endpoints_text;
-        if running.counters.connections().get() > 0 {
-            return format!("the peer takes nothing more for the time being ({endpoints})");
+    /// A carrier for one thread: one that a former worker left, or a new one.
+    pub(crate) fn carrier(&self, running: &Running) -> Box<dyn Carrier> {
+        if let Some(carrier) = lock(&running.spare).pop() {
+            return carrier;
         }
-        format!("no peer is connected ({endpoints})")
+        match self.statement.delivery {
+            Delivery::BestEffort => Box::new(BestEffort::new()),
+            Delivery::Acked(options) => Box::new(Acked::new(self, options)),
+        }
     }
 
-    /// Writes a trouble to the log, at most once a minute. Answers whether it did.
-    pub(crate) fn tell(&self, running: &Running, trouble: &str) -> bool {
+    /// Writes a trouble to the log, at most once a minute for each kind. Answers whether it did.
+    pub(crate) fn tell(&self, running: &Running, kind: &'static str, trouble: &str) -> bool {
         let mut told = lock(&running.told);
-        let due = told.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        let due = told.get(kind).is_none_or(|told| told.elapsed() >= TELL_AGAIN);
         if due {
-            *told = Some(Instant::now());
+            told.insert(kind, Instant::now());
             drop(told);
             self.log.error(trouble);
         }
         due
     }
 
-    /// The workers are gone: ends the keeper and closes the spool.
+    /// The workers are gone: ends the keeper and closes the spool. Once is enough.
     pub(crate) fn release(&self) {
         if let Some(keeper) = lock(&self.keeper).take() {
             // A panic in it was logged where it happened.
             let _ = keeper.join();
         }
-        let Some(running) = self.running.get() else {
-            return;
-        };
-        let Some(spool) = lock(&running.spool).take() else {
-            return;
-        };
+        let Some(running) = self.running.get() else { return };
+        let Some(spool) = lock(&running.spool).take() else { return };
         if spool.lines() > 0 {
             self.log.info(format!(
                 "{} lines stay in {}; the next start sends them first",
@@ -246,6 +256,11 @@ impl Running {
         self.behind_spool.load(Ordering::Acquire)
     }
 
+    /// The stop has put lines into the spool: those that come follow them there.
+    pub(crate) fn spool_takes_all(&self) {
+        self.spooling.store(true, Ordering::Release);
+    }
+
     /// Whether this stop has begun to put lines into the spool.
     pub(crate) fn is_spooling(&self) -> bool {
         self.spooling.load(Ordering::Acquire)
@@ -264,24 +279,20 @@ impl Running {
         lock(&self.spool)
     }
 
-    /// Keeps a socket whose worker ends: libzmq may still hold lines of it, which closing it would
-    /// lose after `linger`.
-    pub(crate) fn leave(&self, socket: Socket) {
-        lock(&self.spare).push(socket);
+    /// Keeps a carrier whose thread ends: libzmq may still hold lines of it, which closing its socket
+    /// would lose after `linger`.
+    pub(crate) fn leave(&self, carrier: Box<dyn Carrier>) {
+        lock(&self.spare).push(carrier);
     }
 
-    /// Puts lines into the spool: all of them or none.
-    pub(crate) fn keep<'a, L>(&self, lines: L) -> Result<u64, Unkept>
-    where
-        L: Iterator<Item: Iterator<Item = &'a [u8]>>,
-    {
+    /// Puts encoded records into the spool: all of them or none.
+    pub(crate) fn keep(&self, records: &[u8], rest: Rest) -> Result<(), Unkept> {
         let mut spool = self.spool();
         let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
-        let added = spool.append(lines)?;
-        self.spooling.store(true, Ordering::Release);
-        self.counters.spooled().add(added);
+        spool.append(records, rest.lines)?;
+        self.counters.spooled().add(rest.unsettled);
         self.counters.in_spool().set(spool.lines());
-        Ok(added)
+        Ok(())
     }
 }
 
@@ -293,7 +304,7 @@ pub(crate) enum Unkept {
     NoSpool,
     /// It cannot be written.
     #[error(transparent)]
-    Spool(#[from] SpoolError),
+    Spool(#[from] StateFileError),
 }
 
 /// A panic under a lock was logged; what the lock guards is whole between two steps.

@@ -17,6 +17,10 @@ rzmq_host::counters! {
         spooled = "spooled",
         /// Lines sent from the spool; they are in `sent` too.
         resumed = "resumed",
+        /// Lines transmitted again after a reconnect (acknowledged delivery).
+        resent = "resent",
+        /// Lines that the receiver never takes (acknowledged delivery).
+        refused = "refused",
         /// Lines of a publisher that a stop found unsent.
         discarded = "discarded",
         /// Commits answered SUSPENDED.
@@ -25,6 +29,14 @@ rzmq_host::counters! {
         waits = "waits",
         /// Milliseconds they waited.
         wait_ms = "wait_ms",
+        /// Of these, while nobody was connected.
+        wait_absent_ms = "wait_absent_ms",
+        /// Of these, while the peer was connected but did not answer the hello.
+        wait_unanswered_ms = "wait_unanswered_ms",
+        /// Of these, while the peer took nothing.
+        wait_busy_ms = "wait_busy_ms",
+        /// Of these, while the lines of a former run had to go first.
+        wait_spool_ms = "wait_spool_ms",
         /// Workers that wait at present.
         waiting = "=waiting",
         /// Lines in the spool at present.

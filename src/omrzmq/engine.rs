@@ -16,23 +16,42 @@ pub(crate) enum Patience {
     Wait,
     /// Suspend the action after this time, as the administrator asked, so that the engine gives up
     /// or fails over.
-    GiveUpAfter(Duration),
+    GiveUp {
+        /// How long a batch waits.
+        after: Duration,
+        /// How often the engine asks again before it gives the batch up.
+        retries: u32,
+    },
 }
 
 impl Patience {
     /// What is written counts; the core's own default of 0 retries would throw lines away.
     pub(crate) fn of(values: &Values) -> Self {
-        let retries =
-            values.text("action.resumeretrycount").and_then(|text| text.trim().parse().ok());
-        let timeout = values.number("sendtimeout").filter(|milliseconds| *milliseconds >= 0);
-        let timeout =
-            timeout.map(|milliseconds| Duration::from_millis(milliseconds.unsigned_abs()));
-        match (retries, timeout) {
-            (Some(-1_i64), _) | (None, None) => Self::Wait,
-            (_, Some(timeout)) => Self::GiveUpAfter(timeout),
-            (Some(_), None) => Self::GiveUpAfter(DEFAULT_TIMEOUT),
-        }
+        let retries = retry_count(values);
+        let timeout = values.number("sendtimeout");
+        let after = match (retries, timeout) {
+            (Some(-1), _) | (_, Some(..0)) | (None, None) => return Self::Wait,
+            (_, Some(timeout)) => Duration::from_millis(timeout.unsigned_abs()),
+            (Some(_), None) => DEFAULT_TIMEOUT,
+        };
+        let retries = retries.and_then(|retries| u32::try_from(retries).ok()).unwrap_or(0);
+        Self::GiveUp { after, retries }
     }
+
+    /// What is wrong with the retry count, if it is.
+    pub(crate) fn mistake(values: &Values) -> Option<String> {
+        let text = values.text("action.resumeretrycount")?;
+        let wrong = text.trim().parse::<i64>().is_ok_and(|number| number < -1);
+        wrong.then(|| {
+            format!(
+                "parameter action.resumeRetryCount=\"{text}\": -1 or a number from 0 up is allowed"
+            )
+        })
+    }
+}
+
+fn retry_count(values: &Values) -> Option<i64> {
+    values.text("action.resumeretrycount").and_then(|text| text.trim().parse().ok())
 }
 
 /// The action's queue, as far as the warnings need it.
@@ -129,15 +148,19 @@ mod tests {
 
     #[test]
     fn patience_is_what_is_written() {
-        let after = |milliseconds| Patience::GiveUpAfter(Duration::from_millis(milliseconds));
+        let after = |milliseconds, retries| Patience::GiveUp {
+            after: Duration::from_millis(milliseconds),
+            retries,
+        };
         for (written, expected) in [
             (&[][..], Patience::Wait),
             (&[("action.resumeretrycount", "-1")], Patience::Wait),
             (&[("action.resumeretrycount", "-1"), ("sendtimeout", "10")], Patience::Wait),
             (&[("sendtimeout", "-1")], Patience::Wait),
-            (&[("sendtimeout", "250")], after(250)),
-            (&[("action.resumeretrycount", "0")], after(5_000)),
-            (&[("action.resumeretrycount", "3"), ("sendtimeout", "0")], after(0)),
+            (&[("sendtimeout", "250")], after(250, 0)),
+            (&[("action.resumeretrycount", "0")], after(5_000, 0)),
+            (&[("action.resumeretrycount", "3"), ("sendtimeout", "0")], after(0, 3)),
+            (&[("action.resumeretrycount", "0"), ("sendtimeout", "-1")], Patience::Wait),
         ] {
             assert_eq!(Patience::of(&values(written)), expected, "{written:?}");
         }

@@ -9,12 +9,17 @@
 //! bind is tried again, the link's authenticator and monitor, and libzmq's.
 //! Locks: see action.rs; there is none that two actions share.
 
+mod acked;
 mod action;
+mod besteffort;
+mod carrier;
 mod counters;
 mod engine;
 mod keeper;
 mod outlet;
 mod params;
+mod record;
+mod refused;
 mod spool;
 mod statement;
 mod stop;
@@ -23,12 +28,13 @@ mod worker;
 use action::Action;
 use rzmq_host::{Batch, Error, LoadError, Module, OutputModule, Param, Rsyslogd, Values, Verdict};
 use rzmq_link::Context;
-use rzmq_module::Credentials;
+use rzmq_module::{Credentials, unusable};
 use statement::Statement;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
+use stop::StopClock;
 use worker::Worker;
 
 /// What `module(load="omrzmq")` says, and its actions.
@@ -36,6 +42,16 @@ struct Omrzmq {
     credentials: Credentials,
     io_threads: i32,
     actions: Vec<Arc<Action>>,
+    stop: Arc<StopClock>,
+}
+
+impl Drop for Omrzmq {
+    /// The core frees the actions it uses; one that it rejected after the fact is let go of here.
+    fn drop(&mut self) {
+        for action in &self.actions {
+            action.release();
+        }
+    }
 }
 
 rzmq_host::output_module!(Omrzmq);
@@ -48,7 +64,7 @@ impl Module for Omrzmq {
         rzmq_module::requirement()
     }
 
-    fn configure(_rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<Self, Error> {
+    fn configure(rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<Self, Error> {
         let credentials = Credentials::read(values);
         if !credentials.is_empty() {
             credentials.security().map_err(Error::new)?;
@@ -57,6 +73,7 @@ impl Module for Omrzmq {
             credentials,
             io_threads: values.int("iothreads").unwrap_or(1),
             actions: Vec::new(),
+            stop: Arc::new(StopClock::new(Arc::clone(rsyslogd))),
         })
     }
 }
@@ -73,7 +90,12 @@ impl OutputModule for Omrzmq {
     ) -> Result<(Arc<Action>, Vec<String>), Error> {
         let statement = Statement::read(rsyslogd, &self.credentials, values)?;
         let templates = statement.templates();
-        let action = Arc::new(Action::new(rsyslogd, statement));
+        for template in &templates {
+            if !rsyslogd.has_template(template) {
+                return Err(unusable(vec![format!("there is no template \"{template}\"")]));
+            }
+        }
+        let action = Arc::new(Action::new(rsyslogd, &self.stop, statement));
         self.actions.push(Arc::clone(&action));
         Ok((action, templates))
     }

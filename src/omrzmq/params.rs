@@ -12,7 +12,7 @@ const fn core(name: &'static str) -> Param {
     Param { name, kind: Kind::Text, default: "", required: false, help: "" }
 }
 
-const OWN: [Param; 18] = [
+const OWN: [Param; 24] = [
     socket_type(
         &["PUSH", "PUB", "DEALER", "SCATTER", "RADIO", "CLIENT"],
         "The ZeroMQ socket type. SCATTER, RADIO and CLIENT need a libzmq built with its draft API.",
@@ -48,8 +48,8 @@ const OWN: [Param; 18] = [
         Kind::Number(-1, 86_400_000),
         "-1",
         "Milliseconds to wait for an absent or full peer before the action is suspended, so that \
-         another action can take over. -1: wait as long as it takes; a written \
-         `action.resumeRetryCount` of 0 or more without this parameter means 5000.",
+         another action can take over. -1: wait as long as it takes. Not written: \
+         the same, unless `action.resumeRetryCount` is written with 0 or more, which means 5000.",
     ),
     param(
         "immediate",
@@ -63,6 +63,50 @@ const OWN: [Param; 18] = [
         Kind::Switch,
         "off",
         "A PUB socket waits for a subscriber that is slow instead of dropping its messages.",
+    ),
+    param(
+        "delivery",
+        Kind::Choice(&["besteffort", "acked"]),
+        "besteffort",
+        "`acked` (DEALER to an imrzmq ROUTER): a line is off rsyslog's queue when the receiver has \
+         acknowledged it; sent again only after a reconnect, under the same number. `besteffort`: when \
+         libzmq took it; on the wire what omczmq sends.",
+    ),
+    param(
+        "compress",
+        Kind::Choice(&["none", "zstd"]),
+        "none",
+        "zstd packs the blocks of acknowledged delivery (for slow links).",
+    ),
+    param(
+        "ids",
+        Kind::Choice(&["none", "uuid"]),
+        "none",
+        "`uuid` carries rsyslog's own uuid of each line along (acknowledged delivery), seen at the receiver \
+         as `$!rzmq!uuid`. Behind a disk queue it is stable only if the ruleset touches `$uuid` before \
+         the queue: `set $.u = $uuid;`.",
+    ),
+    param(
+        "relay",
+        Kind::Switch,
+        "off",
+        "Lines that came from an imrzmq input with `metadata=\"on\"` keep the id, name and address of \
+         their first sender (acknowledged delivery): the receiver's `$!rzmq!id` is the first sender's, \
+         `$!rzmq!origin_peer` and `$!rzmq!origin_address` are its name and address.",
+    ),
+    param(
+        "refusedfile",
+        Kind::Text,
+        "",
+        "Lines that the receiver never takes (too long for it) are appended to this file, with their id, \
+         the reason and their size in front; they are counted in any case.",
+    ),
+    param(
+        "target.order",
+        Kind::Choice(&["failover", "balance"]),
+        "failover",
+        "Several endpoints with `delivery=\"acked\"`: `failover` uses the first that answers, in the \
+         order given; `balance` gives each worker another one to begin with.",
     ),
     core("action.resumeretrycount"),
     core("queue.type"),

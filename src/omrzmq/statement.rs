@@ -6,17 +6,71 @@ use crate::outlet::Outlet;
 use crate::params::ACTION;
 use rzmq_host::{Error, Log, Rsyslogd, Values};
 use rzmq_link::{Mode, Security, SocketSpec, SocketType};
+use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, mistake, unusable};
+use std::path::PathBuf;
 
 /// The line and four topics: rsyslog gives an action at most five templates.
 const MOST_DYNAMIC_TOPICS: usize = 4;
+
+/// How the action's lines get to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Done when libzmq took the line.
+    BestEffort,
+    /// Done when the receiver acknowledged it.
+    Acked(AckedOptions),
+}
+
+/// Settings of acknowledged delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AckedOptions {
+    /// Blocks travel packed.
+    pub(crate) compress: bool,
+    /// Workers begin with different endpoints.
+    pub(crate) balance: bool,
+    /// Lines carry rsyslog's uuid.
+    pub(crate) uuid: bool,
+    /// Lines keep the id of their first sender.
+    pub(crate) relay: bool,
+}
+
+impl AckedOptions {
+    /// Templates of the module's own that make the lines' heads, with their formats.
+    pub(crate) fn head_templates(self) -> Vec<(&'static str, &'static str)> {
+        let uuid = self.uuid.then_some((" omrzmq uuid", "%uuid%"));
+        let relay = self.relay.then_some((" omrzmq relay", RELAY_FORMAT));
+        uuid.into_iter().chain(relay).collect()
+    }
+}
+
+/// The line's id, then name and address: of its first sender, and of the one it came from.
+const RELAY_FORMAT: &str = "%$!rzmq!id%\t%$!rzmq!origin_peer%\t%$!rzmq!origin_address%\t\
+                            %$!rzmq!peer%\t%$!rzmq!address%";
+
+impl Delivery {
+    fn of(values: &Values) -> Self {
+        if values.text("delivery") != Some("acked") {
+            return Self::BestEffort;
+        }
+        Self::Acked(AckedOptions {
+            compress: values.text("compress") == Some("zstd"),
+            balance: values.text("target.order") == Some("balance"),
+            uuid: values.text("ids") == Some("uuid"),
+            relay: values.switch("relay").unwrap_or(false),
+        })
+    }
+}
 
 /// An action's settings.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) endpoints_text: String,
     pub(crate) patience: Patience,
+    /// Where refused lines go (acknowledged delivery).
+    pub(crate) refused_file: Option<PathBuf>,
     pub(crate) outlet: Outlet,
+    pub(crate) delivery: Delivery,
     pub(crate) spec: SocketSpec,
     /// What tells this action's spool from another's.
     pub(crate) identity: String,
@@ -39,6 +93,13 @@ impl Statement {
         if !mistakes.is_empty() {
             return Err(unusable(mistakes));
         }
+        if let Delivery::Acked(options) = Delivery::of(values) {
+            for (name, format) in options.head_templates() {
+                if !rsyslogd.define_template(name, format) {
+                    return Err(unusable(vec![format!("the template{name} cannot be defined")]));
+                }
+            }
+        }
         Self::warn(rsyslogd, &instance, values);
         let Instance { mut spec, is_named, endpoints_text } = instance;
         let topics = std::mem::take(&mut spec.topics);
@@ -48,7 +109,9 @@ impl Statement {
             identity: identity(&spec, is_named),
             is_named,
             outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
+            delivery: Delivery::of(values),
             patience: Patience::of(values),
+            refused_file: values.text("refusedfile").map(PathBuf::from),
             template: values.text("template").unwrap_or("RSYSLOG_ForwardFormat").to_string(),
             endpoints_text,
             spec,
@@ -65,6 +128,21 @@ impl Statement {
         for sentence in instance.broken_certificates() {
             log.error(sentence);
         }
+        if let Delivery::Acked(_) = Delivery::of(values) {
+            if matches!(*spec.security, Security::Plaintext) {
+                log.warning(
+                    "delivery=\"acked\" without authtype: nothing is encrypted, and a session belongs to \
+                     nobody; anybody who can reach the receiver can speak in its name",
+                );
+            }
+            if Patience::of(values) != Patience::Wait {
+                log.warning(
+                    "delivery=\"acked\" with a written action.resumeRetryCount or sendtimeout: lines that \
+                     the engine gives up or hands to another action can arrive all the same. Write \
+                     action.resumeRetryCount=\"-1\" to wait instead",
+                );
+            }
+        }
         if !spec.socket_type.publishes() && !spec.topics.is_empty() {
             log.warning(format!(
                 "parameter topics: only PUB and RADIO sockets have topics, a {} socket sends the \
@@ -76,7 +154,7 @@ impl Statement {
 
     fn mistakes(instance: &Instance, values: &Values) -> Vec<String> {
         let Instance { spec, .. } = instance;
-        let mut mistakes = Vec::new();
+        let mut mistakes: Vec<String> = Patience::mistake(values).into_iter().collect();
         if values.is_written("topics") && spec.topics.iter().all(String::is_empty) {
             mistakes.push(mistake("topics", "", "at least one topic that is not empty"));
         }
@@ -103,6 +181,25 @@ impl Statement {
                 ));
             }
         }
+        let connects = spec.endpoints.iter().all(|endpoint| endpoint.mode == Mode::Connect);
+        match Delivery::of(values) {
+            Delivery::Acked(_) if spec.socket_type != SocketType::Dealer || !connects => {
+                mistakes.push(
+                    "parameter delivery=\"acked\" needs socktype=\"DEALER\" and endpoints that \
+                     connect; the receiver is an imrzmq input with socktype=\"ROUTER\""
+                        .into(),
+                );
+            }
+            Delivery::Acked(_) => {}
+            Delivery::BestEffort => {
+                for name in ["compress", "target.order", "refusedfile", "ids", "relay"] {
+                    if values.is_written(name) {
+                        mistakes
+                            .push(format!("parameter {name} goes with delivery=\"acked\" alone"));
+                    }
+                }
+            }
+        }
         if values.switch("pub.nodrop") == Some(true) && spec.socket_type != SocketType::Pub {
             mistakes.push(format!(
                 "parameter pub.nodrop=\"on\": only PUB sockets drop, this one is {}",
@@ -120,7 +217,12 @@ impl Statement {
     /// The templates the action asks for, the line's first.
     pub(crate) fn templates(&self) -> Vec<String> {
         let topics = self.outlet.topic_templates().iter().cloned();
-        std::iter::once(self.template.clone()).chain(topics).collect()
+        let heads = match self.delivery {
+            Delivery::Acked(options) => options.head_templates(),
+            Delivery::BestEffort => Vec::new(),
+        };
+        let heads = heads.into_iter().map(|(name, _)| name.to_string());
+        std::iter::once(self.template.clone()).chain(topics).chain(heads).collect()
     }
 
     /// Whether the action has one socket for all workers, because it binds.
@@ -136,23 +238,12 @@ impl Statement {
 
     /// The file name of the spool in the work directory.
     pub(crate) fn spool_file(&self) -> String {
-        let digest = self.digest();
-        if !self.is_named {
-            return format!("omrzmq-{digest}.spool");
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if self.name().len() <= 64 && self.name().chars().all(plain) {
-            return format!("omrzmq-{}.spool", self.name());
-        }
-        let readable: String = self.name().chars().filter(|c| plain(*c)).take(64).collect();
-        format!("omrzmq-{readable}-{digest}.spool")
+        file_name("omrzmq", self.is_named.then(|| self.name()), &self.digest(), "spool")
     }
 
-    /// Sixteen characters that stand for the identity (FNV-1a, 64 bits: it must be the same in
-    /// every release of this module, and two that meet are an error at -N1).
+    /// What stands for the identity in the spool.
     pub(crate) fn digest(&self) -> String {
-        let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        format!("{:016x}", self.identity.bytes().fold(0xcbf2_9ce4_8422_2325, fold))
+        digest(&self.identity)
     }
 }
 

@@ -2,19 +2,14 @@
 //!
 //! A commit never answers SUSPENDED to keep lines: stock rsyslog loses such a batch at a stop, or
 //! doubles it. It waits for the peer in short polls. When rsyslogd is being stopped and the grace is
-//! over, the lines that libzmq has not taken go into the action's spool, and the batch is done. Only
+//! over, the lines that are not with the peer go into the action's spool, and the batch is done. Only
 //! where the administrator asked the engine to give up (Patience), or where the spool cannot be
 //! written, the answer is SUSPENDED.
-//!
-//! A worker has its own connecting socket; a binding socket is the action's and is borrowed.
 
 use crate::action::{Action, Running};
+use crate::carrier::{Advance, Carrier, Context, Stuck};
 use crate::engine::Patience;
 use rzmq_host::{Batch, Verdict};
-use rzmq_link::{LinkError, Sent, Socket};
-use std::collections::VecDeque;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,23 +22,214 @@ const WORTH_TELLING: Duration = Duration::from_secs(2);
 /// What one worker thread has of its own.
 pub(crate) struct Worker {
     action: Arc<Action>,
-    socket: Option<Socket>,
-    offered_again: OfferedAgain,
+    carrier: Option<Box<dyn Carrier>>,
+    /// Answers of SUSPENDED since the last batch that was done: the patience is spent, and is not
+    /// spent again on each line that the engine offers singly.
+    refusals: u32,
 }
 
-/// How far a batch is sent.
-#[derive(Debug, Default)]
-struct Progress {
-    line: usize,
-    topics: usize,
-    bytes: u64,
-    sent: u64,
-}
-
-impl Progress {
-    fn mark(&self) -> (usize, usize) {
-        (self.line, self.topics)
+impl Worker {
+    pub(crate) fn new(action: Arc<Action>) -> Self {
+        Self { action, carrier: None, refusals: 0 }
     }
+
+    /// Runs `work` with the carrier; `None` only before activation, when nothing can be committed.
+    fn with_carrier<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Carrier, Context<'_>) -> T,
+    ) -> Option<T> {
+        let Self { action, carrier, .. } = self;
+        let running = action.running()?;
+        let carrier = carrier.get_or_insert_with(|| action.carrier(running));
+        Some(work(&mut **carrier, Context { action, running }))
+    }
+
+    /// Where the administrator asked for an action that gives up: whether the peer takes lines, or
+    /// does before the patience is over. The engine then fails over with every line of the batch; a
+    /// peer that goes between this and the commit takes the batch along.
+    pub(crate) fn begin(&mut self) -> Verdict {
+        let Patience::GiveUp { after, .. } = self.action.statement.patience else {
+            return Verdict::Done;
+        };
+        let patience = if self.refusals > 0 { Duration::ZERO } else { after };
+        let ready = self.with_carrier(|carrier, context| {
+            let began = Instant::now();
+            while !is_ready(carrier, context, Duration::ZERO) {
+                if began.elapsed() >= patience {
+                    context.running.counters.suspended().add(1);
+                    return false;
+                }
+                is_ready(carrier, context, SLICE.min(patience));
+            }
+            true
+        });
+        self.note_ready(ready == Some(true))
+    }
+
+    pub(crate) fn commit(&mut self, batch: Batch<'_>) -> Verdict {
+        let patience = match self.action.statement.patience {
+            Patience::GiveUp { retries, .. } if self.refusals > 0 => {
+                Patience::GiveUp { after: Duration::ZERO, retries }
+            }
+            patience => patience,
+        };
+        let verdict = self.with_carrier(|carrier, context| {
+            carrier.begin(context, batch);
+            let verdict = carry(carrier, context, batch, patience);
+            if verdict == Verdict::Suspended {
+                context.running.counters.suspended().add(1);
+                carrier.suspended(batch);
+            }
+            verdict
+        });
+        match verdict {
+            Some(Verdict::Done) => self.refusals = 0,
+            Some(Verdict::Suspended) => self.refusals = self.refusals.max(1),
+            // A commit before activation cannot be; if it were, the lines stay rsyslog's.
+            None => {}
+        }
+        verdict.unwrap_or(Verdict::Suspended)
+    }
+
+    /// The truth: whether a commit would succeed now.
+    pub(crate) fn try_resume(&mut self) -> Verdict {
+        let ready =
+            self.with_carrier(|carrier, context| is_ready(carrier, context, Duration::ZERO));
+        self.note_ready(ready == Some(true))
+    }
+
+    /// Once the engine has asked as often as it was told to, the batch is given up: lines that come
+    /// after that are other ones, also where they look the same.
+    fn note_ready(&mut self, ready: bool) -> Verdict {
+        if ready {
+            return Verdict::Done;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        if let Patience::GiveUp { retries, .. } = self.action.statement.patience {
+            if self.refusals > retries.saturating_add(1) {
+                self.with_carrier(|carrier, _| carrier.given_up());
+            }
+        }
+        Verdict::Suspended
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let (Some(carrier), Some(running)) = (self.carrier.take(), self.action.running()) {
+            running.leave(carrier);
+        }
+    }
+}
+
+/// Whether a commit would find its way; answers after `patience` at the latest.
+fn is_ready(carrier: &mut dyn Carrier, context: Context<'_>, patience: Duration) -> bool {
+    let Context { action, running } = context;
+    if action.stop.grace_is_over() {
+        return true;
+    }
+    if running.is_behind_spool() {
+        thread::sleep(patience);
+        return !running.is_behind_spool();
+    }
+    carrier.wait(context, patience)
+}
+
+fn carry(
+    carrier: &mut dyn Carrier,
+    context: Context<'_>,
+    batch: Batch<'_>,
+    patience: Patience,
+) -> Verdict {
+    let Context { action, running } = context;
+    if running.is_spooling() {
+        return keep_rest(carrier, context, batch);
+    }
+    let mut waiting: Option<Waiting<'_>> = None;
+    let mut waited = false;
+    loop {
+        if !running.is_behind_spool() {
+            match carrier.advance(context, batch) {
+                Ok(Advance::Done) => return Verdict::Done,
+                Ok(Advance::Moved) => waiting = None,
+                Ok(Advance::Stuck) => {}
+                Err(why) => {
+                    action.tell(running, "carrier", &format!("{why}; the lines wait"));
+                }
+            }
+        }
+        let waiting = waiting.get_or_insert_with(|| Waiting::begin(context));
+        running.counters.waits().add(u64::from(!waited));
+        waited = true;
+        if action.stop.grace_is_over() {
+            return keep_rest(carrier, context, batch);
+        }
+        if waiting.is_over(patience) {
+            return Verdict::Suspended;
+        }
+        if waiting.since.elapsed() >= action.stop.grace() && is_main_thread() {
+            return keep_for_keeper(carrier, context, batch);
+        }
+        is_ready(carrier, context, SLICE);
+        waiting.note(&*carrier, context, batch.len());
+    }
+}
+
+/// The stop's grace is over: what is not sent goes into the spool, or, for a publisher, nowhere.
+fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
+    let Context { action, running } = context;
+    let mut records = Vec::new();
+    let rest = carrier.give_up_rest(context, batch, &mut records);
+    let lines = rest.unsettled;
+    if !action.statement.spools() {
+        running.counters.discarded().add(lines);
+        let loss = "lines that were not published before the stop are discarded: a publisher's lines are \
+                    not kept (see the counter)";
+        action.tell_loss(running, loss);
+        return Verdict::Done;
+    }
+    match running.keep(&records, rest) {
+        Ok(()) => {
+            running.spool_takes_all();
+            Verdict::Done
+        }
+        Err(why) => {
+            let loss = format!(
+                "{lines} lines and more are unsent and cannot be kept for the next start: {why}. They \
+                 are given back to rsyslog, which may lose them at this stop"
+            );
+            action.tell_loss(running, &loss);
+            // Some releases ask again at once, and as often as they can.
+            thread::sleep(SLICE);
+            Verdict::Suspended
+        }
+    }
+}
+
+/// rsyslogd's main thread commits itself (its own messages, with a main queue of type Direct). It must
+/// not wait: it is the thread that a stop needs. The rest goes into the spool, and the keeper sends it.
+fn keep_for_keeper(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
+    let Context { action, running } = context;
+    if !action.statement.spools() {
+        return keep_rest(carrier, context, batch);
+    }
+    let mut records = Vec::new();
+    let rest = carrier.give_up_rest(context, batch, &mut records);
+    match running.keep(&records, rest) {
+        Ok(()) => {
+            action.send_spool_again(running);
+            Verdict::Done
+        }
+        Err(why) => {
+            action.tell(running, "spool", &format!("rsyslogd's main thread cannot wait: {why}"));
+            Verdict::Suspended
+        }
+    }
+}
+
+/// Whether this is the thread that the process began with.
+fn is_main_thread() -> bool {
+    rustix::thread::gettid() == rustix::process::getpid()
 }
 
 /// A commit that makes no progress: since when, and what of it is counted and told.
@@ -55,179 +241,9 @@ struct Waiting<'a> {
     told: bool,
 }
 
-impl Worker {
-    pub(crate) fn new(action: Arc<Action>) -> Self {
-        Self { action, socket: None, offered_again: OfferedAgain::default() }
-    }
-
-    /// Where the administrator asked for an action that gives up: whether the peer takes lines, or
-    /// does before the patience is over. The engine then fails over with every line of the batch; a
-    /// peer that goes between this and the commit takes the batch along.
-    pub(crate) fn begin(&mut self) -> Verdict {
-        let action = Arc::clone(&self.action);
-        let (Some(running), Patience::GiveUpAfter(timeout)) =
-            (action.running(), action.statement.patience)
-        else {
-            return Verdict::Done;
-        };
-        let began = Instant::now();
-        loop {
-            if self.try_resume() == Verdict::Done {
-                return Verdict::Done;
-            }
-            if began.elapsed() >= timeout {
-                running.counters.suspended().add(1);
-                return Verdict::Suspended;
-            }
-            self.wait_for_room(&action, running, SLICE.min(timeout));
-        }
-    }
-
-    pub(crate) fn commit(&mut self, batch: Batch<'_>) -> Verdict {
-        let action = Arc::clone(&self.action);
-        // A commit before activation cannot be; if it were, the lines stay rsyslog's.
-        let Some(running) = action.running() else {
-            return Verdict::Suspended;
-        };
-        let mut progress = Progress::default();
-        let verdict = self.send_all(&action, running, batch, &mut progress);
-        running.counters.sent().add(progress.sent);
-        running.counters.bytes().add(progress.bytes);
-        if verdict == Verdict::Suspended {
-            running.counters.suspended().add(1);
-            self.offered_again.remember(batch, &progress);
-        }
-        verdict
-    }
-
-    fn send_all(
-        &mut self,
-        action: &Action,
-        running: &Running,
-        batch: Batch<'_>,
-        progress: &mut Progress,
-    ) -> Verdict {
-        let mut waiting: Option<Waiting<'_>> = None;
-        let mut waited = false;
-        if running.is_spooling() {
-            return keep_rest(action, running, batch, progress);
-        }
-        loop {
-            let before = progress.mark();
-            if !running.is_behind_spool() {
-                match self.send_some(action, running, batch, progress) {
-                    Ok(Sent::Taken) => return Verdict::Done,
-                    Ok(Sent::Full) => {}
-                    Err(why) => {
-                        action.tell(running, &format!("{why}; the lines wait"));
-                        self.socket = None;
-                    }
-                }
-            }
-            if progress.mark() != before {
-                waiting = None;
-            }
-            let waiting = waiting.get_or_insert_with(|| Waiting::begin(action, running));
-            running.counters.waits().add(u64::from(!waited));
-            waited = true;
-            if action.stop.grace_is_over() {
-                return keep_rest(action, running, batch, progress);
-            }
-            if waiting.is_over(action.statement.patience) {
-                return Verdict::Suspended;
-            }
-            self.wait_for_room(action, running, SLICE);
-            waiting.note(batch.len() - progress.line);
-        }
-    }
-
-    /// Sends lines until all are taken or the socket is full.
-    fn send_some(
-        &mut self,
-        action: &Action,
-        running: &Running,
-        batch: Batch<'_>,
-        progress: &mut Progress,
-    ) -> Result<Sent, LinkError> {
-        let binding = action.statement.binds().then(|| running.binding());
-        let socket = match &binding {
-            Some(binding) => binding.as_ref(),
-            None => {
-                if self.socket.is_none() {
-                    self.socket = action.connect(running);
-                }
-                self.socket.as_ref()
-            }
-        };
-        let Some(socket) = socket else {
-            return Ok(Sent::Full);
-        };
-        while progress.line < batch.len() {
-            let line = batch.text(progress.line, 0);
-            if progress.topics == 0 {
-                match self.offered_again.recognise(line) {
-                    Some(Recognised::Sent) => {
-                        progress.line += 1;
-                        continue;
-                    }
-                    Some(Recognised::Topics(topics)) => progress.topics = topics,
-                    None => {}
-                }
-            }
-            let topic = |index| batch.text(progress.line, index + 1);
-            let mut topics = progress.topics;
-            let sent = action.statement.outlet.send(socket, line, topic, &mut topics);
-            progress.topics = topics;
-            if sent? == Sent::Full {
-                return Ok(Sent::Full);
-            }
-            progress.line += 1;
-            progress.sent += 1;
-            progress.bytes += line.len() as u64;
-        }
-        Ok(Sent::Taken)
-    }
-
-    /// Waits until a send is worth trying, or until `patience` is over; answers whether it is.
-    fn wait_for_room(&self, action: &Action, running: &Running, patience: Duration) -> bool {
-        if running.is_behind_spool() {
-            thread::sleep(patience);
-            return !running.is_behind_spool();
-        }
-        let binding = action.statement.binds().then(|| running.binding());
-        let socket = match &binding {
-            Some(binding) => binding.as_ref(),
-            None => self.socket.as_ref(),
-        };
-        if let Some(Ok(ready)) = socket.map(|socket| socket.wait_writable(patience)) {
-            // A publisher cannot say that it is full; the next send does.
-            return ready || action.statement.spec.socket_type.publishes();
-        }
-        // There is no socket, or none that works: the next try opens it, or the keeper binds it.
-        drop(binding);
-        thread::sleep(patience);
-        false
-    }
-
-    /// The truth: whether a commit would succeed now.
-    pub(crate) fn try_resume(&mut self) -> Verdict {
-        let action = Arc::clone(&self.action);
-        let Some(running) = action.running() else {
-            return Verdict::Suspended;
-        };
-        if !action.statement.binds() && self.socket.is_none() {
-            self.socket = action.connect(running);
-        }
-        if self.wait_for_room(&action, running, Duration::ZERO) || action.stop.grace_is_over() {
-            Verdict::Done
-        } else {
-            Verdict::Suspended
-        }
-    }
-}
-
 impl<'a> Waiting<'a> {
-    fn begin(action: &'a Action, running: &'a Running) -> Self {
+    fn begin(context: Context<'a>) -> Self {
+        let Context { action, running } = context;
         running.counters.waiting().add(1);
         Self { action, running, since: Instant::now(), counted: 0, told: false }
     }
@@ -235,20 +251,35 @@ impl<'a> Waiting<'a> {
     fn is_over(&self, patience: Patience) -> bool {
         match patience {
             Patience::Wait => false,
-            Patience::GiveUpAfter(timeout) => self.since.elapsed() >= timeout,
+            Patience::GiveUp { after, .. } => self.since.elapsed() >= after,
         }
     }
 
-    /// Counts the time that went by, and tells when it is worth telling.
-    fn note(&mut self, lines: usize) {
+    /// Counts the time that went by, by its reason, and tells when it is worth telling.
+    fn note(&mut self, carrier: &dyn Carrier, context: Context<'_>, lines: usize) {
+        let Self { action, running, .. } = self;
         let elapsed = self.since.elapsed();
         let milliseconds = elapsed.as_millis() as u64;
-        self.running.counters.wait_ms().add(milliseconds - self.counted);
+        let passed = milliseconds - self.counted;
         self.counted = milliseconds;
+        let counters = &running.counters;
+        counters.wait_ms().add(passed);
+        let stuck = (!running.is_behind_spool()).then(|| carrier.why_stuck(context));
+        match stuck {
+            None => counters.wait_spool_ms().add(passed),
+            Some(Stuck::Absent) => counters.wait_absent_ms().add(passed),
+            Some(Stuck::Unanswered) => counters.wait_unanswered_ms().add(passed),
+            Some(Stuck::Busy) => counters.wait_busy_ms().add(passed),
+        }
         if elapsed >= WORTH_TELLING {
-            let why = self.action.why_waiting(self.running);
-            self.told |= self.action.tell(
-                self.running,
+            let endpoints = &action.statement.endpoints_text;
+            let why = stuck.map_or_else(
+                || "the lines of a former run go first".to_string(),
+                |stuck| stuck.sentence(endpoints),
+            );
+            self.told |= action.tell(
+                running,
+                "wait",
                 &format!(
                     "waiting for {} s: {why}. {lines} lines of this batch wait, nothing is lost",
                     elapsed.as_secs()
@@ -265,95 +296,5 @@ impl Drop for Waiting<'_> {
             let seconds = self.since.elapsed().as_secs();
             self.action.log.info(format!("the wait is over after {seconds} s"));
         }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if let (Some(socket), Some(running)) = (self.socket.take(), self.action.running()) {
-            running.leave(socket);
-        }
-    }
-}
-
-/// The stop's grace is over: what is not sent goes into the spool, or, for a publisher, nowhere.
-fn keep_rest(
-    action: &Action,
-    running: &Running,
-    batch: Batch<'_>,
-    progress: &mut Progress,
-) -> Verdict {
-    let first = progress.line;
-    let left = (batch.len() - first) as u64;
-    if !action.statement.spools() {
-        running.counters.discarded().add(left);
-        let loss = "lines that were not published before the stop are discarded: a publisher's lines are \
-                    not kept (see the counter)";
-        action.tell_loss(running, loss);
-        return Verdict::Done;
-    }
-    let texts = 1 + action.statement.outlet.topic_templates().len();
-    let lines = (first..batch.len()).map(|line| (0..texts).map(move |text| batch.text(line, text)));
-    match running.keep(lines) {
-        Ok(_) => Verdict::Done,
-        Err(why) => {
-            let loss = format!(
-                "{left} lines and more are unsent and cannot be kept for the next start: {why}. They \
-                 are given back to rsyslog, which may lose them at this stop"
-            );
-            action.tell_loss(running, &loss);
-            // Some releases ask again at once, and as often as they can.
-            thread::sleep(SLICE);
-            Verdict::Suspended
-        }
-    }
-}
-
-/// Lines that were sent in a batch which was then answered SUSPENDED: the engine offers them again,
-/// one by one and in the same order (measured on four releases), and they must not be sent twice.
-///
-/// Recognised by what they are, not by where they stand: two equal lines are two lines, and the first
-/// line that is another one ends it. Where the engine gave the batch up instead, as it was asked to,
-/// the next line is another one, for a line has its time in it.
-#[derive(Debug, Default)]
-struct OfferedAgain {
-    hasher: RandomState,
-    sent: VecDeque<u64>,
-    partly: Option<(u64, usize)>,
-}
-
-/// What is known of a line that is offered again.
-#[derive(Debug, PartialEq, Eq)]
-enum Recognised {
-    /// It is sent.
-    Sent,
-    /// It is sent under so many of its topics.
-    Topics(usize),
-}
-
-impl OfferedAgain {
-    fn remember(&mut self, batch: Batch<'_>, progress: &Progress) {
-        let lines = (0..progress.line).map(|line| self.hasher.hash_one(batch.text(line, 0)));
-        let lines: Vec<_> = lines.collect();
-        self.sent.extend(lines);
-        if progress.topics > 0 {
-            let hash = self.hasher.hash_one(batch.text(progress.line, 0));
-            self.partly = Some((hash, progress.topics));
-        }
-    }
-
-    fn recognise(&mut self, line: &[u8]) -> Option<Recognised> {
-        if self.sent.is_empty() && self.partly.is_none() {
-            return None;
-        }
-        let hash = self.hasher.hash_one(line);
-        if self.sent.front() == Some(&hash) {
-            self.sent.pop_front();
-            return Some(Recognised::Sent);
-        }
-        self.sent.clear();
-        let partly = self.partly.take_if(|(partly, _)| *partly == hash);
-        self.partly = None;
-        partly.map(|(_, topics)| Recognised::Topics(topics))
     }
 }

@@ -40,6 +40,24 @@ pub fn stock_modules() -> &'static Path {
     })
 }
 
+/// Modules of the distribution that are unpacked here and not installed; scripts/setup says why.
+fn unpacked_modules() -> PathBuf {
+    repository().join("target/stock-modules")
+}
+
+/// Whether rsyslogd would find this module of the distribution.
+pub fn has_stock_module(name: &str) -> bool {
+    let file = format!("{name}.so");
+    [stock_modules().to_owned(), unpacked_modules()].iter().any(|it| it.join(&file).exists())
+}
+
+/// What `-M` gets, with ours in this folder.
+pub fn module_path(ours: &Path) -> String {
+    let folders = [stock_modules().to_owned(), unpacked_modules(), ours.to_owned()];
+    let folders = folders.iter().filter(|folder| folder.exists());
+    folders.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")
+}
+
 /// The daemon: `RSYSLOGD`, else where packages put it.
 pub fn rsyslogd() -> PathBuf {
     match std::env::var_os("RSYSLOGD") {

@@ -231,7 +231,7 @@ impl Site {
 
     /// What `-M` gets.
     pub(crate) fn module_path(&self) -> String {
-        format!("{}:{}", paths::stock_modules().display(), self.modules.display())
+        paths::module_path(&self.modules)
     }
 
     /// Fails with a sentence when there is nothing to load.

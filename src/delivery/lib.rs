@@ -1,0 +1,31 @@
+//! Acknowledged delivery as a pure state machine: bytes, lines and the time go in; bytes, verdicts
+//! and deadlines come out. No sockets, no threads, no clock, no files, no rsyslog, no ZeroMQ.
+//!
+//! docs/protocol.md defines every byte. `wire` is the codec and holds no state; `block` is the lines
+//! of a frame; [`Sender`] is one session on the sending side; [`Receiver`] is all sessions of one
+//! input; `marks` is what a receiver writes down. Each has its driver in the modules: omrzmq's
+//! channel and imrzmq's listener, which alone know sockets and clocks.
+//!
+//! Invariants, which the simulation holds against every schedule:
+//! - a line is settled at the sender only after the receiver accepted or refused it;
+//! - within a session, lines are accepted in the order of their numbers, each once, unless the
+//!   receiver died between accepting a chunk and writing it down;
+//! - what is in memory is bounded by the window at the receiver and by what was offered at the sender.
+#![forbid(unsafe_code)]
+
+mod block;
+mod head;
+mod marks;
+mod receiver;
+mod sender;
+mod wire;
+
+pub use block::{Block, BlockError};
+pub use head::Head;
+pub use marks::{MARK_BYTES, Mark};
+pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
+pub use sender::{Doubt, Event, RefusedLine, Sender, SenderOptions, SpooledFrame};
+pub use wire::{
+    Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
+    Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,
+};

@@ -1,0 +1,735 @@
+//! One session on the sending side.
+//!
+//! The driver offers lines, asks for frames to transmit, hands in what it received and tells when the
+//! connection was lost. Law: after every call that changes something, transmit until there is nothing
+//! more. Lines are settled when [`Sender::settled`] has passed their number.
+//!
+//! Time is whatever the driver's clock says since some beginning; it only has to go forward, and if it
+//! jumps the worst is a hello too many.
+
+use crate::block::Block;
+use crate::wire::{
+    Codec, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits, RefusedReason,
+    SessionId, VERSION, Welcome, WireError, decode,
+};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Without an answer for this long while lines are in flight, the sender asks where it stands.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Between two hellos that nobody answers; it doubles up to the second. Only the answer to the latest
+/// counts, so this has to become longer than the way there and back.
+const HELLO_AGAIN: Duration = Duration::from_secs(1);
+const HELLO_AGAIN_MAX: Duration = Duration::from_secs(8);
+/// After an error that the other side may not get over soon.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
+/// No pause is longer: a hostile receiver must not make us wait for ever.
+const LATER_MAX: Duration = Duration::from_secs(60);
+/// Bytes of a raw block that a frame aims at: large enough to share the cost of a frame, small enough
+/// to stay in the cache.
+const FRAME_TARGET: usize = 256 << 10;
+
+/// What does not change while a session lives.
+#[derive(Debug, Clone)]
+pub struct SenderOptions {
+    /// Software and version, told in HELLO.
+    pub software: String,
+    /// The sender's name, told in HELLO.
+    pub name: String,
+    /// zstd level; `None` = blocks travel raw.
+    pub compress: Option<i32>,
+}
+
+/// A line that the receiver will never take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedLine {
+    /// Its number.
+    pub number: u64,
+    /// Why.
+    pub reason: RefusedReason,
+    /// Its bytes, as the receiver counted them.
+    pub bytes: u32,
+}
+
+/// What a received frame came to, beyond the numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing the driver needs to know.
+    Nothing,
+    /// The receiver answered a hello: lines go out.
+    Welcome,
+    /// The receiver does not take lines for a while.
+    Later(LaterReason),
+    /// The receiver reports an error; the sender will say hello.
+    Trouble(ErrorCode, String),
+    /// The session is lost to this sender: the driver gives it a new one with
+    /// [`Sender::renumber`].
+    SessionLost(ErrorCode, String),
+}
+
+/// Why a frame of the receiver makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// It cannot be read.
+    #[error("the receiver sent a frame that cannot be read: {0}")]
+    Wire(#[from] WireError),
+    /// It is one that only senders send.
+    #[error("the receiver sent a frame that only senders send")]
+    Direction,
+    /// It settles lines that were never sent.
+    #[error("the receiver settles lines up to {have}, but only {sent} were sent")]
+    Ahead {
+        /// What it says.
+        have: u64,
+        /// What is true.
+        sent: u64,
+    },
+}
+
+/// An unsettled frame as it goes into a spool and comes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpooledFrame {
+    /// Its session.
+    pub session: SessionId,
+    /// Number of its first line.
+    pub first: u64,
+    /// Its lines.
+    pub count: u32,
+    /// The encoded DATA frame.
+    pub bytes: Vec<u8>,
+}
+
+impl SpooledFrame {
+    /// Its lines; none when the frame is damaged.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return Vec::new() };
+        let Ok(raw) = crate::block::unpack(&data, u32::MAX) else { return Vec::new() };
+        let Ok(block) = Block::parse(&raw, data.count) else { return Vec::new() };
+        block.lines().map(<[u8]>::to_vec).collect()
+    }
+}
+
+#[derive(Debug, Clone)]
+struct OutFrame {
+    first: u64,
+    count: u32,
+    /// Of its raw block.
+    crc: u32,
+    bytes: Vec<u8>,
+}
+
+impl OutFrame {
+    /// A frame of a former process, if it is whole.
+    fn read(first: u64, count: u32, bytes: Vec<u8>) -> Option<Self> {
+        let Ok(Frame::Data(data)) = decode(&bytes) else { return None };
+        let raw = crate::block::unpack(&data, u32::MAX).ok()?;
+        Block::parse(&raw, count).ok()?;
+        let crc = data.crc;
+        (data.first == first && data.count == count).then_some(Self { first, count, crc, bytes })
+    }
+
+    /// Whether the receiver takes it.
+    fn fits(&self, limits: &Limits) -> bool {
+        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return false };
+        let expanded = (data.block.len() as u64).saturating_mul(limits.expansion.into());
+        self.bytes.len() <= limits.frame as usize
+            && data.raw <= limits.frame
+            && self.count <= limits.lines
+            && u64::from(data.raw) <= expanded
+    }
+
+    fn raw_block(&self) -> Option<Cow<'_, [u8]>> {
+        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return None };
+        crate::block::unpack(&data, u32::MAX).ok()
+    }
+
+    /// Bytes of its lines with their lengths.
+    fn raw(&self) -> u32 {
+        match decode(&self.bytes) {
+            Ok(Frame::Data(data)) => data.raw,
+            _ => 0,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A hello has to be answered first; `said` is when it was last transmitted.
+    Greeting { said: Option<Duration> },
+    /// Lines go out.
+    Open,
+    /// Nothing goes out until then; after that, a hello.
+    Pausing { until: Duration },
+    /// The lines are in a spool: a hello that begins behind them would have the receiver skip them.
+    Spooled,
+}
+
+/// One session.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    options: SenderOptions,
+    session: SessionId,
+    /// Number of the latest hello.
+    hello: u32,
+    /// Number of the first hello of this session: what a receiver says under an earlier one is about
+    /// another session.
+    session_from: u32,
+    /// When the latest hello went out.
+    greeted: Option<Duration>,
+    /// How long it waits for its answer.
+    repeat: Duration,
+    /// How long another who speaks for this session is left to it; it doubles until a line is settled.
+    fenced: Duration,
+    state: State,
+    limits: Limits,
+    /// Unsettled frames in the order of their numbers.
+    frames: VecDeque<OutFrame>,
+    /// How many of them this connection has carried since the last welcome.
+    in_flight: usize,
+    in_flight_bytes: usize,
+    /// How many of them were ever transmitted: they are sent again with the flag.
+    ever_sent: usize,
+    /// First line not known to be settled.
+    have: u64,
+    next: u64,
+    /// Lines below were sent in an earlier session, under other numbers.
+    sent_elsewhere: u64,
+    /// When the receiver last moved, or was last given something to move for.
+    moved: Duration,
+    refused: Vec<RefusedLine>,
+    resent: u64,
+    /// The hello to be transmitted.
+    greeting: Vec<u8>,
+}
+
+impl Sender {
+    /// A new session, from line 0 on.
+    pub fn new(options: SenderOptions, session: SessionId) -> Self {
+        Self::resume(options, session, 0)
+    }
+
+    /// A session of a former process whose unsettled frames begin at `first`; they follow by
+    /// [`Sender::restore`].
+    pub fn resume(options: SenderOptions, session: SessionId, first: u64) -> Self {
+        // Not from 1 on: what is read late on a socket that another sender used before is not ours.
+        let hello = session.0.first_chunk().copied().map_or(0, u32::from_le_bytes);
+        Self {
+            options,
+            session,
+            hello,
+            session_from: next_hello(hello),
+            greeted: None,
+            repeat: HELLO_AGAIN,
+            fenced: HELLO_AGAIN,
+            state: State::Greeting { said: None },
+            limits: Limits::default(),
+            frames: VecDeque::new(),
+            in_flight: 0,
+            in_flight_bytes: 0,
+            ever_sent: 0,
+            have: first,
+            next: first,
+            sent_elsewhere: first,
+            moved: Duration::ZERO,
+            refused: Vec::new(),
+            resent: 0,
+            greeting: Vec::new(),
+        }
+    }
+
+    /// Takes back a frame of a former process; `false` if it does not follow the last one, or is not
+    /// what it says. The first line to be settled may lie within the first frame.
+    pub fn restore(&mut self, frame: SpooledFrame) -> bool {
+        let SpooledFrame { session, first, count, bytes } = frame;
+        let follows = first == self.next || (self.frames.is_empty() && first < self.have);
+        let Some(frame) = OutFrame::read(first, count, bytes) else { return false };
+        if session != self.session || !follows || frame.end() <= self.have {
+            return false;
+        }
+        self.next = frame.end();
+        self.frames.push_back(frame);
+        // The former process may have sent it.
+        self.ever_sent = self.frames.len();
+        true
+    }
+
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Every line below this number is settled.
+    pub fn settled(&self) -> u64 {
+        self.have
+    }
+
+    /// The number that the next line gets.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether the receiver has answered and lines go out.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// The longest line that fits into a frame the receiver takes.
+    pub fn longest_line(&self) -> usize {
+        (self.limits.frame as usize).saturating_sub(crate::wire::DATA_HEAD + 4)
+    }
+
+    /// Gives numbers to lines and packs them into frames. A line longer than
+    /// [`Sender::longest_line`] is refused in the receiver's place when it is the oldest.
+    pub fn offer(&mut self, lines: &[&[u8]]) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let most = (self.limits.lines.max(1) as usize).min(rest.len());
+            let target = FRAME_TARGET.min(self.longest_line());
+            let fits = |line: &&&[u8]| {
+                bytes += 4 + line.len();
+                bytes <= target
+            };
+            let count = rest[..most].iter().take_while(fits).count().max(1);
+            let (front, behind) = rest.split_at(count);
+            self.pack(front);
+            rest = behind;
+        }
+    }
+
+    fn pack(&mut self, lines: &[&[u8]]) {
+        let bytes: usize = lines.iter().map(|line| 4 + line.len()).sum();
+        let mut raw = Vec::with_capacity(bytes);
+        Block::encode(lines, &mut raw);
+        let packed = self.options.compress.and_then(|level| {
+            let packed = zstd::bulk::compress(&raw, level).ok()?;
+            let most = packed.len().saturating_mul(self.limits.expansion as usize);
+            (packed.len() < raw.len() && raw.len() <= most).then_some(packed)
+        });
+        let data = Data {
+            first: self.next,
+            count: lines.len() as u32,
+            raw: raw.len() as u32,
+            crc: crc32fast::hash(&raw),
+            codec: if packed.is_some() { Codec::Zstd } else { Codec::Raw },
+            resend: false,
+            fields: &[],
+            block: packed.as_deref().unwrap_or(&raw),
+        };
+        let mut bytes = Vec::with_capacity(crate::wire::DATA_HEAD + data.block.len());
+        data.encode(&mut bytes);
+        let Data { first, count, crc, .. } = data;
+        self.frames.push_back(OutFrame { first, count, crc, bytes });
+        self.next += u64::from(count);
+    }
+
+    /// Packs all frames anew, from the first unsettled line on, which gets the number `first`.
+    fn repack(&mut self, first: u64) {
+        let frames = std::mem::take(&mut self.frames);
+        self.next = first;
+        for frame in frames {
+            let Some(raw) = frame.raw_block() else { continue };
+            let Ok(mut block) = Block::parse(&raw, frame.count) else { continue };
+            block.split(self.have.saturating_sub(frame.first) as usize);
+            let lines: Vec<_> = block.lines().collect();
+            self.offer(&lines);
+        }
+    }
+
+    /// Packs what is unsettled anew, under the same numbers. Nothing is in flight.
+    fn repack_unsettled(&mut self) {
+        let sent = self.sent_up_to();
+        self.repack(self.have);
+        self.ever_sent = self.frames.iter().take_while(|frame| frame.end() <= sent).count();
+    }
+
+    /// The connection is gone, or was never there: what was sent on it is in doubt.
+    pub fn lost(&mut self) {
+        match self.state {
+            // Hellos under way are lost too, or are answered by a receiver that we left.
+            State::Open | State::Greeting { .. } => self.greet(),
+            State::Pausing { .. } | State::Spooled => {}
+        }
+    }
+
+    fn greet(&mut self) {
+        self.repeat = HELLO_AGAIN;
+        self.state = State::Greeting { said: None };
+    }
+
+    /// Says hello, but not more often than once a second: a receiver that answers nonsense to each
+    /// must not keep us busy.
+    fn greet_slowly(&mut self, now: Duration) {
+        match self.greeted.map(|greeted| greeted + HELLO_AGAIN) {
+            Some(until) if now < until => self.state = State::Pausing { until },
+            _ => self.greet(),
+        }
+    }
+
+    /// Whether an answer is due: something is in flight, or waits behind a closed window.
+    fn is_waiting(&self) -> bool {
+        self.in_flight > 0 || (self.limits.window == 0 && !self.frames.is_empty())
+    }
+
+    /// The next frame to transmit now, if there is one. When the transport took it, call
+    /// [`Sender::transmitted`].
+    pub fn transmit(&mut self, now: Duration) -> Option<&[u8]> {
+        match self.state {
+            State::Pausing { until } if now < until => return None,
+            State::Pausing { .. } => self.greet(),
+            State::Open if self.is_waiting() && now.saturating_sub(self.moved) >= SILENCE => {
+                self.greet();
+            }
+            State::Open if self.in_flight == 0 => self.keep_to_limits(),
+            State::Open | State::Greeting { .. } | State::Spooled => {}
+        }
+        match self.state {
+            State::Greeting { said: Some(said) } if now.saturating_sub(said) < self.repeat => None,
+            State::Greeting { .. } => {
+                self.greeting.clear();
+                let hello = Hello {
+                    lowest: VERSION,
+                    highest: VERSION,
+                    number: next_hello(self.hello),
+                    session: self.session,
+                    first: self.have,
+                    next: self.next,
+                    software: &self.options.software,
+                    name: &self.options.name,
+                };
+                hello.encode(&mut self.greeting);
+                Some(&self.greeting)
+            }
+            State::Pausing { .. } | State::Spooled => None,
+            State::Open => {
+                let frame = self.frames.get_mut(self.in_flight)?;
+                if !frame.fits(&self.limits) {
+                    return None;
+                }
+                let bytes = self.in_flight_bytes + frame.bytes.len();
+                if self.limits.window == 0
+                    || (self.in_flight > 0 && bytes > self.limits.window as usize)
+                {
+                    return None;
+                }
+                if self.in_flight < self.ever_sent || frame.first < self.sent_elsewhere {
+                    Data::mark_resent(&mut frame.bytes);
+                }
+                Some(&frame.bytes)
+            }
+        }
+    }
+
+    /// Packs anew what is beyond the receiver's limits. A line that none of its frames holds is
+    /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
+    fn keep_to_limits(&mut self) {
+        while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
+            // Made before the receiver told its limits.
+            if frame.count > 1 {
+                self.repack_unsettled();
+                continue;
+            }
+            let (number, end) = (frame.first, frame.end());
+            let bytes = frame.raw().saturating_sub(4);
+            self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes });
+            self.settle(end);
+            self.greet();
+        }
+    }
+
+    /// The transport took the frame that [`Sender::transmit`] answered.
+    pub fn transmitted(&mut self, now: Duration) {
+        match self.state {
+            State::Greeting { said } => {
+                if said.is_some() {
+                    self.repeat = (self.repeat * 2).min(HELLO_AGAIN_MAX);
+                }
+                self.hello = next_hello(self.hello);
+                self.greeted = Some(now);
+                self.state = State::Greeting { said: Some(now) };
+            }
+            State::Open => {
+                if let Some(frame) = self.frames.get(self.in_flight) {
+                    if self.in_flight == 0 {
+                        self.moved = now;
+                    }
+                    if self.in_flight < self.ever_sent {
+                        self.resent += u64::from(frame.count);
+                    }
+                    self.in_flight_bytes += frame.bytes.len();
+                    self.in_flight += 1;
+                    self.ever_sent = self.ever_sent.max(self.in_flight);
+                }
+            }
+            State::Pausing { .. } | State::Spooled => {}
+        }
+    }
+
+    /// When [`Sender::transmit`] may have something that it does not have now, though nothing was
+    /// received and nothing was offered.
+    pub fn wake_at(&self) -> Option<Duration> {
+        match self.state {
+            State::Greeting { said } => said.map(|said| said + self.repeat),
+            State::Pausing { until } => Some(until),
+            State::Open => self.is_waiting().then_some(self.moved + SILENCE),
+            State::Spooled => None,
+        }
+    }
+
+    /// Takes a message of the receiver. After a [`Doubt`] the sender says hello.
+    pub fn receive(&mut self, now: Duration, bytes: &[u8]) -> Result<Event, Doubt> {
+        let event = self.understand(now, bytes);
+        if event.is_err() && self.state == State::Open {
+            // Not at once: a receiver that answers nonsense to each hello must not keep us busy.
+            self.state = State::Pausing { until: now + HELLO_AGAIN };
+        }
+        event
+    }
+
+    fn understand(&mut self, now: Duration, bytes: &[u8]) -> Result<Event, Doubt> {
+        match decode(bytes)? {
+            Frame::Welcome(welcome) => Ok(self.welcome(now, &welcome)),
+            Frame::Ack(ack) if self.is_of_now(ack.hello) => {
+                self.settle_sent(ack.have)?;
+                self.limits.window = ack.window;
+                self.moved = now;
+                Ok(Event::Nothing)
+            }
+            Frame::Refused(refused) if self.is_of_session(refused.hello) => {
+                // Bounded by what was sent: a number that was not, or is settled, is nonsense.
+                let sent = self.sent_up_to();
+                let own = refused.lines().filter(|(number, ..)| (self.have..sent).contains(number));
+                let own = own.map(|(number, reason, bytes)| RefusedLine { number, reason, bytes });
+                let lines: Vec<_> = own.take((sent - self.have) as usize).collect();
+                self.refused.extend(lines);
+                Ok(Event::Nothing)
+            }
+            Frame::Later(later) if self.is_of_now(later.hello) => {
+                self.settle_sent(later.have)?;
+                let pause = Duration::from_millis(later.milliseconds.into()).min(LATER_MAX);
+                self.state = State::Pausing { until: now + pause };
+                Ok(Event::Later(later.reason))
+            }
+            // A connection that ended may be read to its end late. What it says is not even used
+            // when it is about this session: the hello that is under way says where we stand, and
+            // its receiver expects us to go on there.
+            Frame::Ack(_) | Frame::Refused(_) | Frame::Later(_) => Ok(Event::Nothing),
+            Frame::Error(error) => Ok(self.error(now, &error)),
+            Frame::Skipped => Ok(Event::Nothing),
+            Frame::Hello(_) | Frame::Data(_) => Err(Doubt::Direction),
+        }
+    }
+
+    fn welcome(&mut self, now: Duration, welcome: &Welcome) -> Event {
+        let greeting = matches!(self.state, State::Greeting { said: Some(_) });
+        if !greeting || welcome.number != self.hello || welcome.session != self.session {
+            return Event::Nothing;
+        }
+        if welcome.have > self.sent_up_to() || !self.recognises(welcome) {
+            self.state = State::Pausing { until: now + HELLO_AGAIN };
+            let text = "the receiver knows lines of this session that this sender never sent";
+            return Event::SessionLost(ErrorCode::Fenced, text.into());
+        }
+        self.settle(welcome.have);
+        self.limits = welcome.limits;
+        self.in_flight = 0;
+        self.in_flight_bytes = 0;
+        self.moved = now;
+        self.state = State::Open;
+        // A frame that it has a part of has to be the one that it knows, or to begin behind that part.
+        let known = |front: &OutFrame| {
+            front.first >= self.have
+                || welcome.frame >= welcome.have
+                || (front.first, front.crc) == (welcome.frame, welcome.crc)
+        };
+        if !self.frames.front().is_none_or(known) {
+            self.repack_unsettled();
+        }
+        Event::Welcome
+    }
+
+    /// Whether what a welcome would settle is ours, as far as that can be told: the lines of the
+    /// frame that `have` lies in. Here they may be packed otherwise.
+    fn recognises(&self, welcome: &Welcome) -> bool {
+        let Welcome { have, frame, crc, count, .. } = *welcome;
+        let oldest = self.frames.front().map_or(self.next, |front| front.first);
+        if have <= self.have || frame >= have || frame < oldest {
+            return true;
+        }
+        let end = frame.saturating_add(count.into());
+        if have > end || end > self.next {
+            return false;
+        }
+        let ours = |own: &&OutFrame| own.first < end && own.end() > frame;
+        let mut blocks = Vec::new();
+        for own in self.frames.iter().filter(ours) {
+            if (own.first, own.count) == (frame, count) {
+                return own.crc == crc;
+            }
+            let Some(raw) = own.raw_block() else { return false };
+            blocks.push((own, raw));
+        }
+        let mut lines = Vec::new();
+        for (own, raw) in &blocks {
+            let Ok(block) = Block::parse(raw, own.count) else { return false };
+            let numbered = (own.first..).zip(block.lines());
+            lines.extend(numbered.filter(|(number, _)| (frame..end).contains(number)));
+        }
+        let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
+        let mut raw = Vec::new();
+        Block::encode(&lines, &mut raw);
+        crc32fast::hash(&raw) == crc
+    }
+
+    /// Whether a receiver speaks of this session, on whatever connection.
+    fn is_of_session(&self, hello: u32) -> bool {
+        let hellos = next_hello(self.hello).wrapping_sub(self.session_from);
+        self.hello.wrapping_sub(hello) < hellos
+    }
+
+    /// Whether a receiver speaks of what goes out now.
+    fn is_of_now(&self, hello: u32) -> bool {
+        self.state == State::Open && hello == self.hello
+    }
+
+    fn settle_sent(&mut self, have: u64) -> Result<(), Doubt> {
+        let sent = self.sent_up_to();
+        if have > sent {
+            return Err(Doubt::Ahead { have, sent });
+        }
+        self.settle(have);
+        Ok(())
+    }
+
+    fn error(&mut self, now: Duration, error: &ErrorFrame<'_>) -> Event {
+        let code = error.code;
+        let concerns_us = match self.state {
+            // Without a hello on its connection: that is new, and the loss of the old one is not
+            // noticed yet.
+            State::Open => error.hello == self.hello || error.hello == 0,
+            // What is said of the time before this greeting is settled by its welcome.
+            State::Greeting { said: Some(_) } => {
+                error.hello == self.hello || (error.hello == 0 && code != ErrorCode::NoSession)
+            }
+            State::Greeting { said: None } | State::Pausing { .. } | State::Spooled => false,
+        };
+        if !concerns_us {
+            return Event::Nothing;
+        }
+        let text = error.text.to_string();
+        let pause = match code {
+            ErrorCode::NoSession | ErrorCode::Gap => {
+                self.greet_slowly(now);
+                return Event::Trouble(code, text);
+            }
+            ErrorCode::Version | ErrorCode::Sessions => LONG_PAUSE,
+            ErrorCode::Fenced => {
+                let pause = self.fenced;
+                self.fenced = (pause * 2).min(LATER_MAX);
+                pause
+            }
+            _ => HELLO_AGAIN,
+        };
+        self.state = State::Pausing { until: now + pause };
+        match code {
+            ErrorCode::Key | ErrorCode::Content => Event::SessionLost(code, text),
+            _ => Event::Trouble(code, text),
+        }
+    }
+
+    /// Behind the last line that this connection carried, or that an earlier one did.
+    fn sent_up_to(&self) -> u64 {
+        match self.ever_sent.checked_sub(1).and_then(|last| self.frames.get(last)) {
+            Some(frame) => frame.end(),
+            None => self.have,
+        }
+    }
+
+    fn settle(&mut self, have: u64) {
+        if have > self.have {
+            self.fenced = HELLO_AGAIN;
+        }
+        self.have = self.have.max(have);
+        while self.frames.front().is_some_and(|frame| frame.end() <= self.have) {
+            let Some(frame) = self.frames.pop_front() else { break };
+            self.ever_sent = self.ever_sent.saturating_sub(1);
+            if self.in_flight > 0 {
+                self.in_flight -= 1;
+                self.in_flight_bytes -= frame.bytes.len();
+            }
+        }
+    }
+
+    /// A line that is not settled, by its number.
+    pub fn line(&self, number: u64) -> Option<Vec<u8>> {
+        let frame =
+            self.frames.iter().find(|frame| (frame.first..frame.end()).contains(&number))?;
+        let Ok(Frame::Data(data)) = decode(&frame.bytes) else { return None };
+        let raw = crate::block::unpack(&data, u32::MAX).ok()?;
+        let block = Block::parse(&raw, data.count).ok()?;
+        block.lines().nth((number - frame.first) as usize).map(<[u8]>::to_vec)
+    }
+
+    /// Lines that the receiver refused since the last call; they are settled by numbers.
+    pub fn take_refused(&mut self) -> Vec<RefusedLine> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Hands over what is unsettled, for the spool: whole frames, in order, with their session and
+    /// numbers. They are no longer this sender's, which falls silent; a line that is still offered gets the next
+    /// number.
+    pub fn take_unsettled(&mut self) -> Vec<SpooledFrame> {
+        let session = self.session;
+        self.have = self.next;
+        self.in_flight = 0;
+        self.in_flight_bytes = 0;
+        self.ever_sent = 0;
+        self.state = State::Spooled;
+        let frames = self.frames.drain(..);
+        let spooled =
+            |OutFrame { first, count, bytes, .. }| SpooledFrame { session, first, count, bytes };
+        frames.map(spooled).collect()
+    }
+
+    /// Lines that were transmitted again so far.
+    pub fn resent(&self) -> u64 {
+        self.resent
+    }
+
+    /// Whether nothing is unsettled.
+    pub fn is_idle(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Gives the unsettled lines new numbers in a new session. What the receiver may have taken of
+    /// them under the old numbers it takes again: only after [`Event::SessionLost`].
+    ///
+    /// Answers how far the numbers of unsettled lines moved down.
+    pub fn renumber(&mut self, session: SessionId) -> u64 {
+        let shift = self.have;
+        self.sent_elsewhere = self.sent_up_to().max(self.sent_elsewhere).saturating_sub(shift);
+        self.session = session;
+        self.session_from = next_hello(self.hello);
+        self.repack(0);
+        self.have = 0;
+        self.ever_sent = 0;
+        self.in_flight = 0;
+        self.in_flight_bytes = 0;
+        self.refused.clear();
+        // A pause goes on: a receiver that refuses each session must not keep us busy.
+        if !matches!(self.state, State::Pausing { .. } | State::Spooled) {
+            self.greet();
+        }
+        shift
+    }
+}
+
+/// 0 means none.
+fn next_hello(hello: u32) -> u32 {
+    hello.wrapping_add(1).max(1)
+}

@@ -1,0 +1,246 @@
+//! Acknowledged delivery: the driver of the receiving state machine (src/delivery) on a ROUTER socket.
+//! docs/protocol.md is the protocol. Frames of all senders come from one socket, which takes turns
+//! between them; a message that is no frame of the protocol is a best-effort line (listener.rs).
+//!
+//! For each chunk of lines: submit, write the mark, acknowledge, in this order. When the queue answers
+//! an error, or rsyslogd stops, the sender is told "later" and nothing is acknowledged.
+
+use crate::counters::InputCounters;
+use crate::marks::Marks;
+use rzmq_delivery::{
+    Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits, SessionId,
+};
+use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
+use rzmq_link::{Received, Sent, Socket};
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Lines that are submitted and acknowledged at once.
+const CHUNK: u32 = 128;
+/// What a sender waits when the queue answered an error.
+const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// What a sender waits when this side stops.
+const STOP_PAUSE: Duration = Duration::from_millis(500);
+/// Connections that are remembered; beyond that the memory begins anew and they say hello again.
+const MOST_PEERS: usize = 65_536;
+/// Between two lines in the log about the same trouble.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// The acknowledged side of one input. Owned by its listener.
+pub(crate) struct Acked {
+    receiver: Receiver,
+    marks: Option<Marks>,
+    peers: HashMap<Vec<u8>, PeerId>,
+    next_peer: u64,
+    log: Log,
+    counters: Arc<InputCounters>,
+    longest_line: usize,
+    told: HashMap<&'static str, Instant>,
+}
+
+/// Where lines go, and what they bring with them.
+pub(crate) struct Intake<'a> {
+    pub(crate) socket: &'a Socket,
+    pub(crate) submitter: &'a mut Submitter,
+    pub(crate) from: &'a Property,
+    /// Members of `$!rzmq` that all lines of the message share; `None` = no metadata.
+    pub(crate) metadata: Option<&'a [(&'a CStr, &'a str)]>,
+}
+
+impl Acked {
+    pub(crate) fn new(
+        log: Log,
+        counters: Arc<InputCounters>,
+        limits: ReceiverLimits,
+        marks: Option<(Marks, Vec<rzmq_delivery::Mark>)>,
+    ) -> Self {
+        let (marks, known) = marks.map_or((None, Vec::new()), |(file, known)| (Some(file), known));
+        let software = concat!("imrzmq ", env!("CARGO_PKG_VERSION"));
+        let receiver = Receiver::new(software, limits, known);
+        counters.sessions().set(receiver.sessions() as u64);
+        Self {
+            receiver,
+            marks,
+            peers: HashMap::new(),
+            next_peer: 0,
+            longest_line: limits.line,
+            log,
+            counters,
+            told: HashMap::new(),
+        }
+    }
+
+    /// Takes one frame of the protocol.
+    pub(crate) fn take(&mut self, received: &Received, intake: Intake<'_>) {
+        let Some(routing_id) = received.routing_id() else { return };
+        let peer = self.peer(routing_id);
+        let key = received.key().and_then(key_of);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match self.receiver.receive(now, peer, key, received.body()) {
+            Reaction::Nothing => {}
+            Reaction::Reply(reply) => {
+                self.counters.sessions().set(self.receiver.sessions() as u64);
+                self.answer(intake.socket, routing_id, &reply);
+            }
+            Reaction::Wrong(code, text, reply) => {
+                self.counters.protocol_errors().add(1);
+                let address = received.peer_address().unwrap_or("a local peer");
+                let name = received.key().and_then(|key| intake.socket.certificate_name(key));
+                let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+                self.tell(
+                    "protocol",
+                    &format!("{address}{name} broke the protocol ({code:?}): {text}"),
+                );
+                self.answer(intake.socket, routing_id, &reply);
+            }
+            Reaction::Lines(mut incoming) => {
+                self.lines(now, routing_id, &mut incoming, intake);
+            }
+        }
+    }
+
+    fn lines(
+        &mut self,
+        now: Duration,
+        routing_id: &[u8],
+        incoming: &mut Incoming<'_>,
+        intake: Intake<'_>,
+    ) {
+        let Intake { socket, submitter, from, metadata } = intake;
+        self.counters.duplicates().add(incoming.duplicates.into());
+        let (session, resend) = (incoming.session, incoming.resend);
+        let mut refused = Vec::new();
+        loop {
+            if submitter.is_stopping() {
+                let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
+                return self.answer_if(socket, routing_id, later);
+            }
+            let Some((first, block)) = incoming.chunk(CHUNK) else { return };
+            let count = block.len() as u64;
+            let mut discarded = 0;
+            let mut submitted = Ok(());
+            self.counters.received().add(count);
+            for (number, line) in (first..).zip(block.lines()) {
+                let (head, line) = Head::split(line);
+                self.counters.bytes().add(line.len() as u64);
+                if line.is_empty() {
+                    self.counters.discarded_empty().add(1);
+                    discarded += 1;
+                    continue;
+                }
+                if line.len() > self.longest_line {
+                    self.counters.refused().add(1);
+                    refused.push((number, u32::try_from(line.len()).unwrap_or(u32::MAX)));
+                    discarded += 1;
+                    continue;
+                }
+                let added = match metadata {
+                    None => submitter.add(line, LineContext { from, metadata: &[] }),
+                    Some(shared) => {
+                        let context = LineContext { from, metadata: shared };
+                        add_with_id(submitter, line, context, head, (session, number, resend))
+                    }
+                };
+                match added {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.counters.discarded_ratelimit().add(1);
+                        discarded += 1;
+                    }
+                    Err(why) => submitted = Err(why),
+                }
+            }
+            let submitted = submitted.and(submitter.flush());
+            if let Err(why) = submitted {
+                self.queue_failed(&why, count - discarded);
+                let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);
+                return self.answer_if(socket, routing_id, later);
+            }
+            self.counters.submitted().add(count - discarded);
+            let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
+            refused.clear();
+            if let Some(Err(why)) = self.marks.as_ref().map(|marks| marks.write(&accepted.mark)) {
+                self.tell(
+                    "marks",
+                    &format!("{why}; if rsyslogd is killed now, lines may arrive twice"),
+                );
+            }
+            if !accepted.reply.is_empty() {
+                self.answer(socket, routing_id, &accepted.reply);
+            }
+            let acknowledgement = self.receiver.acknowledge(incoming);
+            self.answer_if(socket, routing_id, acknowledgement);
+        }
+    }
+
+    fn queue_failed(&mut self, why: &SubmitError, count: u64) {
+        self.counters.failed().add(count);
+        self.tell("queue", &format!("{why}; they are not acknowledged and come again"));
+    }
+
+    fn answer_if(&mut self, socket: &Socket, routing_id: &[u8], reply: Option<Vec<u8>>) {
+        if let Some(reply) = reply {
+            self.answer(socket, routing_id, &reply);
+        }
+    }
+
+    /// A peer that does not read loses its answers, and nothing else: it says hello.
+    fn answer(&mut self, socket: &Socket, routing_id: &[u8], reply: &[u8]) {
+        match socket.send(&[routing_id, reply]) {
+            Ok(Sent::Taken | Sent::Full) => {}
+            Err(why) => self.tell("answer", &why.to_string()),
+        }
+    }
+
+    fn peer(&mut self, routing_id: &[u8]) -> PeerId {
+        if let Some(peer) = self.peers.get(routing_id) {
+            return *peer;
+        }
+        if self.peers.len() >= MOST_PEERS {
+            self.peers.clear();
+        }
+        self.next_peer += 1;
+        let peer = PeerId(self.next_peer);
+        self.peers.insert(routing_id.to_vec(), peer);
+        peer
+    }
+
+    /// Writes a trouble to the log, at most once a minute and kind.
+    fn tell(&mut self, kind: &'static str, trouble: &str) {
+        let due = self.told.get(kind).is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        if due {
+            self.told.insert(kind, Instant::now());
+            self.log.error(trouble);
+        }
+    }
+}
+
+/// Submits a line with its id: the first sender's, where a relay passed it on.
+fn add_with_id(
+    submitter: &mut Submitter,
+    line: &[u8],
+    context: LineContext<'_>,
+    head: Head<'_>,
+    (session, number, resend): (SessionId, u64, bool),
+) -> Result<bool, SubmitError> {
+    let own = format!("{session}:{number}");
+    let id = if head.origin_id.is_empty() { &own } else { head.origin_id };
+    let entries = [
+        (c"id", id),
+        (c"resend", if resend { "1" } else { "0" }),
+        (c"uuid", head.uuid),
+        (c"origin_peer", head.origin_name),
+        (c"origin_address", head.origin_address),
+    ];
+    let mut metadata = Vec::with_capacity(context.metadata.len() + entries.len());
+    metadata.extend_from_slice(context.metadata);
+    metadata.extend(entries.into_iter().filter(|(_, value)| !value.is_empty()));
+    submitter.add(line, LineContext { from: context.from, metadata: &metadata })
+}
+
+/// The key as bytes; it came from the authenticator as text.
+fn key_of(text: &str) -> Option<Key> {
+    rzmq_link::PublicKey::from_z85(text).map(|key| Key(*key.as_bytes()))
+}

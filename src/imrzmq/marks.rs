@@ -1,0 +1,50 @@
+//! The file of marks: for each session how far it is settled, so that a restarted receiver knows what
+//! it has. A state file (module/statefile.rs) with marks of fixed size behind its header, each at a
+//! place of its own: one positioned write replaces one, and survives the end of the process.
+
+use rzmq_delivery::{MARK_BYTES, Mark};
+use rzmq_module::statefile::{HEADER, StateFile, StateFileError};
+use std::path::{Path, PathBuf};
+
+const MAGIC: &[u8; 8] = b"RZMQMRK1";
+
+/// An input's marks, open and locked. Owned by its listener.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    file: StateFile,
+}
+
+/// What opening it found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The marks.
+    pub(crate) marks: Vec<Mark>,
+    /// Places that hold something else: damaged.
+    pub(crate) damaged: u32,
+    /// Where a file that was not this input's has been put.
+    pub(crate) foreign: Option<PathBuf>,
+}
+
+impl Marks {
+    /// Opens, locks and reads the file of `owner`; makes it if there is none.
+    pub(crate) fn open(path: &Path, owner: &str) -> Result<(Self, Found), StateFileError> {
+        let (file, foreign) = StateFile::open(path, MAGIC, owner)?;
+        let mut found = Found { marks: Vec::new(), damaged: 0, foreign };
+        let places = (file.len()?.saturating_sub(HEADER)) / MARK_BYTES as u64;
+        let mut content = vec![0; places as usize * MARK_BYTES];
+        file.read(&mut content, HEADER)?;
+        for (slot, bytes) in (0..).zip(content.chunks_exact(MARK_BYTES)) {
+            match bytes.first_chunk().and_then(|bytes| Mark::decode(slot, bytes)) {
+                Some(mark) => found.marks.push(mark),
+                None if bytes.iter().all(|byte| *byte == 0) => {}
+                None => found.damaged += 1,
+            }
+        }
+        Ok((Self { file }, found))
+    }
+
+    /// Writes one mark.
+    pub(crate) fn write(&self, mark: &Mark) -> Result<(), StateFileError> {
+        self.file.write(&mark.encode(), HEADER + u64::from(mark.slot) * MARK_BYTES as u64)
+    }
+}

@@ -1,0 +1,539 @@
+//! Acknowledged delivery: the driver of the sending state machine (src/delivery) over a DEALER socket
+//! for each endpoint. docs/protocol.md is the protocol.
+//!
+//! A batch is done when its last line is settled. What is in flight stays in flight while the peer is
+//! slow or busy; nothing is sent again but after a hello. Several endpoints: one is spoken to at a
+//! time, the next when that one is gone, and the first again when it is back and nothing is in flight.
+
+use crate::action::Action;
+use crate::carrier::{
+    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
+};
+use crate::record::{self, Record};
+use crate::refused::{self, Refused};
+use crate::statement::AckedOptions;
+use rzmq_delivery::{Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
+use rzmq_host::Batch;
+use rzmq_link::{LinkError, Received, Sent, Socket, SocketSpec};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a step waits for an answer; a stop waits as long.
+const SLICE: Duration = Duration::from_millis(20);
+/// An endpoint that is not connected, or does not answer, for this long is left for the next one.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the preferred endpoint has to be up before it is used again.
+const BACK: Duration = Duration::from_secs(5);
+/// zstd's own default for speed.
+const ZSTD_LEVEL: i32 = 1;
+/// Frames of the spool that are in flight at once.
+const SPOOL_AHEAD: usize = 64;
+/// Heartbeats that find a cut connection within the time in which another endpoint takes over.
+const FAILOVER_HEARTBEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
+
+/// Begins each worker with another endpoint (`target.order="balance"`).
+static NEXT_WORKER: AtomicUsize = AtomicUsize::new(0);
+
+/// A carrier of acknowledged delivery: one session at a time.
+pub(crate) struct Acked {
+    sender: Sender,
+    options: SenderOptions,
+    heads: AckedOptions,
+    targets: Vec<Target>,
+    preferred: usize,
+    active: usize,
+    /// When the active target last answered, or was chosen.
+    heard: Instant,
+    /// Since when the preferred target is up while another one is active.
+    preferred_up: Option<Instant>,
+    clock: Instant,
+    received: Received,
+    /// The number of each line of the batch.
+    numbers: Vec<u64>,
+    /// Behind the last of them.
+    target: u64,
+    bytes: u64,
+    offered_again: OfferedAgain<u64>,
+    resent: u64,
+    /// The session's rest went into the spool, where it is finished: lines to come need another one.
+    given_up: bool,
+    /// Records of the spool that are in flight: behind its last line, its lines, behind it in the file.
+    spooled: VecDeque<(u64, u64, u64)>,
+}
+
+/// An endpoint with its socket.
+struct Target {
+    spec: SocketSpec,
+    socket: Option<Socket>,
+    /// Connections that had ended when the sender last looked.
+    ended: u64,
+}
+
+impl Target {
+    fn is_up(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.connections() > 0)
+    }
+
+    fn name(&self) -> String {
+        self.spec.endpoints.first().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+impl Acked {
+    pub(crate) fn new(action: &Action, acked: AckedOptions) -> Self {
+        let spec = &action.statement.spec;
+        let mut targets: Vec<_> = spec
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                let spec = SocketSpec { endpoints: vec![endpoint.clone()], ..spec.clone() };
+                Target { spec, socket: None, ended: 0 }
+            })
+            .collect();
+        if targets.len() > 1 {
+            for target in &mut targets {
+                let options = &mut target.spec.options;
+                options.heartbeat_ivl = options.heartbeat_ivl.min(FAILOVER_HEARTBEAT.0);
+                options.heartbeat_timeout = options.heartbeat_timeout.min(FAILOVER_HEARTBEAT.1);
+            }
+        }
+        let preferred = match acked.balance {
+            true => NEXT_WORKER.fetch_add(1, Ordering::Relaxed) % targets.len().max(1),
+            false => 0,
+        };
+        let options = SenderOptions {
+            software: concat!("omrzmq ", env!("CARGO_PKG_VERSION")).into(),
+            name: action.statement.name().into(),
+            compress: acked.compress.then_some(ZSTD_LEVEL),
+        };
+        Self {
+            sender: Sender::new(options.clone(), new_session()),
+            options,
+            heads: acked,
+            targets,
+            preferred,
+            active: preferred,
+            heard: Instant::now(),
+            preferred_up: None,
+            clock: Instant::now(),
+            received: Received::new(),
+            numbers: Vec::new(),
+            target: 0,
+            bytes: 0,
+            offered_again: OfferedAgain::new(),
+            resent: 0,
+            given_up: false,
+            spooled: VecDeque::new(),
+        }
+    }
+
+    /// The lines of a batch with their heads, one behind the other, and where each ends. `None` where
+    /// lines travel as they are: without heads, unless one begins with a NUL byte.
+    fn with_heads(&self, batch: Batch<'_>) -> Option<(Vec<u8>, Vec<usize>)> {
+        let lines = 0..batch.len();
+        let plain = !self.heads.uuid && !self.heads.relay;
+        if plain && lines.clone().all(|line| batch.text(line, 0).first() != Some(&0)) {
+            return None;
+        }
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(batch.len()));
+        for line in lines {
+            let mut head = Head::default();
+            let mut text = 1;
+            let utf8 = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+            if self.heads.uuid {
+                head.uuid = utf8(batch.text(line, text));
+                text += 1;
+            }
+            if self.heads.relay {
+                let mut fields = utf8(batch.text(line, text)).split('\t');
+                let mut next = || fields.next().unwrap_or_default();
+                head.origin_id = next();
+                let (origin_name, origin_address) = (next(), next());
+                let (name, address) = (next(), next());
+                let relayed = !origin_address.is_empty();
+                head.origin_name = if relayed { origin_name } else { name };
+                head.origin_address = if relayed { origin_address } else { address };
+            }
+            head.encode(batch.text(line, 0), &mut bytes);
+            ends.push(bytes.len());
+        }
+        Some((bytes, ends))
+    }
+
+    /// Transmits what may be transmitted and takes what is there; waits for an answer for `patience`
+    /// at the most.
+    fn drive(&mut self, context: Context<'_>, patience: Duration) -> Result<(), LinkError> {
+        self.choose_target(context);
+        if !self.transmit(context)? {
+            thread::sleep(patience);
+            return Ok(());
+        }
+        if !self.listen(context)? && !patience.is_zero() {
+            let now = self.clock.elapsed();
+            let wake = self.sender.wake_at().map_or(patience, |at| at.saturating_sub(now));
+            if let Some(socket) = &self.targets[self.active].socket {
+                socket.wait_message(patience.min(wake.max(Duration::from_millis(1))))?;
+            }
+            self.listen(context)?;
+            self.transmit(context)?;
+        }
+        let resent = self.sender.resent();
+        context.running.counters.resent().add(resent - self.resent);
+        self.resent = resent;
+        Ok(())
+    }
+
+    /// Answers whether the peer took everything that may be transmitted now.
+    fn transmit(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
+        let target = &mut self.targets[self.active];
+        if target.socket.is_none() {
+            target.socket = context.action.open_or_tell(context.running, &target.spec);
+        }
+        let Some(socket) = &target.socket else { return Ok(false) };
+        let ended = socket.connections_ended();
+        if ended != target.ended {
+            // libzmq may have a new connection by now; what the old one carried is in doubt.
+            target.ended = ended;
+            self.sender.lost();
+        }
+        let now = self.clock.elapsed();
+        while let Some(frame) = self.sender.transmit(now) {
+            if socket.send(&[frame])? == Sent::Full {
+                if socket.connections() == 0 {
+                    self.sender.lost();
+                }
+                return Ok(false);
+            }
+            self.sender.transmitted(now);
+        }
+        Ok(true)
+    }
+
+    /// Takes the answers that are there; says whether there were any.
+    fn listen(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
+        let mut heard = false;
+        loop {
+            let Some(socket) = &self.targets[self.active].socket else { return Ok(heard) };
+            if !socket.receive(&mut self.received)? {
+                return Ok(heard);
+            }
+            heard = true;
+            self.heard = Instant::now();
+            let before = self.sender.settled();
+            let event = self.sender.receive(self.clock.elapsed(), self.received.body());
+            let settled = self.sender.settled() - before;
+            context.running.counters.sent().add(settled);
+            match event {
+                Ok(event) => self.note(context, event),
+                Err(why) => {
+                    context.action.tell(context.running, "protocol", &why.to_string());
+                }
+            }
+            self.note_refused(context);
+        }
+    }
+
+    fn note(&mut self, context: Context<'_>, event: Event) {
+        let Context { action, running } = context;
+        match event {
+            Event::Nothing | Event::Welcome => {}
+            Event::Later(reason) => {
+                action.tell(
+                    running,
+                    "later",
+                    &format!("the receiver takes nothing now: {reason:?}"),
+                );
+            }
+            Event::Trouble(code, text) => {
+                action.tell(
+                    running,
+                    "protocol",
+                    &format!("the receiver answers an error ({code:?}): {text}"),
+                );
+            }
+            Event::SessionLost(code, text) => {
+                action.tell(
+                    running,
+                    "session",
+                    &format!(
+                        "the session {} is lost ({code:?}): {text}. What is unsettled goes on in a new \
+                         one, and may arrive twice",
+                        self.sender.session()
+                    ),
+                );
+                let shift = self.sender.renumber(new_session());
+                self.target = self.target.saturating_sub(shift);
+                for number in &mut self.numbers {
+                    *number = number.saturating_sub(shift);
+                }
+                for (end, ..) in &mut self.spooled {
+                    *end = end.saturating_sub(shift);
+                }
+            }
+        }
+    }
+
+    fn note_refused(&mut self, context: Context<'_>) {
+        for line in self.sender.take_refused() {
+            let text = self.sender.line(line.number);
+            let refused = Refused {
+                session: self.sender.session(),
+                number: Some(line.number),
+                reason: &line.reason,
+                text: text.as_deref(),
+                bytes: line.bytes as usize,
+            };
+            refused::note(context, &refused);
+        }
+    }
+
+    /// Leaves an endpoint that is gone, or does not answer, for the next one that is up.
+    fn choose_target(&mut self, context: Context<'_>) {
+        if self.targets.len() < 2 {
+            return;
+        }
+        for target in &mut self.targets {
+            if target.socket.is_none() {
+                target.socket = context.action.open_or_tell(context.running, &target.spec);
+            }
+        }
+        let works = self.targets[self.active].is_up() && self.sender.is_open();
+        if works || self.heard.elapsed() < PATIENCE {
+            return;
+        }
+        let mut others =
+            (1..self.targets.len()).map(|step| (self.active + step) % self.targets.len());
+        if let Some(next) = others.find(|other| self.targets[*other].is_up()) {
+            let (gone, next_name) = (self.targets[self.active].name(), self.targets[next].name());
+            context.action.log.error(format!("{gone} does not answer; going on with {next_name}"));
+            self.go_to(next);
+        }
+    }
+
+    /// Back to the preferred endpoint once it has been up for a while. Between two batches nothing is
+    /// in flight, so nothing is in doubt.
+    fn go_back(&mut self, context: Context<'_>) {
+        if self.active == self.preferred || !self.sender.is_idle() {
+            return;
+        }
+        if !self.targets[self.preferred].is_up() {
+            self.preferred_up = None;
+            return;
+        }
+        if self.preferred_up.get_or_insert_with(Instant::now).elapsed() >= BACK {
+            let name = self.targets[self.preferred].name();
+            context.action.log.error(format!("{name} is back; going on with {name}"));
+            self.go_to(self.preferred);
+        }
+    }
+
+    fn go_to(&mut self, target: usize) {
+        self.active = target;
+        self.heard = Instant::now();
+        self.preferred_up = None;
+        self.sender.lost();
+    }
+
+    /// Takes records of the spool into flight, as far as they belong to one session.
+    fn fill_from_spool(&mut self, context: Context<'_>) -> Result<bool, CarrierError> {
+        let mut spool = context.running.spool();
+        let Some(spool) = spool.as_mut() else { return Ok(false) };
+        loop {
+            let next = match self.spooled.back() {
+                Some((_, _, behind)) => spool.at(*behind)?,
+                None => spool.first()?,
+            };
+            let Some((record, behind)) = next else {
+                if self.spooled.is_empty() {
+                    spool.settle()?;
+                    return Ok(false);
+                }
+                return Ok(true);
+            };
+            let lines = record.lines();
+            match record {
+                Record::Frame(frame) => {
+                    let follows =
+                        frame.session == self.sender.session() && frame.first == self.sender.next();
+                    if !follows && !self.spooled.is_empty() {
+                        return Ok(true);
+                    }
+                    if !follows {
+                        let (options, session) = (self.options.clone(), frame.session);
+                        self.sender = Sender::resume(options, session, frame.first);
+                        self.resent = 0;
+                    }
+                    let session = frame.session;
+                    if !self.sender.restore(frame) {
+                        return Err(CarrierError::Frame(session));
+                    }
+                }
+                // The action was best-effort when it spooled.
+                Record::Line(texts) => {
+                    let line = texts.first().map_or(&[][..], Vec::as_slice);
+                    self.sender.offer(&[line]);
+                }
+            }
+            self.spooled.push_back((self.sender.next(), lines, behind));
+            if self.spooled.len() >= SPOOL_AHEAD {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// A session of their own for lines to come.
+    fn renew(&mut self) {
+        self.sender = Sender::new(self.options.clone(), new_session());
+        self.resent = 0;
+        self.given_up = false;
+    }
+
+    /// Lets go of the records of the spool that are settled; answers how many.
+    fn settle_spool(&mut self, context: Context<'_>) -> Result<usize, CarrierError> {
+        let mut spool = context.running.spool();
+        let Some(spool) = spool.as_mut() else { return Ok(0) };
+        let mut gone = 0;
+        while let Some(&(end, lines, behind)) = self.spooled.front() {
+            if end > self.sender.settled() {
+                break;
+            }
+            spool.sent(lines, behind, 0)?;
+            self.spooled.pop_front();
+            context.running.counters.resumed().add(lines);
+            gone += 1;
+        }
+        context.running.counters.in_spool().set(spool.lines());
+        Ok(gone)
+    }
+}
+
+impl Carrier for Acked {
+    fn begin(&mut self, context: Context<'_>, batch: Batch<'_>) {
+        if self.given_up && !context.running.is_spooling() {
+            self.renew();
+        }
+        self.go_back(context);
+        self.numbers.clear();
+        self.bytes = 0;
+        let with_heads = self.with_heads(batch);
+        let mut lines = Vec::with_capacity(batch.len());
+        let mut target = self.sender.settled();
+        for index in 0..batch.len() {
+            let line = match &with_heads {
+                None => batch.text(index, 0),
+                Some((bytes, ends)) => {
+                    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+                    &bytes[start..ends[index]]
+                }
+            };
+            self.bytes += line.len() as u64;
+            let number = match self.offered_again.recognise(batch.text(index, 0)) {
+                Some(number) => number,
+                None if line.len() > self.sender.longest_line() => {
+                    let refused = Refused {
+                        session: self.sender.session(),
+                        number: None,
+                        reason: &RefusedReason::TooLong,
+                        text: Some(batch.text(index, 0)),
+                        bytes: line.len(),
+                    };
+                    refused::note(context, &refused);
+                    self.numbers.push(0);
+                    continue;
+                }
+                None => {
+                    lines.push(line);
+                    self.sender.next() + lines.len() as u64 - 1
+                }
+            };
+            target = target.max(number + 1);
+            self.numbers.push(number);
+        }
+        self.sender.offer(&lines);
+        self.target = target;
+    }
+
+    fn advance(
+        &mut self,
+        context: Context<'_>,
+        _batch: Batch<'_>,
+    ) -> Result<Advance, CarrierError> {
+        let before = self.sender.settled();
+        loop {
+            let settled = self.sender.settled();
+            self.drive(context, SLICE)?;
+            if self.sender.settled() >= self.target {
+                context.running.counters.bytes().add(self.bytes);
+                return Ok(Advance::Done);
+            }
+            if self.sender.settled() == settled {
+                return Ok(if settled == before { Advance::Stuck } else { Advance::Moved });
+            }
+        }
+    }
+
+    fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool {
+        // A socket that does not work is told by the step that follows.
+        let _ = self.drive(context, patience);
+        self.sender.is_open()
+    }
+
+    fn why_stuck(&self, _context: Context<'_>) -> Stuck {
+        let socket = self.targets[self.active].socket.as_ref();
+        match socket.map_or(0, Socket::connections) {
+            0 => Stuck::Absent,
+            _ if self.sender.is_open() => Stuck::Busy,
+            _ => Stuck::Unanswered,
+        }
+    }
+
+    fn give_up_rest(
+        &mut self,
+        _context: Context<'_>,
+        _batch: Batch<'_>,
+        records: &mut Vec<u8>,
+    ) -> Rest {
+        self.given_up = true;
+        let unsettled = self.sender.next() - self.sender.settled();
+        let mut lines = 0;
+        for frame in self.sender.take_unsettled() {
+            lines += u64::from(frame.count);
+            record::encode_frame(&frame, records);
+        }
+        Rest { lines, unsettled }
+    }
+
+    fn suspended(&mut self, batch: Batch<'_>) {
+        for (index, number) in self.numbers.iter().enumerate() {
+            self.offered_again.remember(batch.text(index, 0), *number);
+        }
+    }
+
+    fn given_up(&mut self) {
+        self.offered_again.forget();
+    }
+
+    fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError> {
+        if !self.fill_from_spool(context)? {
+            self.renew();
+            return Ok(SpoolStep::Done);
+        }
+        self.drive(context, SLICE)?;
+        Ok(if self.settle_spool(context)? > 0 { SpoolStep::Moved } else { SpoolStep::Waited })
+    }
+}
+
+fn new_session() -> SessionId {
+    let mut id = [0; 16];
+    let mut filled = 0;
+    while filled < id.len() {
+        // An interrupted call is repeated; the system's generator does not fail otherwise.
+        match rustix::rand::getrandom(&mut id[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(bytes) => filled += bytes,
+            Err(_) => thread::yield_now(),
+        }
+    }
+    SessionId(id)
+}

@@ -1,0 +1,245 @@
+//! Best-effort delivery: one message a line (outlet.rs), done when libzmq took it.
+//!
+//! A connecting worker has its own socket; a binding socket is the action's and is borrowed.
+
+use crate::action::Action;
+use crate::carrier::{
+    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
+};
+use crate::record::{self, Record};
+use rzmq_delivery::Head;
+use rzmq_host::Batch;
+use rzmq_link::{LinkError, Sent, Socket};
+use std::thread;
+use std::time::Duration;
+
+/// Lines of a spool in one step: between two, the keeper looks for a stop, and others get the binding
+/// socket.
+const SPOOL_STEP: usize = 128;
+/// How long a step that can do nothing waits.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// A best-effort carrier.
+pub(crate) struct BestEffort {
+    socket: Option<Socket>,
+    /// The line of the batch that is next, and how many of its topics are sent.
+    line: usize,
+    topics: usize,
+    offered_again: OfferedAgain<Carried>,
+}
+
+/// What is known of a line that was carried before.
+#[derive(Debug, Clone, Copy)]
+enum Carried {
+    Whole,
+    Topics(usize),
+}
+
+impl BestEffort {
+    pub(crate) fn new() -> Self {
+        Self { socket: None, line: 0, topics: 0, offered_again: OfferedAgain::new() }
+    }
+}
+
+/// Runs `work` with the socket, if there is one; a connecting one is opened if need be.
+fn with_socket<T>(
+    own: &mut Option<Socket>,
+    context: Context<'_>,
+    work: impl FnOnce(&Socket) -> T,
+) -> Option<T> {
+    if context.action.statement.binds() {
+        return context.running.binding().as_ref().map(work);
+    }
+    if own.is_none() {
+        *own = context.action.open_or_tell(context.running, &context.action.statement.spec);
+    }
+    own.as_ref().map(work)
+}
+
+impl Carrier for BestEffort {
+    fn begin(&mut self, _context: Context<'_>, _batch: Batch<'_>) {
+        self.line = 0;
+        self.topics = 0;
+    }
+
+    fn advance(&mut self, context: Context<'_>, batch: Batch<'_>) -> Result<Advance, CarrierError> {
+        let before = (self.line, self.topics);
+        let Self { socket, line, topics, offered_again } = self;
+        let mut carried =
+            Carry { action: context.action, batch, line, topics, offered_again, sent: 0, bytes: 0 };
+        let sent = with_socket(socket, context, |socket| carried.run(socket));
+        let counters = &context.running.counters;
+        counters.sent().add(carried.sent);
+        counters.bytes().add(carried.bytes);
+        match sent {
+            Some(Ok(Sent::Taken)) => Ok(Advance::Done),
+            Some(Err(why)) => {
+                self.socket = None;
+                Err(why.into())
+            }
+            Some(Ok(Sent::Full)) | None if (self.line, self.topics) != before => Ok(Advance::Moved),
+            Some(Ok(Sent::Full)) | None => Ok(Advance::Stuck),
+        }
+    }
+
+    fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool {
+        let room = with_socket(&mut self.socket, context, |socket| socket.wait_writable(patience));
+        if let Some(Ok(ready)) = room {
+            // A publisher cannot say that it is full; the next send does.
+            return ready || context.action.statement.spec.socket_type.publishes();
+        }
+        // There is no socket, or none that works: the next try opens it, or the keeper binds it.
+        thread::sleep(patience);
+        false
+    }
+
+    fn why_stuck(&self, context: Context<'_>) -> Stuck {
+        match context.running.counters.connections().get() {
+            0 => Stuck::Absent,
+            _ => Stuck::Busy,
+        }
+    }
+
+    fn give_up_rest(
+        &mut self,
+        _context: Context<'_>,
+        batch: Batch<'_>,
+        records: &mut Vec<u8>,
+    ) -> Rest {
+        for line in self.line..batch.len() {
+            let texts = (0..batch.templates()).map(|text| batch.text(line, text));
+            record::encode_line(texts, records);
+        }
+        let lines = (batch.len() - self.line) as u64;
+        Rest { lines, unsettled: lines }
+    }
+
+    fn suspended(&mut self, batch: Batch<'_>) {
+        for line in 0..self.line {
+            self.offered_again.remember(batch.text(line, 0), Carried::Whole);
+        }
+        if self.topics > 0 {
+            self.offered_again.remember(batch.text(self.line, 0), Carried::Topics(self.topics));
+        }
+    }
+
+    fn given_up(&mut self) {
+        self.offered_again.forget();
+    }
+
+    fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError> {
+        let step = with_socket(&mut self.socket, context, |socket| {
+            for _ in 0..SPOOL_STEP {
+                match send_first(context, socket)? {
+                    None => return Ok(SpoolStep::Done),
+                    Some(Sent::Taken) => {}
+                    Some(Sent::Full) => {
+                        // Interrupted or not: the next step looks again.
+                        let _ = socket.wait_writable(SLICE);
+                        return Ok(SpoolStep::Waited);
+                    }
+                }
+            }
+            Ok(SpoolStep::Moved)
+        });
+        match step {
+            Some(Err(why)) => {
+                self.socket = None;
+                Err(why)
+            }
+            Some(step) => step,
+            None => {
+                thread::sleep(SLICE);
+                Ok(SpoolStep::Waited)
+            }
+        }
+    }
+}
+
+/// One step of carrying a batch.
+struct Carry<'a> {
+    action: &'a Action,
+    batch: Batch<'a>,
+    line: &'a mut usize,
+    topics: &'a mut usize,
+    offered_again: &'a mut OfferedAgain<Carried>,
+    sent: u64,
+    bytes: u64,
+}
+
+impl Carry<'_> {
+    /// Sends lines until all are taken or the socket is full.
+    fn run(&mut self, socket: &Socket) -> Result<Sent, LinkError> {
+        while *self.line < self.batch.len() {
+            let line = self.batch.text(*self.line, 0);
+            if *self.topics == 0 {
+                match self.offered_again.recognise(line) {
+                    Some(Carried::Whole) => {
+                        *self.line += 1;
+                        continue;
+                    }
+                    Some(Carried::Topics(topics)) => *self.topics = topics,
+                    None => {}
+                }
+            }
+            let number = *self.line;
+            let topic = |index| self.batch.text(number, index + 1);
+            if self.action.statement.outlet.send(socket, line, topic, self.topics)? == Sent::Full {
+                return Ok(Sent::Full);
+            }
+            *self.line += 1;
+            self.sent += 1;
+            self.bytes += line.len() as u64;
+        }
+        Ok(Sent::Taken)
+    }
+}
+
+/// Sends the spool's first record; `None` when there is none.
+fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, CarrierError> {
+    let Context { action, running } = context;
+    let mut spool = running.spool();
+    let Some(spool) = spool.as_mut() else { return Ok(None) };
+    let Some((record, behind)) = spool.first()? else {
+        spool.settle()?;
+        return Ok(None);
+    };
+    let counters = &running.counters;
+    let held = match action.statement.spec.options.snd_hwm {
+        0 => usize::MAX,
+        messages => usize::try_from(messages).unwrap_or(usize::MAX),
+    };
+    let lines: Vec<Vec<u8>> = match &record {
+        Record::Line(texts) => {
+            let text = |index: usize| texts.get(index).map_or(&[][..], Vec::as_slice);
+            let topic = |topic| text(topic + 1);
+            let sent = action.statement.outlet.send(socket, text(0), topic, &mut 0)?;
+            if sent == Sent::Taken {
+                counters.bytes().add(text(0).len() as u64);
+                spool.sent(1, behind, held)?;
+                counters.sent().add(1);
+                counters.resumed().add(1);
+                counters.in_spool().set(spool.lines());
+            }
+            return Ok(Some(sent));
+        }
+        Record::Frame(frame) => frame.lines(),
+    };
+    // The action was acknowledged when it spooled and is best-effort now: line by line, waiting for
+    // room, so that the record is gone as a whole.
+    for line in &lines {
+        let (_, text) = Head::split(line);
+        while socket.send(&[text])? == Sent::Full {
+            if action.stop.grace_is_over() {
+                return Ok(Some(Sent::Full));
+            }
+            socket.wait_writable(SLICE)?;
+        }
+    }
+    let count = lines.len() as u64;
+    spool.sent(record.lines(), behind, held)?;
+    counters.sent().add(count);
+    counters.resumed().add(count);
+    counters.in_spool().set(spool.lines());
+    Ok(Some(Sent::Taken))
+}

@@ -1,0 +1,163 @@
+//! What carries a batch to the peer: best-effort messages (besteffort.rs) or acknowledged delivery
+//! (acked.rs). The commit discipline (worker.rs) and the keeper (keeper.rs) are the same for both.
+
+use crate::action::{Action, Running};
+use rzmq_delivery::SessionId;
+use rzmq_host::Batch;
+use rzmq_link::LinkError;
+use rzmq_module::statefile::StateFileError;
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One worker's way to the peer. It belongs to one thread at a time, and is left to the action when
+/// its thread ends.
+pub(crate) trait Carrier: Send {
+    /// A batch is about to be carried.
+    fn begin(&mut self, context: Context<'_>, batch: Batch<'_>);
+
+    /// Carries what can be carried without waiting.
+    ///
+    /// # Errors
+    /// When the socket does not work; it is opened anew in the next step.
+    fn advance(&mut self, context: Context<'_>, batch: Batch<'_>) -> Result<Advance, CarrierError>;
+
+    /// Waits until another step is worth trying, or until `patience` is over; answers whether it is.
+    fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool;
+
+    /// Why nothing moves.
+    fn why_stuck(&self, context: Context<'_>) -> Stuck;
+
+    /// The stop's grace is over: the batch's rest as records for the spool. It is no longer this
+    /// carrier's.
+    fn give_up_rest(
+        &mut self,
+        context: Context<'_>,
+        batch: Batch<'_>,
+        records: &mut Vec<u8>,
+    ) -> Rest;
+
+    /// The batch stays rsyslog's, which offers it again.
+    fn suspended(&mut self, batch: Batch<'_>);
+
+    /// The engine has given up what was answered SUSPENDED: lines to come are other ones.
+    fn given_up(&mut self);
+
+    /// Carries the lines of a former run; one short step.
+    ///
+    /// # Errors
+    /// When the socket does not work or the spool cannot be read or written.
+    fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError>;
+}
+
+/// Where a carrier works.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) action: &'a Arc<Action>,
+    pub(crate) running: &'a Running,
+}
+
+/// Why nothing moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// Nobody is connected.
+    Absent,
+    /// The peer is connected but does not answer the hello of acknowledged delivery.
+    Unanswered,
+    /// The peer takes, or acknowledges, nothing for the time being.
+    Busy,
+}
+
+impl Stuck {
+    /// As a sentence for the log.
+    pub(crate) fn sentence(&self, endpoints: &str) -> String {
+        match self {
+            Self::Absent => format!("no peer is connected ({endpoints})"),
+            Self::Unanswered => format!(
+                "{endpoints} is connected but does not answer the hello of acknowledged delivery (is it \
+                 an imrzmq input with socktype=\"ROUTER\"?)"
+            ),
+            Self::Busy => format!("the peer takes nothing more for the time being ({endpoints})"),
+        }
+    }
+}
+
+/// What is left of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Lines in the records.
+    pub(crate) lines: u64,
+    /// Those of them that are not known to be with the peer.
+    pub(crate) unsettled: u64,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advance {
+    /// The whole batch is off rsyslog's hands.
+    Done,
+    /// Some of it is.
+    Moved,
+    /// Nothing could be done.
+    Stuck,
+}
+
+/// What a step with the spool came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpoolStep {
+    /// The spool is empty.
+    Done,
+    /// Some lines are gone.
+    Moved,
+    /// Nothing could be done, for a short time.
+    Waited,
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CarrierError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("the spool: {0}")]
+    Spool(#[from] StateFileError),
+    #[error("the spool: a frame of session {0} is damaged; it and what follows stay there")]
+    Frame(SessionId),
+}
+
+/// Lines of a batch that was answered SUSPENDED after they were carried: the engine offers them again,
+/// one by one and in the same order (measured on four releases), and they must not be carried twice.
+/// What is known of each is a `T`.
+///
+/// Recognised by what they are, not by where they stand: two equal lines are two lines, and the first
+/// line that is another one ends it. So does the engine's giving up.
+#[derive(Debug)]
+pub(crate) struct OfferedAgain<T> {
+    hasher: RandomState,
+    lines: VecDeque<(u64, T)>,
+}
+
+impl<T> OfferedAgain<T> {
+    pub(crate) fn new() -> Self {
+        Self { hasher: RandomState::new(), lines: VecDeque::new() }
+    }
+
+    pub(crate) fn remember(&mut self, line: &[u8], what: T) {
+        self.lines.push_back((self.hasher.hash_one(line), what));
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.lines.clear();
+    }
+
+    /// What is known of a line that is offered; it is then no longer remembered.
+    pub(crate) fn recognise(&mut self, line: &[u8]) -> Option<T> {
+        let (awaited, _) = self.lines.front()?;
+        if *awaited == self.hasher.hash_one(line) {
+            return self.lines.pop_front().map(|(_, what)| what);
+        }
+        self.lines.clear();
+        None
+    }
+}

@@ -1,0 +1,160 @@
+//! The receiver's disk is full: a small tmpfs under its queue, or under its file of marks.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use harness::feed::syslog_line;
+use harness::oracle::numbered;
+use harness::ports::free_endpoint;
+use harness::skip::skipped;
+use harness::{Oracle, Peer, SOON, Site, secs};
+
+use crate::raw;
+use crate::{
+    CHUNK, DIRECT, Figures, Progress, by_id, feed_meanwhile, input, receiver, sender, wait_for_all,
+};
+
+/// A small file system of its own, unmounted on drop.
+struct Small {
+    at: PathBuf,
+}
+
+impl Small {
+    fn mount(at: PathBuf, kib: usize) -> Option<Self> {
+        fs::create_dir_all(&at).expect("mount point");
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
+            .arg(&at)
+            .status();
+        status.is_ok_and(|status| status.success()).then_some(Small { at })
+    }
+
+    /// Fills what is left; the answer is the file that does.
+    fn fill(&self) -> PathBuf {
+        let path = self.at.join("ballast");
+        let mut file = File::options().create(true).append(true).open(&path).expect("ballast");
+        for piece in [4096, 1] {
+            while file.write_all(&vec![b'x'; piece]).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}
+
+fn small(site: &Site, test: &str, kib: usize) -> Option<Small> {
+    let small = Small::mount(site.path("small"), kib);
+    if small.is_none() {
+        skipped(test, "this machine does not let us mount a tmpfs");
+    }
+    small
+}
+
+/// A receiver whose ruleset's queue lies in this folder.
+fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
+    let queue = format!(
+        "queue.type=\"Disk\" queue.filename=\"r\" queue.spoolDirectory=\"{}\" \
+         queue.checkpointInterval=\"1\" queue.maxFileSize=\"64k\" queue.size=\"1000000\" \
+         queue.timeoutShutdown=\"10000\"",
+        folder.display()
+    );
+    let file = format!(
+        "action(type=\"omfile\" file=\"{}\" template=\"with_id\" flushOnTXEnd=\"on\" asyncWriting=\"off\")",
+        site.path("out.log").display()
+    );
+    site.anew()
+        .without_feed()
+        .with(&format!("template(name=\"with_id\" type=\"string\" string=\"{}\")", crate::WITH_ID))
+        .with("module(load=\"imrzmq\")")
+        .with(&format!("ruleset(name=\"remote\" {queue}) {{ {file} }}"))
+        .with(&input(endpoint, ""))
+}
+
+/// The queue's disk is full: the sender is told "later" wherever the engine says so. What it does not
+/// say is lost in the engine, and that is what is allowed here: nothing of it is our doing.
+#[test]
+fn queue_on_a_full_disk_makes_the_sender_wait_and_everything_arrives_once_there_is_space() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = small(&site, "receiver's disk full", 1024) else { return };
+    let site = queue_in(site, &disk.at, &endpoint);
+    let total = 5_000;
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").start();
+    sender.feed(0..total / 2);
+    Progress::of(&site).reaches(total / 2, secs(30));
+    let ballast = disk.fill();
+    let feeding = feed_meanwhile(&sender, total / 2..total);
+    receiver.wait_log(&["imrzmq[in]", "they are not acknowledged and come again"], SOON);
+    receiver.wait_stats("imrzmq", "in", "failed lines", |stats| stats["failed"] > 0);
+    sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now", "QueueError"], SOON);
+    fs::remove_file(ballast).expect("ballast");
+    feeding.join().expect("fed");
+    wait_for_all(&mut receiver, total);
+    sender.stop().clean();
+    receiver.stop().clean();
+    let lines = receiver.lines("out.log");
+    let figures = Figures::of("disk of the queue full", since, total, &lines);
+    figures.all.nothing_lost();
+    Oracle::judge(0..total, &by_id(&lines)).once();
+}
+
+/// The marks cannot be written: that is said, delivery goes on, and without a kill nothing doubles.
+#[test]
+fn marks_on_a_full_disk_are_told_of_and_delivery_goes_on() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = small(&site, "marks on a full disk", 64) else { return };
+    let work = disk.at.display().to_string();
+    let site = site.without_work_directory().global(&format!("workDirectory=\"{work}\""));
+    let since = Instant::now();
+    let mut receiver = site.start();
+    disk.fill();
+    // More sessions than the file's first page, which is there already, holds marks of.
+    let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
+    const SESSIONS: usize = 200;
+    for number in 0..SESSIONS {
+        assert_eq!(raw::greet(&peer, number as u32 + 1, raw::session(number)), 0);
+        raw::say(&peer, &raw::data(0, &[syslog_line(&numbered(number))]));
+        raw::acknowledged(&peer, 1);
+    }
+    receiver.wait_log(&["imrzmq[in]", "imrzmq-in.marks", "may arrive twice"], SOON);
+    // Known as long as it lives, and asked again.
+    for number in 0..SESSIONS {
+        assert_eq!(raw::greet(&peer, (SESSIONS + number) as u32 + 1, raw::session(number)), 1);
+    }
+    let mut sender = sender(&endpoint, "").start();
+    let total = SESSIONS + 1_000;
+    sender.feed(SESSIONS..total);
+    wait_for_all(&mut receiver, total);
+    sender.stop().clean();
+    receiver.stop().clean();
+    let lines = receiver.lines("out.log");
+    Figures::of("disk of the marks full", since, total, &lines).exact();
+}
+
+/// A disk that is full at the start: no marks at all, said so; a kill then may double a window.
+#[test]
+fn marks_that_cannot_be_made_are_an_error_at_the_start() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = small(&site, "no room for marks", 64) else { return };
+    disk.fill();
+    let work = disk.at.display().to_string();
+    let site = site.without_work_directory().global(&format!("workDirectory=\"{work}\""));
+    let mut receiver = site.start();
+    receiver.wait_log(&["imrzmq[in]", "no file of marks", "may arrive twice"], SOON);
+    let mut sender = sender(&endpoint, "").start();
+    sender.feed(0..CHUNK);
+    Oracle::judge(0..CHUNK, &receiver.wait_lines("out.log", CHUNK, SOON)).once_in_order();
+    sender.stop().clean();
+    receiver.stop().clean();
+}

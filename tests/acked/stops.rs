@@ -1,0 +1,141 @@
+//! Clean stops of either side, under load, for each queue kind that is safe with the recommended
+//! settings.
+
+use std::time::Instant;
+
+use harness::ports::free_endpoint;
+use harness::{Oracle, SOON, secs};
+
+use crate::{
+    DIRECT, Figures, Progress, disk_lines, feed_meanwhile, lines, patience, receiver, rounds,
+    sender, wait_for_all,
+};
+
+#[test]
+fn receiver_stopped_again_and_again_loses_and_doubles_nothing() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let (rounds, total) = (rounds(), lines());
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").start();
+    let feeding = feed_meanwhile(&sender, 0..total);
+    let mut progress = Progress::of(&site);
+    for round in 0..rounds {
+        progress.reaches(total * (2 * round + 1) / (2 * rounds), patience(total));
+        receiver.stop().clean();
+        receiver = site.start();
+    }
+    feeding.join().expect("fed");
+    wait_for_all(&mut receiver, total);
+    sender.stop().clean();
+    receiver.stop().clean();
+    let case = format!("receiver stopped {rounds} times");
+    Figures::of(&case, since, total, &receiver.lines("out.log")).exact();
+}
+
+/// Sender and receiver stopped and started in turn, under load: in even rounds the receiver is gone
+/// first, so that the sender spools; in odd ones it outlives the sender.
+fn stopped_in_turn(case: &str, total: usize, main_queue: &str, queue: &str) {
+    let endpoint = free_endpoint();
+    let receiving = receiver(&endpoint, DIRECT);
+    // What the main queue holds at a stop has to get into the action's: it needs the time.
+    let main = format!("main_queue(queue.timeoutShutdown=\"20000\" {main_queue})");
+    let sending = sender(&endpoint, queue).with(&main);
+    let rounds = rounds();
+    let since = Instant::now();
+    let mut receiver = receiving.start();
+    let mut sender = sending.start();
+    let mut progress = Progress::of(&receiving);
+    for round in 0..rounds {
+        let (begin, end) = (total * round / rounds, total * (round + 1) / rounds);
+        let feeding = feed_meanwhile(&sender, begin..end);
+        progress.reaches(begin + (end - begin) / 4, patience(total));
+        let receiver_first = round % 2 == 0;
+        if receiver_first {
+            receiver.stop().clean();
+        }
+        // What imptcp has not taken at the sender's stop was never rsyslog's.
+        feeding.join().expect("fed");
+        sender.stop().clean();
+        if !receiver_first {
+            receiver.stop().clean();
+        }
+        receiver = receiving.start();
+        sender = sending.start();
+    }
+    wait_for_all(&mut receiver, total);
+    sender.stop().clean();
+    receiver.stop().clean();
+    let case = format!("both stopped {rounds} times, {case}");
+    Figures::of(&case, since, total, &receiver.lines("out.log")).all.once();
+    assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_disk_queue() {
+    stopped_in_turn(
+        "Disk action queue",
+        disk_lines(),
+        "queue.type=\"LinkedList\" queue.size=\"1000000\"",
+        "queue.type=\"Disk\" queue.filename=\"q\" queue.checkpointInterval=\"1\" \
+         queue.size=\"1000000\" queue.timeoutEnqueue=\"60000\" queue.timeoutShutdown=\"10000\"",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
+    stopped_in_turn(
+        "LinkedList action queue",
+        lines(),
+        "queue.type=\"LinkedList\" queue.size=\"1000000\"",
+        "queue.type=\"LinkedList\" queue.size=\"1000000\" queue.timeoutShutdown=\"20000\"",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_disk_main_queue_and_a_direct_action() {
+    stopped_in_turn(
+        "Disk main queue",
+        lines(),
+        "queue.type=\"Disk\" queue.filename=\"m\" queue.checkpointInterval=\"1\" \
+         queue.timeoutEnqueue=\"60000\" queue.size=\"1000000\"",
+        "",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_disk_assisted_main_queue_and_a_direct_action() {
+    stopped_in_turn(
+        "disk-assisted main queue",
+        lines(),
+        "queue.type=\"LinkedList\" queue.filename=\"m\" queue.saveOnShutdown=\"on\" \
+         queue.timeoutEnqueue=\"60000\" queue.size=\"1000000\"",
+        "",
+    );
+}
+
+#[test]
+fn peer_away_at_the_stop_the_spool_goes_first_under_the_same_ids() {
+    let endpoint = free_endpoint();
+    let sending = sender(&endpoint, "");
+    for _ in 0..3 {
+        let mut sender = sending.start();
+        sender.stop().clean().within(secs(2));
+    }
+    let mut sender = sending.start();
+    sender.feed(0..500);
+    sender.stop().clean().within(secs(2));
+    for _ in 0..3 {
+        let mut sender = sending.start();
+        sender.stop().clean().within(secs(2));
+    }
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let mut sender = sending.start();
+    sender.feed(500..600);
+    let lines = receiver.wait_lines("out.log", 600, SOON);
+    Oracle::judge(0..600, &lines).once_in_order();
+    sender.stop().clean();
+    assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
+    receiver.stop().clean();
+}
