@@ -59,7 +59,18 @@ impl Database {
         }
         let made = database
             .program("initdb")
-            .args(["-U", "rsyslog", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D", "data"])
+            .args([
+                "-U",
+                "rsyslog",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+                "-D",
+                "data",
+            ])
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "{made:?}");
@@ -186,7 +197,8 @@ fn postgresql_has_each_line_once_although_the_receiver_is_killed() {
     let (mut sender, mut receiver) = kill_under_load(&site, &stage, count);
 
     // Text that means something in SQL, and bytes that are none.
-    let hard: [&[u8]; 3] = [b"it's \"quoted\" '' \\' $$", b"'); DROP TABLE lines; --", b"cut \xc3( off"];
+    let hard: [&[u8]; 3] =
+        [b"it's \"quoted\" '' \\' $$", b"'); DROP TABLE lines; --", b"cut \xc3( off"];
     for text in hard {
         let line = [b"<13>2026-11-24T10:00:00+00:00 feeder app: ", text, b"\n"].concat();
         sender.feeder().bytes(&line);

@@ -123,9 +123,8 @@ fn full_queue_makes_its_sender_wait_and_nobody_else() {
     free.feed(0..2_000);
     Oracle::judge(0..2_000, &receiver.wait_lines("other.log", 2_000, SOON)).once_in_order();
     assert!(began.elapsed() < secs(5), "the other input took {:?}", began.elapsed());
-    let counters = waiting.wait_stats("omrzmq", "out", "six seconds busy", |stats| {
-        stats["wait_busy_ms"] >= 6_000
-    });
+    let counters = waiting
+        .wait_stats("omrzmq", "out", "six seconds busy", |stats| stats["wait_busy_ms"] >= 6_000);
     assert!(
         !waiting.logged(&["does not answer the hello"]),
         "a stuck receiver is told of as one that does not know the protocol"
