@@ -56,7 +56,6 @@ test: ## every test this machine can run, against its own rsyslogd
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build-fault build
 	scripts/test-scripts
-	scripts/test-docs
 	$(CARGO) test --locked --workspace $(ARGS)
 
 .PHONY: test-czmq

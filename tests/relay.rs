@@ -15,9 +15,7 @@ fn archive(endpoint: &str, properties: &str) -> Site {
         site.path("out.log").display()
     );
     site.with("module(load=\"imrzmq\")")
-        .with(&format!(
-            "template(name=\"kept\" type=\"string\" string=\"{properties} %msg%\\n\")"
-        ))
+        .with(&format!("template(name=\"kept\" type=\"string\" string=\"{properties} %msg%\\n\")"))
         .with(&format!("ruleset(name=\"remote\" queue.type=\"Direct\") {{ {file} }}"))
         .with(&input(endpoint))
 }

@@ -584,7 +584,8 @@ curve
             (PathBuf::from("/dev/zero"), "is a device, not"),
             (folder.path("none"), "cannot be read: No such file or directory"),
             (folder.path("x\0y"), "cannot be read: "),
-            (folder.path(&"x".repeat(300)), "cannot be read: File name too long"),
+            // a file system may also call such a name not there
+            (folder.path(&"x".repeat(300)), "cannot be read: "),
             (folder.file("big", 0o600, vec![b'\n'; 70_000]), "is too large: 65536 bytes at most"),
         ] {
             for error in [load_own(&path).unwrap_err(), load_peer(&path).unwrap_err()] {

@@ -187,11 +187,15 @@ impl StateFile {
     }
 }
 
+/// A name beside this one that is not taken.
 fn beside(path: &Path, why: &str) -> PathBuf {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{why}-{seconds}-{}", std::process::id()));
-    PathBuf::from(name)
+    let named = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{why}-{seconds}-{number}"));
+        PathBuf::from(name)
+    };
+    (0..u32::MAX).map(named).find(|path| !path.exists()).unwrap_or_else(|| named(u32::MAX))
 }
 
 /// Sixteen characters that stand for an identity (FNV-1a, 64 bits: it must be the same in every

@@ -117,7 +117,7 @@ fn sender_restarted_while_the_path_is_gone_keeps_ids_and_order() {
     let proxy = Proxy::before(&endpoint);
     let site = receiver(&endpoint, DIRECT);
     let sending = sender(&proxy.endpoint(), "")
-        .with("main_queue(queue.timeoutShutdown=\"10000\" queue.workerThreads=\"1\")");
+        .with("main_queue(queue.timeoutShutdown=\"10000\" queue.workerThreads=\"1\" queue.size=\"1000000\")");
     let total = lines();
     let since = Instant::now();
     let mut receiver = site.start();

@@ -368,8 +368,16 @@ def read_head(line):
             entries[tag] = bytes(head.bytes(size))
     except Broken:
         return {}, line
-    texts = {name: entries[tag].decode(errors="ignore") for tag, name in HEAD_TAGS.items() if entries.get(tag)}
-    return texts, line[reader.at :]
+    texts = {name: whole_text(entries.get(tag, b"")) for tag, name in HEAD_TAGS.items()}
+    return {name: text for name, text in texts.items() if text}, line[reader.at :]
+
+
+def whole_text(data):
+    """The text, or none when it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def write_head(texts, text):
