@@ -291,6 +291,35 @@ fn log_lines_of_the_operations_page_are_in_the_source() {
     assert!(lines.len() > 30, "only {} log lines found", lines.len());
 }
 
+/// A test that is named as the source of a promise must be there.
+#[test]
+fn tests_that_the_guarantee_page_names_exist() {
+    fn add(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).expect("tests") {
+            let path = entry.expect("tests").path();
+            if path.is_dir() {
+                add(&path, text);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                text.push_str(&fs::read_to_string(&path).expect("tests"));
+            }
+        }
+    }
+    let mut tests = String::new();
+    add(&repository().join("tests"), &mut tests);
+    add(&repository().join("src/delivery/tests"), &mut tests);
+    let page = page("docs/guarantees.md");
+    let spans = page.prose.iter().flat_map(|(_, line)| code_spans(line));
+    let is_name = |span: &&str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        span.matches('_').count() >= 2 && span.chars().all(plain)
+    };
+    let names: BTreeSet<_> = spans.filter(is_name).collect();
+    let missing: Vec<_> =
+        names.iter().filter(|name| !tests.contains(&format!("fn {name}()"))).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+    assert!(names.len() > 20, "only {} tests are named", names.len());
+}
+
 #[test]
 fn counters_of_the_operations_page_are_those_of_the_modules() {
     let page = page("docs/operations.md");

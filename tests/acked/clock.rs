@@ -10,7 +10,8 @@ use harness::ports::free_endpoint;
 use harness::skip::skipped;
 
 use crate::{
-    DIRECT, Figures, Progress, feed_meanwhile, lines, patience, receiver, sender, wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, feed_meanwhile, lines, patience, receiver, sender,
+    wait_for_all,
 };
 
 const STEPS: [&str; 4] = ["+30d", "-30d", "+3600", "+0"];
@@ -36,7 +37,8 @@ fn clock_of(which: &str) {
         return;
     };
     let endpoint = free_endpoint();
-    let (mut receiving, mut sending) = (receiver(&endpoint, DIRECT), sender(&endpoint, ""));
+    let (mut receiving, mut sending) =
+        (receiver(&endpoint, DIRECT), sender(&endpoint, "").with(ONE_WORKER));
     let clock = receiving.path("clock");
     if which == "receiver" {
         receiving = stepped(receiving, &library, &clock);

@@ -7,8 +7,8 @@ use harness::ports::free_endpoint;
 use harness::{Half, Keys, Proxy, Rsyslogd, Site, millis};
 
 use crate::{
-    DIRECT, Figures, Progress, curve_receiver, curve_sender, feed_meanwhile, lines, patience,
-    receiver, rounds, sender, wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, curve_receiver, curve_sender, feed_meanwhile, lines,
+    patience, receiver, rounds, sender, wait_for_all,
 };
 
 /// Runs a load through a proxy; each round something is done to it.
@@ -46,7 +46,7 @@ fn numbers_add_up(sender: &mut Rsyslogd, receiver: &mut Rsyslogd, total: usize) 
 fn connection_reset_again_and_again_loses_and_doubles_nothing() {
     let endpoint = free_endpoint();
     let proxy = Proxy::before(&endpoint);
-    let sending = sender(&proxy.endpoint(), "");
+    let sending = sender(&proxy.endpoint(), "").with(ONE_WORKER);
     under_load("reset", &receiver(&endpoint, DIRECT), &sending, |_| proxy.cut());
 }
 
@@ -56,7 +56,8 @@ fn connection_reset_again_and_again_over_curve_loses_and_doubles_nothing() {
     let proxy = Proxy::before(&endpoint);
     let (server, client) = (Keys::new("server"), Keys::new("web1"));
     let receiving = curve_receiver(&endpoint, DIRECT, &server, &[&client]);
-    let sending = curve_sender(&proxy.endpoint(), "compress=\"zstd\"", &client, &server);
+    let sending =
+        curve_sender(&proxy.endpoint(), "compress=\"zstd\"", &client, &server).with(ONE_WORKER);
     under_load("reset, CURVE, zstd", &receiving, &sending, |_| proxy.cut());
 }
 
@@ -64,7 +65,7 @@ fn connection_reset_again_and_again_over_curve_loses_and_doubles_nothing() {
 fn connection_half_closed_on_either_side_loses_and_doubles_nothing() {
     let endpoint = free_endpoint();
     let proxy = Proxy::before(&endpoint);
-    let sending = sender(&proxy.endpoint(), "");
+    let sending = sender(&proxy.endpoint(), "").with(ONE_WORKER);
     under_load("half-closed", &receiver(&endpoint, DIRECT), &sending, |round| {
         proxy.half_close(if round % 2 == 0 { Half::Receiver } else { Half::Sender });
     });
@@ -75,7 +76,7 @@ fn connection_half_closed_on_either_side_loses_and_doubles_nothing() {
 fn connection_reset_on_a_slow_path_loses_and_doubles_nothing() {
     let endpoint = free_endpoint();
     let proxy = Proxy::before(&endpoint);
-    let sending = sender(&proxy.endpoint(), "");
+    let sending = sender(&proxy.endpoint(), "").with(ONE_WORKER);
     proxy.delay(millis(20));
     under_load("reset on a slow path", &receiver(&endpoint, DIRECT), &sending, |_| {
         proxy.cut();
@@ -93,7 +94,7 @@ fn stalled_path_is_found_by_heartbeats_and_what_was_in_flight_arrives_once() {
     let total = lines() / 2;
     let since = Instant::now();
     let mut receiver = site.start();
-    let mut sender = sender(&proxy.endpoint(), heartbeat).start();
+    let mut sender = sender(&proxy.endpoint(), heartbeat).with(ONE_WORKER).start();
     let feeding = feed_meanwhile(&sender, 0..total);
     let mut progress = Progress::of(&site);
     for round in 0..2 {
@@ -115,7 +116,8 @@ fn sender_restarted_while_the_path_is_gone_keeps_ids_and_order() {
     let endpoint = free_endpoint();
     let proxy = Proxy::before(&endpoint);
     let site = receiver(&endpoint, DIRECT);
-    let sending = sender(&proxy.endpoint(), "").with("main_queue(queue.timeoutShutdown=\"10000\")");
+    let sending = sender(&proxy.endpoint(), "")
+        .with("main_queue(queue.timeoutShutdown=\"10000\" queue.workerThreads=\"1\")");
     let total = lines();
     let since = Instant::now();
     let mut receiver = site.start();

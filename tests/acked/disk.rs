@@ -11,6 +11,7 @@ use harness::oracle::numbered;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
 use harness::{Oracle, Peer, SOON, Site, secs};
+use tempfile::TempDir;
 
 use crate::raw;
 use crate::{
@@ -19,22 +20,30 @@ use crate::{
 
 /// A small file system of its own, unmounted on drop.
 struct Small {
-    at: PathBuf,
+    at: TempDir,
 }
 
 impl Small {
-    fn mount(at: PathBuf, kib: usize) -> Option<Self> {
-        fs::create_dir_all(&at).expect("mount point");
+    fn mount(test: &str, kib: usize) -> Option<Self> {
+        let at = tempfile::Builder::new().prefix("rzmq-small-").tempdir().expect("mount point");
         let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
-            .arg(&at)
+            .arg(at.path())
             .status();
-        status.is_ok_and(|status| status.success()).then_some(Small { at })
+        if status.is_ok_and(|status| status.success()) {
+            return Some(Small { at });
+        }
+        skipped(test, "this machine does not let us mount a tmpfs");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.at.path()
     }
 
     /// Fills what is left; the answer is the file that does.
     fn fill(&self) -> PathBuf {
-        let path = self.at.join("ballast");
+        let path = self.path().join("ballast");
         let mut file = File::options().create(true).append(true).open(&path).expect("ballast");
         for piece in [4096, 1] {
             while file.write_all(&vec![b'x'; piece]).is_ok() {}
@@ -45,16 +54,8 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
-}
-
-fn small(site: &Site, test: &str, kib: usize) -> Option<Small> {
-    let small = Small::mount(site.path("small"), kib);
-    if small.is_none() {
-        skipped(test, "this machine does not let us mount a tmpfs");
-    }
-    small
 }
 
 /// A receiver whose ruleset's queue lies in this folder.
@@ -83,8 +84,8 @@ fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
 fn queue_on_a_full_disk_makes_the_sender_wait_and_everything_arrives_once_there_is_space() {
     let endpoint = free_endpoint();
     let site = receiver(&endpoint, DIRECT);
-    let Some(disk) = small(&site, "receiver's disk full", 1024) else { return };
-    let site = queue_in(site, &disk.at, &endpoint);
+    let Some(disk) = Small::mount("receiver's disk full", 1024) else { return };
+    let site = queue_in(site, disk.path(), &endpoint);
     let total = 5_000;
     let since = Instant::now();
     let mut receiver = site.start();
@@ -112,8 +113,8 @@ fn queue_on_a_full_disk_makes_the_sender_wait_and_everything_arrives_once_there_
 fn marks_on_a_full_disk_are_told_of_and_delivery_goes_on() {
     let endpoint = free_endpoint();
     let site = receiver(&endpoint, DIRECT);
-    let Some(disk) = small(&site, "marks on a full disk", 64) else { return };
-    let work = disk.at.display().to_string();
+    let Some(disk) = Small::mount("marks on a full disk", 64) else { return };
+    let work = disk.path().display().to_string();
     let site = site.without_work_directory().global(&format!("workDirectory=\"{work}\""));
     let since = Instant::now();
     let mut receiver = site.start();
@@ -146,9 +147,9 @@ fn marks_on_a_full_disk_are_told_of_and_delivery_goes_on() {
 fn marks_that_cannot_be_made_are_an_error_at_the_start() {
     let endpoint = free_endpoint();
     let site = receiver(&endpoint, DIRECT);
-    let Some(disk) = small(&site, "no room for marks", 64) else { return };
+    let Some(disk) = Small::mount("no room for marks", 64) else { return };
     disk.fill();
-    let work = disk.at.display().to_string();
+    let work = disk.path().display().to_string();
     let site = site.without_work_directory().global(&format!("workDirectory=\"{work}\""));
     let mut receiver = site.start();
     receiver.wait_log(&["imrzmq[in]", "no file of marks", "may arrive twice"], SOON);

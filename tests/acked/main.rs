@@ -5,9 +5,11 @@
 //! stops and cuts long, RZMQ_ACKED_AWAY the absence (lines fed while nobody is there). Each long case
 //! prints its figures past libtest's capture.
 
+mod chaos;
 mod clock;
 mod cuts;
 mod disk;
+mod edges;
 mod hostile;
 mod kills;
 mod lines;
@@ -60,12 +62,17 @@ const CHUNK: usize = 128;
 
 /// The receiver's parts that stand before its input.
 fn receiving(queue: &str) -> Site {
+    receiving_as(WITH_ID, queue)
+}
+
+/// As [`receiving`], with another text for a line; what an archive would drop doubles by comes first.
+fn receiving_as(text: &str, queue: &str) -> Site {
     let site = Site::new().without_feed();
     let file = format!(
         "action(type=\"omfile\" file=\"{}\" template=\"with_id\" flushOnTXEnd=\"on\" asyncWriting=\"off\")",
         site.path("out.log").display()
     );
-    site.with(&format!("template(name=\"with_id\" type=\"string\" string=\"{WITH_ID}\")"))
+    site.with(&format!("template(name=\"with_id\" type=\"string\" string=\"{text}\")"))
         .with(&format!("ruleset(name=\"remote\" {queue}) {{ {file} }}"))
 }
 
@@ -109,6 +116,9 @@ fn sender(endpoint: &str, more: &str) -> Site {
     Site::sender("", &action(endpoint, more))
 }
 
+/// With a long backlog the main queue would get a second worker, and the lines no order.
+const ONE_WORKER: &str = "main_queue(queue.workerThreads=\"1\")";
+
 fn curve_sender(endpoint: &str, more: &str, own: &Keys, server: &Keys) -> Site {
     let site = Site::new();
     let folder = site.path("keys");
@@ -136,7 +146,9 @@ impl Progress {
         let Ok(mut file) = File::open(&self.path) else { return self.count };
         let mut bytes = Vec::new();
         if file.seek(SeekFrom::Start(self.read)).is_ok() && file.read_to_end(&mut bytes).is_ok() {
-            self.read += bytes.len() as u64;
+            // A line that is still being written is not one yet.
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            self.read += whole as u64;
             self.count += bytes.iter().filter(|byte| **byte == b'\n').count();
         }
         self.count
@@ -147,6 +159,25 @@ impl Progress {
     fn reaches(&mut self, count: usize, deadline: Duration) {
         let what = format!("{count} lines in the file");
         wait_until(&what, deadline, || (self.count() >= count).then_some(()));
+    }
+}
+
+/// Kills a receiver and starts it again. The kernel ends a killed omfile's write(2) between two pages:
+/// what it leaves of a line is cut off, as the next line would be written behind it. That line was not
+/// acknowledged, and comes again.
+fn kill_and_start(receiver: &mut Rsyslogd, site: &Site) {
+    receiver.kill9();
+    cut_torn_line(site);
+    *receiver = site.start();
+}
+
+fn cut_torn_line(site: &Site) {
+    let path = site.path("out.log");
+    let bytes = std::fs::read(&path).unwrap_or_default();
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    if whole < bytes.len() {
+        let file = File::options().write(true).open(&path).expect("the receiver's file");
+        file.set_len(whole as u64).expect("the receiver's file");
     }
 }
 

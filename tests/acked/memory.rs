@@ -47,7 +47,7 @@ fn memory_is_flat_while_the_peer_is_away_and_everything_arrives_when_it_is_back(
                 queue.timeoutEnqueue=\"600000\" queue.timeoutShutdown=\"10000\"";
     let total = away();
     let since = Instant::now();
-    let main = "main_queue(queue.type=\"LinkedList\" queue.size=\"5000\" \
+    let main = "main_queue(queue.workerThreads=\"1\" queue.type=\"LinkedList\" queue.size=\"5000\" \
                 queue.timeoutEnqueue=\"600000\")";
     let mut sender = sender(&endpoint, disk).with(main).start();
     let mut memory = Memory { points: Vec::new() };
@@ -78,7 +78,7 @@ fn memory_is_flat_while_the_peer_is_away_and_everything_arrives_when_it_is_back(
 #[test]
 fn bounded_queue_holds_the_feed_back_while_the_peer_is_away() {
     let endpoint = free_endpoint();
-    let main = "main_queue(queue.type=\"LinkedList\" queue.size=\"5000\" \
+    let main = "main_queue(queue.workerThreads=\"1\" queue.type=\"LinkedList\" queue.size=\"5000\" \
                 queue.timeoutShutdown=\"10000\")";
     let total = away() / 2;
     let since = Instant::now();

@@ -7,8 +7,8 @@ use harness::ports::free_endpoint;
 use harness::{Oracle, SOON, Site, secs};
 
 use crate::{
-    DIRECT, Figures, Progress, feed_meanwhile, input, lines, receiver, receiving, sender,
-    wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, feed_meanwhile, input, lines, receiver, receiving,
+    sender, wait_for_all,
 };
 
 /// Shorter than the heartbeats' time-out, longer than the silence after which a sender asks: the
@@ -20,7 +20,7 @@ fn receiver_that_stands_still_for_a_while_gets_everything_once() {
     let total = lines();
     let since = Instant::now();
     let mut receiver = site.start();
-    let mut sender = sender(&endpoint, "").start();
+    let mut sender = sender(&endpoint, "").with(ONE_WORKER).start();
     sender.feed(0..total / 3);
     Progress::of(&site).reaches(1, SOON);
     receiver.signal("STOP");
@@ -46,7 +46,7 @@ fn receiver_that_stands_still_until_the_connection_is_given_up_gets_everything_o
     let since = Instant::now();
     let mut receiver = site.start();
     let heartbeat = "heartbeativl=\"300\" heartbeattimeout=\"900\" heartbeatttl=\"900\"";
-    let mut sender = sender(&endpoint, heartbeat).start();
+    let mut sender = sender(&endpoint, heartbeat).with(ONE_WORKER).start();
     sender.feed(0..total / 3);
     Progress::of(&site).reaches(1, SOON);
     receiver.signal("STOP");

@@ -7,8 +7,8 @@ use harness::ports::free_endpoint;
 use harness::{Oracle, SOON, secs};
 
 use crate::{
-    DIRECT, Figures, Progress, disk_lines, feed_meanwhile, lines, patience, receiver, rounds,
-    sender, wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, disk_lines, feed_meanwhile, lines, patience, receiver,
+    rounds, sender, wait_for_all,
 };
 
 #[test]
@@ -18,12 +18,12 @@ fn receiver_stopped_again_and_again_loses_and_doubles_nothing() {
     let (rounds, total) = (rounds(), lines());
     let since = Instant::now();
     let mut receiver = site.start();
-    let mut sender = sender(&endpoint, "").start();
+    let mut sender = sender(&endpoint, "").with(ONE_WORKER).start();
     let feeding = feed_meanwhile(&sender, 0..total);
     let mut progress = Progress::of(&site);
     for round in 0..rounds {
         progress.reaches(total * (2 * round + 1) / (2 * rounds), patience(total));
-        receiver.stop().clean();
+        receiver.stop().clean().within(secs(2));
         receiver = site.start();
     }
     feeding.join().expect("fed");
@@ -90,6 +90,17 @@ fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
         lines(),
         "queue.type=\"LinkedList\" queue.size=\"1000000\"",
         "queue.type=\"LinkedList\" queue.size=\"1000000\" queue.timeoutShutdown=\"20000\"",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_two_workers() {
+    stopped_in_turn(
+        "two workers",
+        lines(),
+        "queue.type=\"LinkedList\" queue.size=\"1000000\"",
+        "queue.type=\"LinkedList\" queue.size=\"1000000\" queue.timeoutShutdown=\"20000\" \
+         queue.workerThreads=\"2\" queue.workerThreadMinimumMessages=\"100\"",
     );
 }
 

@@ -1,5 +1,6 @@
 //! Several endpoints: fail-over when the first dies or is cut off, back to it, and balance.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::ports::free_endpoint;
@@ -52,6 +53,8 @@ impl Two {
             sender.feed(next..next + 1);
             next += 1;
         }
+        let text = format!("delivery goes on after {:.1} s\n", began.elapsed().as_secs_f64());
+        let _ = std::io::stderr().write_all(text.as_bytes());
         next
     }
 

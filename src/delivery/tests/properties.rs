@@ -441,3 +441,35 @@ fn a_spooled_frame_that_is_damaged_is_not_taken_back() {
     assert!(third.restore(frame));
     assert_eq!((third.settled(), third.next()), (1, 2));
 }
+
+#[test]
+fn the_same_number_with_other_content_is_an_error() {
+    let mut receiver = Receiver::new("r", ReceiverLimits::default(), []);
+    let (now, peer) = (at(1_700_000_000_000), PeerId(1));
+    let mut say = |lines: &[&[u8]], take: u32| {
+        let mut sender = sender();
+        sender.offer(lines);
+        let hello = drain(&mut sender, Duration::ZERO).remove(0);
+        let Reaction::Reply(reply) = receiver.receive(now, peer, None, &hello) else {
+            panic!("no welcome");
+        };
+        let event = sender.receive(Duration::ZERO, &reply);
+        // It is sent although the welcome said that somebody else was here.
+        let frame = sender.take_unsettled().remove(0).bytes;
+        let code = match receiver.receive(now, peer, None, &frame) {
+            Reaction::Lines(mut incoming) => {
+                incoming.chunk(take).unwrap();
+                receiver.accepted(now, &incoming, &[]).unwrap();
+                None
+            }
+            Reaction::Wrong(code, ..) => Some(code),
+            other => panic!("{other:?}"),
+        };
+        (event.unwrap(), code)
+    };
+    let lines: [&[u8]; 3] = [b"one", b"two", b"three"];
+    assert_eq!(say(&lines, 2), (Event::Welcome, None));
+    let (event, code) = say(&[b"one", b"two", b"four"], 2);
+    assert!(matches!(event, Event::SessionLost(..)), "{event:?}");
+    assert_eq!(code, Some(ErrorCode::Content));
+}

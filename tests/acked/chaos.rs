@@ -1,0 +1,135 @@
+//! Everything that may happen between two daemons, in an order drawn from a seed (RZMQ_ACKED_SEED),
+//! several senders at once. RZMQ_ACKED_ROUNDS makes it long.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::time::Instant;
+
+use harness::ports::free_endpoint;
+use harness::{Half, Oracle, Proxy, Rsyslogd, Site, millis, secs};
+
+use crate::{
+    CHUNK, DIRECT, Progress, by_id, doubled, feed_meanwhile, kill_and_start, lines, patience,
+    receiver, rounds, sender, setting,
+};
+
+/// A sender behind a proxy of its own.
+struct Source {
+    site: Site,
+    proxy: Proxy,
+    daemon: Rsyslogd,
+}
+
+impl Source {
+    fn start(endpoint: &str) -> Self {
+        let proxy = Proxy::before(endpoint);
+        let heartbeat = "heartbeativl=\"300\" heartbeattimeout=\"900\" heartbeatttl=\"900\"";
+        let queue = "main_queue(queue.timeoutShutdown=\"10000\" queue.workerThreads=\"1\" \
+                     queue.size=\"1000000\")";
+        let site = sender(&proxy.endpoint(), heartbeat).with(queue);
+        let daemon = site.start();
+        Source { site, proxy, daemon }
+    }
+}
+
+/// A small generator of numbers (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
+    }
+}
+
+#[test]
+fn anything_in_any_order_loses_nothing_and_ids_drop_what_kills_doubled() {
+    const SENDERS: usize = 2;
+    let fresh = RandomState::new().hash_one("seed") as usize % 1_000_000;
+    let seed = setting("RZMQ_ACKED_SEED", fresh);
+    println!("RZMQ_ACKED_SEED={seed}");
+    let mut dice = Dice(seed as u64);
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sources: Vec<_> = (0..SENDERS).map(|_| Source::start(&endpoint)).collect();
+    let (steps, total) = (4 * rounds(), lines());
+    let mut progress = Progress::of(&site);
+    let mut kills = 0;
+    let mut fed = 0;
+    for step in 0..steps {
+        let end = total * (step + 1) / steps;
+        let middle = (fed + end) / 2;
+        // Each sender has a part of this step's lines.
+        let mut feeding = vec![
+            feed_meanwhile(&sources[0].daemon, fed..middle),
+            feed_meanwhile(&sources[1].daemon, middle..end),
+        ];
+        progress.reaches(fed + (end - fed) / 8, patience(total));
+        fed = end;
+        let source = &mut sources[dice.roll(SENDERS)];
+        let deed = dice.roll(9);
+        println!("step {step}: deed {deed}");
+        match deed {
+            0 => {
+                kill_and_start(&mut receiver, &site);
+                kills += 1;
+            }
+            1 => {
+                receiver.stop().clean();
+                receiver = site.start();
+            }
+            2 => source.proxy.cut(),
+            3 => source.proxy.half_close(Half::Receiver),
+            4 => source.proxy.half_close(Half::Sender),
+            5 => {
+                source.proxy.stall();
+                source.daemon.wait_stats("omrzmq", "out", "no connection", |stats| {
+                    stats["connections"] == 0
+                });
+                source.proxy.come_back();
+            }
+            6 => {
+                // What imptcp has not taken at a stop was never rsyslog's.
+                feeding.drain(..).for_each(|thread| thread.join().expect("fed"));
+                source.proxy.go_away();
+                source.daemon.stop().clean();
+                source.daemon = source.site.start();
+                source.proxy.come_back();
+            }
+            7 => {
+                feeding.drain(..).for_each(|thread| thread.join().expect("fed"));
+                source.daemon.stop().clean();
+                source.daemon = source.site.start();
+            }
+            _ => {
+                receiver.hup();
+                source.daemon.hup();
+                source.proxy.delay(millis(5));
+            }
+        }
+        feeding.into_iter().for_each(|thread| thread.join().expect("fed"));
+    }
+    crate::wait_for_all(&mut receiver, total);
+    for source in &mut sources {
+        source.daemon.stop().clean().within(secs(5));
+        assert!(source.site.spools().is_empty(), "a spool is left");
+    }
+    receiver.stop().clean();
+    let lines = receiver.lines("out.log");
+    let oracle = Oracle::judge(0..total, &lines);
+    oracle.nothing_lost();
+    Oracle::judge(0..total, &by_id(&lines)).once();
+    let twice = doubled(&oracle);
+    let text = format!(
+        "chaos {seed}: {total} lines, {steps} deeds, {kills} kills, {:.1} s: lost 0, doubled {twice}, \
+         after dropping by id 0\n",
+        since.elapsed().as_secs_f64()
+    );
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    assert!(twice <= CHUNK * kills * SENDERS, "{twice} doubled by {kills} kills");
+}

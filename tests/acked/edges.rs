@@ -1,0 +1,155 @@
+//! Limits and wishes: lines too long for the receiver, marks that are gone, an engine that gives up.
+
+use std::fs;
+use std::time::Instant;
+
+use harness::feed::syslog_line;
+use harness::oracle::numbered;
+use harness::ports::free_endpoint;
+use harness::{Oracle, Proxy, SOON, Site, secs};
+
+use crate::{
+    DIRECT, Figures, ONE_WORKER, Progress, cut_torn_line, feed_meanwhile, input, receiver,
+    receiving, sender, wait_for_all,
+};
+
+/// The receiver takes frames of 64 KiB: longer lines are refused by number, the rest goes on, and the
+/// first frames, made before its limits were known, are made anew.
+#[test]
+fn lines_too_long_for_the_receiver_are_refused_and_the_rest_goes_on() {
+    let endpoint = free_endpoint();
+    let site = receiving(DIRECT)
+        .global("maxMessageSize=\"256k\"")
+        .with("module(load=\"imrzmq\")")
+        .with(&input(&endpoint, "maxmsgsize=\"65536\""));
+    let sending = Site::new().global("maxMessageSize=\"256k\"");
+    let refused = sending.path("refused.log");
+    let action = crate::action(&endpoint, &format!("refusedfile=\"{}\"", refused.display()));
+    let mut sender = sending.with(ONE_WORKER).sending("", &action).start();
+    // Fed while nobody is there, so that they are packed before the receiver is known.
+    let texts: Vec<_> = (0..3_000)
+        .map(|number| match number % 100 {
+            50 => format!("{} {}", numbered(number), "x".repeat(100_000)),
+            _ => format!("{} {}", numbered(number), "y".repeat(200)),
+        })
+        .collect();
+    sender.feeder().texts(&texts);
+    let mut receiver = site.start();
+    let lines = receiver.wait_lines("out.log", 2_970, secs(20));
+    let short: Vec<_> = (0..3_000).filter(|number| number % 100 != 50).collect();
+    let seen: Vec<_> = lines.iter().filter_map(|line| harness::oracle::number_of(line)).collect();
+    assert!(seen == short, "{} short lines once and in order, {} came", short.len(), seen.len());
+    sender.wait_stats("omrzmq", "out", "30 lines refused", |stats| stats["refused"] == 30);
+    let kept = fs::read_to_string(&refused).expect("refused lines");
+    assert_eq!(kept.matches("xxxxx\n").count(), 30, "each refused line is in the file");
+    sender.stop().clean();
+    receiver.stop().clean();
+}
+
+/// A killed receiver that has also lost its marks: what it had acknowledged does not come again, for
+/// the sender knows; what was in doubt may.
+#[test]
+fn receiver_that_lost_its_marks_loses_no_line() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let total = 20_000;
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").with(ONE_WORKER).start();
+    let feeding = feed_meanwhile(&sender, 0..total);
+    let mut progress = Progress::of(&site);
+    for part in [1, 2] {
+        progress.reaches(total * part / 4, SOON);
+        receiver.kill9();
+        cut_torn_line(&site);
+        fs::remove_file(site.path("work/imrzmq-in.marks")).expect("marks");
+        receiver = site.start();
+    }
+    feeding.join().expect("fed");
+    wait_for_all(&mut receiver, total);
+    sender.stop().clean();
+    receiver.stop().clean();
+    let lines = receiver.lines("out.log");
+    // What is not acknowledged is a window at the most; here a batch of the main queue.
+    Figures::of("marks lost, twice", since, total, &lines).once_by_id(2 * 4_096);
+}
+
+/// The engine was asked to give up after a time: the lines that it offers again while they are in
+/// flight are recognised.
+#[test]
+fn lines_offered_again_after_suspended_are_not_sent_twice() {
+    let endpoint = free_endpoint();
+    let proxy = Proxy::before(&endpoint);
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let action = format!(
+        "name=\"out\" endpoints=\"{}\" socktype=\"DEALER\" delivery=\"acked\" sendtimeout=\"200\" \
+         action.resumeRetryCount=\"1000\" action.resumeInterval=\"1\"",
+        proxy.endpoint()
+    );
+    let mut sender = Site::sender("", &action).with(ONE_WORKER).start();
+    sender.feed(0..10);
+    receiver.wait_lines("out.log", 10, SOON);
+    proxy.stall();
+    sender.feed(10..60);
+    // Equal lines are as many lines as there are.
+    sender.feeder().texts(["twin", "twin", "twin"]);
+    sender.wait_stats("omrzmq", "out", "suspended", |stats| stats["suspended"] >= 2);
+    proxy.come_back();
+    sender.feed(60..100);
+    let lines = receiver.wait_lines("out.log", 103, secs(20));
+    let (twins, numbers): (Vec<String>, Vec<String>) =
+        lines.into_iter().partition(|line| line.ends_with("twin"));
+    assert_eq!(twins.len(), 3, "{twins:?}");
+    Oracle::judge(0..100, &numbers).once();
+    sender.stop().clean();
+    receiver.stop().clean();
+}
+
+/// One file of marks has one input.
+#[test]
+fn two_inputs_of_one_name_are_told_of() {
+    let endpoints = [free_endpoint(), free_endpoint()];
+    let site = receiving(DIRECT)
+        .with("module(load=\"imrzmq\")")
+        .with(&input(&endpoints[0], ""))
+        .with(&input(&endpoints[1], ""));
+    let check = site.check();
+    if !check.status.success() {
+        check.refuses(&["imrzmq", "in"]);
+        return;
+    }
+    let mut receiver = site.start();
+    receiver.wait_log(&["imrzmq[in]", "imrzmq-in.marks", "locked"], SOON);
+    receiver.stop().clean();
+}
+
+/// A receiver that serves other frames of its socket in turn: a window of large frames of one sender
+/// does not hold up another's single lines.
+#[test]
+fn busy_sender_does_not_starve_another_on_the_same_socket() {
+    let endpoint = free_endpoint();
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let mut busy = sender(&endpoint, "").start();
+    let mut other = sender(&endpoint, "").start();
+    let feeding = feed_meanwhile(&busy, 1_000..60_000);
+    let path = receiver.path("out.log");
+    let mut slowest = secs(0);
+    for number in 0..20 {
+        let text = numbered(number);
+        let began = Instant::now();
+        other.feeder().bytes(format!("{}\n", syslog_line(&text)).as_bytes());
+        receiver.wait("the other's line", SOON, |_| {
+            let bytes = fs::read(&path).unwrap_or_default();
+            let tail = &bytes[bytes.len().saturating_sub(4 << 20)..];
+            String::from_utf8_lossy(tail).contains(&text).then_some(())
+        });
+        slowest = slowest.max(began.elapsed());
+    }
+    assert!(slowest < secs(2), "a single line took {slowest:?} beside a busy sender");
+    feeding.join().expect("fed");
+    let total = 59_000 + 20;
+    receiver.wait_lines("out.log", total, secs(60));
+    busy.stop().clean();
+    other.stop().clean();
+    receiver.stop().clean();
+}
