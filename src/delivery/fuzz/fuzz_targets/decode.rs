@@ -47,9 +47,8 @@ fn block(raw: &[u8], count: u8) {
     let whole: Vec<_> = block.lines().collect();
     assert_eq!(whole.concat(), &raw[usize::from(count) * 4..]);
     let mut pieces = Vec::new();
-    for size in (1..).take_while(|_| pieces.len() < 256) {
-        let piece = block.split(size);
-        pieces.extend(piece.lines());
+    for size in 1.. {
+        pieces.extend(block.split(size).lines());
         if block.is_empty() {
             break;
         }

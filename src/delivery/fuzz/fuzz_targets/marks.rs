@@ -52,7 +52,8 @@ fn remembered(marks: &[Mark]) {
         keys.dedup();
         let [key] = keys[..] else { continue };
         let now = Duration::from_secs(u64::MAX / 2);
-        let Reaction::Reply(reply) = receiver.receive(now, PeerId(number.into()), key, &frame) else {
+        let Reaction::Reply(reply) = receiver.receive(now, PeerId(number.into()), key, &frame)
+        else {
             panic!("a session that was written down is not welcome")
         };
         let Ok(Frame::Welcome(welcome)) = decode(&reply) else { panic!("no WELCOME") };
