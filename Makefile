@@ -58,6 +58,15 @@ test: ## every test this machine can run, against its own rsyslogd
 	scripts/test-scripts
 	$(CARGO) test --locked --workspace $(ARGS)
 
+# Acceptance in its long form: hundreds of thousands of lines, twenty kills and stops a case.
+.PHONY: test-acked-long
+test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and stops, about 15 minutes
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	RZMQ_ACKED_ROUNDS=20 RZMQ_ACKED_LINES=400000 RZMQ_ACKED_AWAY=2000000 \
+	$(CARGO) test --locked -p rzmq-tests --test acked -- --test-threads=1 \
+		kills:: stops:: cuts:: clock:: memory:: chaos::
+
 .PHONY: test-czmq
 test-czmq: ## the fault tests against Debian's C modules: shows which fail there
 	@scripts/setup test

@@ -23,7 +23,7 @@ fn archive(endpoint: &str, properties: &str) -> Site {
 fn input(endpoint: &str) -> String {
     format!(
         "input(type=\"imrzmq\" name=\"in\" ruleset=\"remote\" socktype=\"ROUTER\" endpoints=\"{endpoint}\" \
-         metadata=\"on\")"
+         metadata=\"on\" trustrelays=\"on\")"
     )
 }
 

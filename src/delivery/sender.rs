@@ -42,7 +42,7 @@ pub struct SenderOptions {
 }
 
 /// A line that the receiver will never take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedLine {
     /// Its number.
     pub number: u64,
@@ -50,6 +50,8 @@ pub struct RefusedLine {
     pub reason: RefusedReason,
     /// Its bytes, as the receiver counted them.
     pub bytes: u32,
+    /// The line.
+    pub text: Vec<u8>,
 }
 
 /// What a received frame came to, beyond the numbers.
@@ -436,7 +438,8 @@ impl Sender {
             }
             let (number, end) = (frame.first, frame.end());
             let bytes = frame.raw().saturating_sub(4);
-            self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes });
+            let text = self.line(number);
+            self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes, text });
             self.settle(end);
             self.greet();
         }
@@ -504,7 +507,12 @@ impl Sender {
                 // Bounded by what was sent: a number that was not, or is settled, is nonsense.
                 let sent = self.sent_up_to();
                 let own = refused.lines().filter(|(number, ..)| (self.have..sent).contains(number));
-                let own = own.map(|(number, reason, bytes)| RefusedLine { number, reason, bytes });
+                let own = own.map(|(number, reason, bytes)| RefusedLine {
+                    number,
+                    reason,
+                    bytes,
+                    text: self.line(number),
+                });
                 let lines: Vec<_> = own.take((sent - self.have) as usize).collect();
                 self.refused.extend(lines);
                 Ok(Event::Nothing)
@@ -665,14 +673,15 @@ impl Sender {
         }
     }
 
-    /// A line that is not settled, by its number.
-    pub fn line(&self, number: u64) -> Option<Vec<u8>> {
-        let frame =
-            self.frames.iter().find(|frame| (frame.first..frame.end()).contains(&number))?;
-        let Ok(Frame::Data(data)) = decode(&frame.bytes) else { return None };
-        let raw = crate::block::unpack(&data, u32::MAX).ok()?;
-        let block = Block::parse(&raw, data.count).ok()?;
-        block.lines().nth((number - frame.first) as usize).map(<[u8]>::to_vec)
+    /// A line that is not settled, by its number; empty when there is none.
+    fn line(&self, number: u64) -> Vec<u8> {
+        let holds = |frame: &&OutFrame| (frame.first..frame.end()).contains(&number);
+        let line = self.frames.iter().find(holds).and_then(|frame| {
+            let raw = frame.raw_block()?;
+            let block = Block::parse(&raw, frame.count).ok()?;
+            block.lines().nth((number - frame.first) as usize).map(<[u8]>::to_vec)
+        });
+        line.unwrap_or_default()
     }
 
     /// Lines that the receiver refused since the last call; they are settled by numbers.

@@ -128,7 +128,7 @@ pub struct LineContext<'a> {
 /// The queue reported a failure: lines of the batch that was handed over may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "rsyslog's queue answered {code} to a batch of {lines} lines; some or all of them are lost"
+    "rsyslog's queue answered {code} to a batch of {lines} lines; it may not have taken them all."
 )]
 pub struct SubmitError {
     /// rsyslog's return code.

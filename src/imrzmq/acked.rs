@@ -47,6 +47,8 @@ pub(crate) struct Intake<'a> {
     pub(crate) from: &'a Property,
     /// Members of `$!rzmq` that all lines of the message share; `None` = no metadata.
     pub(crate) metadata: Option<&'a [(&'a CStr, &'a str)]>,
+    /// Heads may say whose line it was first.
+    pub(crate) trusts_relays: bool,
 }
 
 impl Acked {
@@ -108,7 +110,7 @@ impl Acked {
         incoming: &mut Incoming<'_>,
         intake: Intake<'_>,
     ) {
-        let Intake { socket, submitter, from, metadata } = intake;
+        let Intake { socket, submitter, from, metadata, trusts_relays } = intake;
         self.counters.duplicates().add(incoming.duplicates.into());
         let (session, resend) = (incoming.session, incoming.resend);
         let mut refused = Vec::new();
@@ -123,7 +125,10 @@ impl Acked {
             let mut submitted = Ok(());
             self.counters.received().add(count);
             for (number, line) in (first..).zip(block.lines()) {
-                let (head, line) = Head::split(line);
+                let (mut head, line) = Head::split(line);
+                if !trusts_relays {
+                    head = Head { uuid: head.uuid, ..Head::default() };
+                }
                 self.counters.bytes().add(line.len() as u64);
                 if line.is_empty() {
                     self.counters.discarded_empty().add(1);
@@ -177,7 +182,10 @@ impl Acked {
 
     fn queue_failed(&mut self, why: &SubmitError, count: u64) {
         self.counters.failed().add(count);
-        self.tell("queue", &format!("{why}; they are not acknowledged and come again"));
+        self.tell(
+            "queue",
+            &format!("{why} Here none is: they are not acknowledged and come again."),
+        );
     }
 
     fn answer_if(&mut self, socket: &Socket, routing_id: &[u8], reply: Option<Vec<u8>>) {

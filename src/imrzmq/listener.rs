@@ -301,6 +301,7 @@ impl Intake<'_> {
             submitter: &mut self.submitter,
             from: self.addresses.of(&self.listener.rsyslogd, address),
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),
+            trusts_relays: self.listener.statement.trusts_relays,
         };
         acked.take(received, intake);
         true

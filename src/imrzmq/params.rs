@@ -7,7 +7,7 @@ const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'st
     Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 7] = [
+const OWN: [Param; 8] = [
     socket_type(
         &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
         "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
@@ -49,7 +49,16 @@ const OWN: [Param; 7] = [
         Kind::Switch,
         "off",
         "Each line gets `$!rzmq!peer` (the name in the sender's certificate), `$!rzmq!key` (its \
-         public key), `$!rzmq!address` and `$!rzmq!topic`, as far as they are known.",
+         public key), `$!rzmq!address` and `$!rzmq!topic`, as far as they are known; lines of \
+         acknowledged delivery also `$!rzmq!id`, `$!rzmq!resend`, and `$!rzmq!uuid` where it is carried.",
+    ),
+    param(
+        "trustrelays",
+        Kind::Switch,
+        "off",
+        "Senders may pass on lines of others (`relay=\"on\"` there): `$!rzmq!id` is then the first \
+         sender's, and `$!rzmq!origin_peer` and `$!rzmq!origin_address` name it. Only for senders that \
+         are trusted with it: they can put any id on a line.",
     ),
 ];
 

@@ -14,6 +14,8 @@ pub(crate) struct Statement {
     pub(crate) flow: FlowControl,
     pub(crate) limit: Option<RateLimit>,
     pub(crate) metadata: bool,
+    /// Senders may say whose line it was first.
+    pub(crate) trusts_relays: bool,
     /// Found in `find_ruleset`, once the configuration is whole.
     pub(crate) ruleset: Option<Ruleset>,
     ruleset_name: Option<String>,
@@ -45,6 +47,14 @@ impl Statement {
             ));
             spec.topics.clear();
         }
+        if spec.socket_type == SocketType::Router
+            && matches!(values.text("flowcontrol"), Some("light" | "no"))
+        {
+            log.warning(
+                "parameter flowcontrol: a queue that is full throws lines away that acknowledged senders \
+                 were told are safe; write \"full\"",
+            );
+        }
         let seconds = values.number("ratelimit.interval").unwrap_or(0);
         let lines = values.number("ratelimit.burst").unwrap_or(10_000);
         Ok(Self {
@@ -59,6 +69,7 @@ impl Statement {
                 burst: u32::try_from(lines).unwrap_or(u32::MAX),
             }),
             metadata: values.switch("metadata").unwrap_or(false),
+            trusts_relays: values.switch("trustrelays").unwrap_or(false),
             ruleset: None,
             ruleset_name: values.text("ruleset").map(str::to_string),
             is_named: instance.is_named,

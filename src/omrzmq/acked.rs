@@ -69,6 +69,8 @@ struct Target {
     socket: Option<Socket>,
     /// Connections that had ended when the sender last looked.
     ended: u64,
+    /// Its receiver has answered a hello on this connection: it speaks the protocol.
+    welcomed: bool,
 }
 
 impl Target {
@@ -89,7 +91,7 @@ impl Acked {
             .iter()
             .map(|endpoint| {
                 let spec = SocketSpec { endpoints: vec![endpoint.clone()], ..spec.clone() };
-                Target { spec, socket: None, ended: 0 }
+                Target { spec, socket: None, ended: 0, welcomed: false }
             })
             .collect();
         if targets.len() > 1 {
@@ -196,19 +198,28 @@ impl Acked {
         if ended != target.ended {
             // libzmq may have a new connection by now; what the old one carried is in doubt.
             target.ended = ended;
+            target.welcomed = false;
+            self.heard = Instant::now();
             self.sender.lost();
         }
         let now = self.clock.elapsed();
+        let before = self.sender.settled();
+        let mut taken = true;
         while let Some(frame) = self.sender.transmit(now) {
             if socket.send(&[frame])? == Sent::Full {
                 if socket.connections() == 0 {
                     self.sender.lost();
                 }
-                return Ok(false);
+                taken = false;
+                break;
             }
             self.sender.transmitted(now);
         }
-        Ok(true)
+        // A line that fits into no frame of this receiver is settled here: refused.
+        if self.sender.settled() != before {
+            self.note_refused(context);
+        }
+        Ok(taken)
     }
 
     /// Takes the answers that are there; says whether there were any.
@@ -238,7 +249,8 @@ impl Acked {
     fn note(&mut self, context: Context<'_>, event: Event) {
         let Context { action, running } = context;
         match event {
-            Event::Nothing | Event::Welcome => {}
+            Event::Nothing => {}
+            Event::Welcome => self.targets[self.active].welcomed = true,
             Event::Later(reason) => {
                 action.tell(
                     running,
@@ -277,12 +289,11 @@ impl Acked {
 
     fn note_refused(&mut self, context: Context<'_>) {
         for line in self.sender.take_refused() {
-            let text = self.sender.line(line.number);
             let refused = Refused {
                 session: self.sender.session(),
                 number: Some(line.number),
                 reason: &line.reason,
-                text: text.as_deref(),
+                text: Head::split(&line.text).1,
                 bytes: line.bytes as usize,
             };
             refused::note(context, &refused);
@@ -372,8 +383,9 @@ impl Acked {
                 }
                 // The action was best-effort when it spooled.
                 Record::Line(texts) => {
-                    let line = texts.first().map_or(&[][..], Vec::as_slice);
-                    self.sender.offer(&[line]);
+                    let mut line = Vec::new();
+                    Head::default().encode(texts.first().map_or(&[], Vec::as_slice), &mut line);
+                    self.sender.offer(&[&line]);
                 }
             }
             self.spooled.push_back((self.sender.next(), lines, behind));
@@ -436,7 +448,7 @@ impl Carrier for Acked {
                         session: self.sender.session(),
                         number: None,
                         reason: &RefusedReason::TooLong,
-                        text: Some(batch.text(index, 0)),
+                        text: batch.text(index, 0),
                         bytes: line.len(),
                     };
                     refused::note(context, &refused);
@@ -481,11 +493,12 @@ impl Carrier for Acked {
     }
 
     fn why_stuck(&self, _context: Context<'_>) -> Stuck {
-        let socket = self.targets[self.active].socket.as_ref();
-        match socket.map_or(0, Socket::connections) {
-            0 => Stuck::Absent,
-            _ if self.sender.is_open() => Stuck::Busy,
-            _ => Stuck::Unanswered,
+        let target = &self.targets[self.active];
+        match target.is_up() {
+            false => Stuck::Absent,
+            // Once it has answered, silence means that its queue is full.
+            true if target.welcomed || self.sender.is_open() => Stuck::Busy,
+            true => Stuck::Unanswered,
         }
     }
 

@@ -91,7 +91,7 @@ const OWN: [Param; 24] = [
         Kind::Switch,
         "off",
         "Lines that came from an imrzmq input with `metadata=\"on\"` keep the id, name and address of \
-         their first sender (acknowledged delivery): the receiver's `$!rzmq!id` is the first sender's, \
+         their first sender (acknowledged delivery): with `trustrelays=\"on\"` there, the receiver's `$!rzmq!id` is the first sender's, \
          `$!rzmq!origin_peer` and `$!rzmq!origin_address` are its name and address.",
     ),
     param(

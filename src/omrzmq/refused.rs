@@ -14,8 +14,8 @@ pub(crate) struct Refused<'a> {
     /// `None` where it was refused before it had one.
     pub(crate) number: Option<u64>,
     pub(crate) reason: &'a dyn Display,
-    /// The line, where it is still known.
-    pub(crate) text: Option<&'a [u8]>,
+    /// The line.
+    pub(crate) text: &'a [u8],
     pub(crate) bytes: usize,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn note(context: Context<'_>, line: &Refused<'_>) {
         &format!("the receiver never takes a line ({what}); such lines are counted as refused"),
     );
     let Some(path) = &action.statement.refused_file else { return };
-    if let Err(why) = append(path, &what, line.text.unwrap_or_default()) {
+    if let Err(why) = append(path, &what, line.text) {
         let trouble = format!("refusedfile=\"{}\" cannot be written: {why}", path.display());
         action.tell(running, "refusedfile", &trouble);
     }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use rzmq_delivery::{
-    Ack, Codec, Data, ErrorCode, ErrorFrame, Frame, Head, Hello, Later, LaterReason, Limits, PeerId,
-    Reaction, Receiver, ReceiverLimits, Refused, RefusedReason, SessionId, Welcome, decode,
+    Ack, Codec, Data, ErrorCode, ErrorFrame, Frame, Head, Hello, Later, LaterReason, Limits,
+    PeerId, Reaction, Receiver, ReceiverLimits, Refused, RefusedReason, SessionId, Welcome, decode,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -196,7 +196,9 @@ fn every_frame_is_read_and_written_as_the_vectors_say() {
         let decoded = decode(&frame).unwrap_or_else(|why| panic!("{name}: {why}"));
         let (fields, mut again) = read(&decoded);
         let mut wanted = vector["frame"].clone();
-        if let Some(lines_wanted) = wanted.as_object_mut().and_then(|data| data.remove("lines"))
+        if let Some(lines_wanted) = wanted
+            .as_object_mut()
+            .and_then(|data| data.remove("lines"))
             .filter(|lines| lines.is_array())
         {
             assert_eq!(received(&frame), Ok(lines(&lines_wanted)), "{name}");
