@@ -10,11 +10,13 @@
 //! for it; one that comes at once makes libzmq hang up at once, and the stranger knocks
 //! again and again. Refusals are therefore answered a little later than they are decided.
 //!
+//! The user id of a connection, which its messages carry, is its key in Z85 and a number of its own.
+//!
 //! Owns: one thread, which ends when the `Authenticator` is dropped. Locks: the table of
 //! domains, held for a look-up; a domain's throttle, held while it counts. Neither is held
 //! while a notice is given.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +29,9 @@ use crate::error::LinkError;
 use crate::notice::{self, Change, Notice, Notices, Throttle};
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
-use crate::security::Allowed;
+use crate::roster::Roster;
+use crate::security::{Admission, Security};
+use crate::z85;
 
 const ADDRESS: &str = "inproc://zeromq.zap.01";
 const THREAD: &str = "rzmq-auth";
@@ -36,8 +40,8 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a server socket wants of the authenticator.
 struct Domain {
-    /// None: any key.
-    allowed: Option<HashSet<PublicKey>>,
+    security: Arc<Security>,
+    roster: Arc<Roster>,
     refused: AtomicU64,
     notices: Arc<dyn Notices>,
     throttle: Mutex<Throttle>,
@@ -77,21 +81,16 @@ impl Authenticator {
         Ok(Authenticator { domains, alive: Some(alive), thread: Some(thread) })
     }
 
-    /// Lets `allowed` in at the sockets with this domain.
+    /// Lets in whom `security` allows at the socket with this domain.
     pub(crate) fn register(
         &self,
         name: Vec<u8>,
-        allowed: &Allowed,
+        security: Arc<Security>,
+        roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
     ) -> Registration {
-        let allowed = match allowed {
-            Allowed::Any => None,
-            Allowed::Keys(certificates) => {
-                Some(certificates.iter().map(|certificate| certificate.public).collect())
-            }
-        };
-        let throttle = Mutex::new(Throttle::new());
-        let domain = Arc::new(Domain { allowed, refused: AtomicU64::new(0), notices, throttle });
+        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::new()));
+        let domain = Arc::new(Domain { security, roster, refused, notices, throttle });
         lock(&self.domains).insert(name.clone(), Arc::clone(&domain));
         Registration { name, domain, domains: Arc::clone(&self.domains) }
     }
@@ -139,7 +138,7 @@ fn serve(socket: &raw::Socket, end: &UnixStream, domains: &Domains) {
         }
         while let Some(request) = Request::receive(socket) {
             match request.decide(domains) {
-                Some(key) => request.answer(socket, "200", key.to_string().as_bytes()),
+                Some(key) => request.answer(socket, "200", user_id(&key).as_bytes()),
                 None => refusals.push_back((Instant::now() + REFUSAL_PAUSE, request)),
             }
         }
@@ -200,11 +199,7 @@ impl Request {
         let key = PublicKey::from_bytes(key.bytes().try_into().ok()?);
         // gone, if the socket is just being closed
         let domain = lock(domains).get(domain.bytes()).cloned()?;
-        if domain.allowed.as_ref().is_none_or(|allowed| allowed.contains(&key)) {
-            return Some(key);
-        }
-        domain.refuse(String::from_utf8_lossy(address.bytes()).into_owned(), key);
-        None
+        domain.lets_in(&String::from_utf8_lossy(address.bytes()), key).then_some(key)
     }
 
     fn answer(&self, socket: &raw::Socket, status: &str, user: &[u8]) {
@@ -226,15 +221,47 @@ impl Request {
     }
 }
 
+/// What the messages of a connection carry: whose they are, and another one each time.
+fn user_id(key: &PublicKey) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!("{key}{:x}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The key of a user id.
+pub(crate) fn key_of_user(id: &[u8]) -> Option<PublicKey> {
+    PublicKey::from_z85(std::str::from_utf8(id.get(..z85::KEY_CHARACTERS)?).ok()?)
+}
+
 impl Domain {
-    fn refuse(&self, address: String, key: PublicKey) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        notice::count(&*self.notices, Change::KeyRefused);
-        let cause = format!("{address} {key}");
-        let admitted = lock(&self.throttle).admit(&cause, Instant::now());
+    fn lets_in(&self, address: &str, key: PublicKey) -> bool {
+        match self.security.admission(&key) {
+            Admission::Anybody => true,
+            Admission::Known(_) => {
+                let admitted = self.roster.admit(address, key, Instant::now());
+                let Err(limit) = admitted else { return true };
+                notice::count(&*self.notices, Change::ConnectionRefused);
+                self.tell(&format!("limit {address} {key}"), |held_back| {
+                    let peer = address.to_owned();
+                    Notice::TooMany { peer, limit, held_back }
+                });
+                false
+            }
+            Admission::Refused => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                notice::count(&*self.notices, Change::KeyRefused);
+                self.tell(&format!("key {address} {key}"), |held_back| {
+                    let address = address.to_owned();
+                    Notice::RefusedKey { address, key, held_back }
+                });
+                false
+            }
+        }
+    }
+
+    fn tell(&self, cause: &str, notice: impl FnOnce(u64) -> Notice) {
+        let admitted = lock(&self.throttle).admit(cause, Instant::now());
         if let Some(held_back) = admitted {
-            let notice = Notice::RefusedKey { address, key, held_back };
-            notice::give(&*self.notices, &notice);
+            notice::give(&*self.notices, &notice(held_back));
         }
     }
 }
@@ -242,7 +269,11 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::{self, Certificate, KeyPair};
+    use crate::certificate::{self, KeyPair};
+    use crate::credentials::{AllowList, OwnKey};
+    use crate::roster::Limits;
+    use crate::security::Allowed;
+    use std::fs;
     use std::time::Duration;
 
     struct Log(Mutex<Vec<Notice>>);
@@ -257,8 +288,25 @@ mod tests {
         Arc::new(Log(Mutex::default()))
     }
 
-    fn only(key: PublicKey) -> Allowed {
-        Allowed::Keys(vec![Certificate { public: key, name: None, path: "x".into() }])
+    /// A server that lets in this key, or any.
+    fn server(key: Option<PublicKey>) -> Arc<Security> {
+        let own = OwnKey::generate().unwrap();
+        let allowed = key.map_or(Allowed::Any, |key| {
+            let folder = tempfile::tempdir().unwrap();
+            let text = format!("curve\n    public-key = \"{key}\"\n");
+            fs::write(folder.path().join("x"), text).unwrap();
+            Allowed::Folder(AllowList::load(folder.path()).unwrap())
+        });
+        Arc::new(Security::Server { own, allowed })
+    }
+
+    fn anybody() -> Arc<Security> {
+        server(None)
+    }
+
+    fn roster(of_one_key: usize) -> Arc<Roster> {
+        let handshake = Duration::from_secs(3);
+        Arc::new(Roster::new(Limits { connections: 9, of_one_key, handshake }))
     }
 
     /// Asks as libzmq's sessions do, and returns status and user id.
@@ -291,15 +339,20 @@ mod tests {
         let authenticator = Authenticator::start(&context).unwrap();
         let (a, b) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
         let notices = log();
-        let for_a = authenticator.register(b"A".to_vec(), &only(a), notices.clone());
-        let _for_all = authenticator.register(b"*".to_vec(), &Allowed::Any, notices.clone());
+        let register = |name: &[u8], key| {
+            authenticator.register(name.to_vec(), server(key), roster(9), notices.clone())
+        };
+        let (for_a, _for_all) = (register(b"A", Some(a)), register(b"*", None));
         let judged = |domain: &[u8], key: PublicKey| {
             let key = key.as_bytes();
             ask(&context, &[b"1.0", b"7", domain, b"10.0.0.7", b"", b"CURVE", key])
         };
-        assert_eq!(judged(b"A", a), ("200".to_owned(), a.to_string()));
+        let (status, user) = judged(b"A", a);
+        assert_eq!((status.as_str(), key_of_user(user.as_bytes())), ("200", Some(a)));
+        assert_ne!(judged(b"A", a).1, user, "two connections have one name");
         assert_eq!(judged(b"A", b), ("300".to_owned(), String::new()));
-        assert_eq!(judged(b"*", b), ("200".to_owned(), b.to_string()));
+        let (status, user) = judged(b"*", b);
+        assert_eq!((status.as_str(), key_of_user(user.as_bytes())), ("200", Some(b)));
         assert_eq!(judged(b"unknown", a).0, "300");
         assert_eq!(judged(b"A", b).0, "300");
         assert_eq!(for_a.refused(), 2);
@@ -314,7 +367,7 @@ mod tests {
     fn malformed_requests_are_refused_and_the_next_is_served() {
         let context = raw::Context::new().unwrap();
         let authenticator = Authenticator::start(&context).unwrap();
-        let _all = authenticator.register(b"D".to_vec(), &Allowed::Any, log());
+        let _all = authenticator.register(b"D".to_vec(), anybody(), roster(9), log());
         let key = [9; 32];
         let malformed: &[&[&[u8]]] = &[
             &[b""],
@@ -346,9 +399,9 @@ mod tests {
     fn arrives(authenticated: bool, server: &KeyPair, time: Duration) -> bool {
         let context = raw::Context::new().unwrap();
         let authenticator = authenticated.then(|| Authenticator::start(&context).unwrap());
-        let _all = authenticator
-            .as_ref()
-            .map(|authenticator| authenticator.register(b"D".to_vec(), &Allowed::Any, log()));
+        let _all = authenticator.as_ref().map(|authenticator| {
+            authenticator.register(b"D".to_vec(), anybody(), roster(9), log())
+        });
         let socket = context.socket(zmq_sys::ZMQ_PULL).unwrap();
         socket.set_int(zmq_sys::ZMQ_CURVE_SERVER, 1).unwrap();
         socket.set(zmq_sys::ZMQ_CURVE_SECRETKEY, server.secret()).unwrap();

@@ -81,6 +81,13 @@ impl KeyPair {
     }
 }
 
+impl PartialEq for KeyPair {
+    /// The public key stands for both.
+    fn eq(&self, other: &KeyPair) -> bool {
+        self.public == other.public
+    }
+}
+
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
@@ -205,7 +212,7 @@ pub fn load_own(path: &Path) -> Result<KeyPair, CertificateError> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENAMETOOLONG)) => {
             path
         }
-        Err(error) => return Err(unreadable(&secret_path, &error)),
+        Err(error) => return Err(CertificateError::unreadable(&secret_path, &error)),
     };
     let (text, mode) = read(path)?;
     let keys = Keys::find(path, &text.0)?;
@@ -245,11 +252,11 @@ pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
 pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
     let entries = fs::read_dir(path).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOTDIR) => CertificateError::NotADirectory { path: path.to_owned() },
-        _ => unreadable(path, &error),
+        _ => CertificateError::unreadable(path, &error),
     })?;
     let mut names = Vec::new();
     for entry in entries {
-        names.push(entry.map_err(|error| unreadable(path, &error))?.file_name());
+        names.push(entry.map_err(|error| CertificateError::unreadable(path, &error))?.file_name());
         if names.len() > FILES_MAX {
             let limit = "100000 files";
             return Err(CertificateError::TooLarge { path: path.to_owned(), limit });
@@ -301,24 +308,26 @@ fn is_passed_over(name: &OsString, all: &[OsString]) -> bool {
         .is_some_and(|public| all.binary_search(&OsString::from(public)).is_ok())
 }
 
-fn with_secret_suffix(path: &Path) -> PathBuf {
+pub(crate) fn with_secret_suffix(path: &Path) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push("_secret");
     PathBuf::from(path)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> CertificateError {
-    let reason = match error.raw_os_error() {
-        Some(errno) => raw::Errno(errno).to_string(),
-        None => error.to_string(),
-    };
-    CertificateError::Unreadable { path: path.to_owned(), reason }
+impl CertificateError {
+    pub(crate) fn unreadable(path: &Path, error: &io::Error) -> CertificateError {
+        let reason = match error.raw_os_error() {
+            Some(errno) => raw::Errno(errno).to_string(),
+            None => error.to_string(),
+        };
+        CertificateError::Unreadable { path: path.to_owned(), reason }
+    }
 }
 
 /// Reads a whole file, with its permission bits.
 fn read(path: &Path) -> Result<(Wiped<Vec<u8>>, u32), CertificateError> {
     let file = open(path)?;
-    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| CertificateError::unreadable(path, &error))?;
     check_kind(path, metadata.file_type())?;
     let too_large = || CertificateError::TooLarge { path: path.to_owned(), limit: "65536 bytes" };
     if metadata.len() > SIZE_MAX {
@@ -326,7 +335,9 @@ fn read(path: &Path) -> Result<(Wiped<Vec<u8>>, u32), CertificateError> {
     }
     // room for all at once: a buffer that grows leaves copies of the secret behind
     let mut text = Wiped(Vec::with_capacity(SIZE_MAX as usize + 1));
-    file.take(SIZE_MAX + 1).read_to_end(&mut text.0).map_err(|error| unreadable(path, &error))?;
+    file.take(SIZE_MAX + 1)
+        .read_to_end(&mut text.0)
+        .map_err(|error| CertificateError::unreadable(path, &error))?;
     if text.0.len() as u64 > SIZE_MAX {
         return Err(too_large());
     }
@@ -336,13 +347,14 @@ fn read(path: &Path) -> Result<(Wiped<Vec<u8>>, u32), CertificateError> {
 /// Opens without waiting (a FIFO) and without effect (a device): looked at before, and, as
 /// it may have changed since, again after.
 fn open(path: &Path) -> Result<File, CertificateError> {
-    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let metadata =
+        fs::metadata(path).map_err(|error| CertificateError::unreadable(path, &error))?;
     check_kind(path, metadata.file_type())?;
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
-        .map_err(|error| unreadable(path, &error))
+        .map_err(|error| CertificateError::unreadable(path, &error))
 }
 
 fn check_kind(path: &Path, kind: fs::FileType) -> Result<(), CertificateError> {

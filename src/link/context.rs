@@ -1,13 +1,15 @@
-//! A module's ZeroMQ context: opens sockets, and keeps the two threads that serve them.
+//! A module's ZeroMQ context: opens sockets, and keeps the threads that serve them.
 //!
 //! Made at activation, never while rsyslogd reads its configuration: it starts threads, and
 //! rsyslogd forks in between.
 //!
-//! Owns: libzmq's context with its I/O threads, the monitor (from the first socket on) and
-//! the authenticator (from the first CURVE server on). All end with the last of the context
+//! Owns: libzmq's context with its I/O threads, the monitor (from the first socket on), the
+//! authenticator (from the first CURVE server on) and the watcher of credentials (from the first
+//! CURVE socket on). All end with the last of the context
 //! and its sockets; that waits no longer than the sockets' linger times. Locks: one, held
 //! while the threads are started.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,9 +20,12 @@ use crate::monitor::{Monitor, Role};
 use crate::notice::Notices;
 use crate::options::{Options, refused};
 use crate::raw::{self, Errno};
-use crate::security::{Allowed, Security};
-use crate::socket::{Socket, check_group};
+use crate::roster::{Limits, Roster};
+use crate::security::Security;
+use crate::sender::Senders;
+use crate::socket::{Socket, Trust, check_group};
 use crate::socket_type::SocketType;
+use crate::watcher::Watcher;
 
 /// Opens sockets. One a module.
 pub struct Context {
@@ -88,6 +93,7 @@ pub(crate) struct Shared {
 struct Threads {
     monitor: Option<Monitor>,
     authenticator: Option<Authenticator>,
+    watcher: Option<Watcher>,
 }
 
 impl Context {
@@ -103,6 +109,13 @@ impl Context {
         Ok(Context { shared: Arc::new(Shared { threads: Mutex::default(), raw }) })
     }
 
+    /// Looks after credentials now, instead of within seconds: files have changed.
+    pub fn look_at_credentials(&self) {
+        if let Some(watcher) = &self.shared.threads().watcher {
+            watcher.look();
+        }
+    }
+
     /// Opens a socket: all its binds and connects work, or there is no socket.
     pub fn open(&self, spec: &SocketSpec, notices: Arc<dyn Notices>) -> Result<Socket, LinkError> {
         spec.check()?;
@@ -113,10 +126,15 @@ impl Context {
             reason: errno.to_string(),
         })?;
         spec.options.apply(&raw, kind)?;
-        let registration = shared.secure(&raw, spec, &notices)?;
-        let peers = shared.watch(&raw, spec, notices)?;
+        let roster = Arc::new(Roster::new(Limits {
+            connections: spec.options.max_connections,
+            of_one_key: spec.options.max_connections_per_key,
+            handshake: spec.options.handshake_ivl,
+        }));
+        let trust = shared.trust(&raw, spec, &roster, &notices)?;
+        let peers = shared.watch(&raw, spec, roster, notices)?;
         // from here on the monitor is stopped when the socket is dropped
-        let mut socket = Socket::new(Arc::clone(shared), raw, spec, peers, registration);
+        let mut socket = Socket::new(Arc::clone(shared), raw, spec, peers, trust);
         socket.subscribe(&spec.topics)?;
         for mode in [Mode::Bind, Mode::Connect] {
             for endpoint in spec.endpoints.iter().filter(|endpoint| endpoint.mode == mode) {
@@ -132,48 +150,52 @@ impl Shared {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn secure(
+    /// Makes a socket one of CURVE, and lets the threads know of it.
+    fn trust(
         &self,
         socket: &raw::Socket,
         spec: &SocketSpec,
+        roster: &Arc<Roster>,
         notices: &Arc<dyn Notices>,
-    ) -> Result<Option<Registration>, LinkError> {
-        if spec.security.is_curve() && !raw::has(c"curve") {
+    ) -> Result<Trust, LinkError> {
+        let security = &spec.security;
+        let mut trust = Trust { keys: security.keys(), ..Trust::default() };
+        if !security.is_curve() {
+            return Ok(trust);
+        }
+        if !raw::has(c"curve") {
             return Err(LinkError::NoCurve(crate::version_text()));
         }
-        let set = |name, option, value: &[u8]| {
-            socket.set(option, value).map_err(refused(name, "(a key)"))
-        };
-        match &*spec.security {
-            Security::Plaintext => Ok(None),
-            Security::Client { server, own } => {
-                set("ZMQ_CURVE_SERVERKEY", zmq_sys::ZMQ_CURVE_SERVERKEY, server.as_bytes())?;
-                set("ZMQ_CURVE_PUBLICKEY", zmq_sys::ZMQ_CURVE_PUBLICKEY, own.public.as_bytes())?;
-                set("ZMQ_CURVE_SECRETKEY", zmq_sys::ZMQ_CURVE_SECRETKEY, own.secret())?;
-                Ok(None)
-            }
-            Security::Server { own, allowed, .. } => {
-                let domain = domain(&spec.name);
-                socket
-                    .set(zmq_sys::ZMQ_ZAP_DOMAIN, &domain)
-                    .map_err(refused("ZMQ_ZAP_DOMAIN", &spec.name))?;
-                socket
-                    .set_int(raw::ZAP_ENFORCE_DOMAIN, 1)
-                    .map_err(refused("ZMQ_ZAP_ENFORCE_DOMAIN", 1))?;
-                socket
-                    .set_int(zmq_sys::ZMQ_CURVE_SERVER, 1)
-                    .map_err(refused("ZMQ_CURVE_SERVER", 1))?;
-                set("ZMQ_CURVE_PUBLICKEY", zmq_sys::ZMQ_CURVE_PUBLICKEY, own.public.as_bytes())?;
-                set("ZMQ_CURVE_SECRETKEY", zmq_sys::ZMQ_CURVE_SECRETKEY, own.secret())?;
-                self.register(domain, allowed, notices).map(Some)
-            }
+        show_keys(socket, security)?;
+        if let Security::Server { .. } = &**security {
+            let domain = domain(&spec.name);
+            let set = |option, value| {
+                socket.set_int(option, value).map_err(refused("authtype", "CURVESERVER"))
+            };
+            socket
+                .set(zmq_sys::ZMQ_ZAP_DOMAIN, &domain)
+                .map_err(refused("ZMQ_ZAP_DOMAIN", &spec.name))?;
+            set(raw::ZAP_ENFORCE_DOMAIN, 1)?;
+            set(zmq_sys::ZMQ_CURVE_SERVER, 1)?;
+            trust.roster = Some(Arc::clone(roster));
+            trust.registration = Some(self.register(domain, security, roster, notices)?);
+            trust.senders = Some(RefCell::new(Senders::new(security.clone(), roster.clone())));
         }
+        let mut threads = self.threads();
+        let watcher = match &mut threads.watcher {
+            Some(running) => running,
+            none => none.insert(Watcher::start()?),
+        };
+        let watch = watcher.add(security.clone(), roster.clone(), Arc::clone(notices));
+        trust.watch = Some(watch);
+        Ok(trust)
     }
 
     fn register(
         &self,
         domain: Vec<u8>,
-        allowed: &Allowed,
+        security: &Arc<Security>,
+        roster: &Arc<Roster>,
         notices: &Arc<dyn Notices>,
     ) -> Result<Registration, LinkError> {
         let mut threads = self.threads();
@@ -181,32 +203,56 @@ impl Shared {
             Some(running) => running,
             none => none.insert(Authenticator::start(&self.raw)?),
         };
-        Ok(authenticator.register(domain, allowed, Arc::clone(notices)))
+        let notices = Arc::clone(notices);
+        Ok(authenticator.register(domain, security.clone(), roster.clone(), notices))
     }
 
     fn watch(
         &self,
         socket: &raw::Socket,
         spec: &SocketSpec,
+        roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
     ) -> Result<Arc<crate::monitor::Peers>, LinkError> {
         let role = match &*spec.security {
             Security::Plaintext => Role::Plain,
             Security::Server { .. } => Role::Server,
-            Security::Client { own, .. } => Role::Client(own.public),
+            Security::Client { own, servers } => Role::Client {
+                key: own.pair().public,
+                server: servers.current().map(|server| server.path).unwrap_or_default(),
+            },
         };
         let mut threads = self.threads();
         let monitor = match &mut threads.monitor {
             Some(running) => running,
             none => none.insert(Monitor::start()?),
         };
-        monitor.watch(&self.raw, socket, role, spec.options.handshake_ivl, notices).map_err(
+        monitor.watch(&self.raw, socket, role, roster, spec.options.handshake_ivl, notices).map_err(
             |errno| LinkError::Socket {
                 socket_type: spec.socket_type.name(),
                 reason: format!("its monitor: {errno}"),
             },
         )
     }
+}
+
+/// Gives a socket the keys that its next binds and connects are made with.
+pub(crate) fn show_keys(socket: &raw::Socket, security: &Security) -> Result<(), LinkError> {
+    let set =
+        |name, option, value: &[u8]| socket.set(option, value).map_err(refused(name, "(a key)"));
+    let own = match security {
+        Security::Plaintext => return Ok(()),
+        Security::Server { own, .. } => own.pair(),
+        Security::Client { servers, own } => {
+            if let Some(server) = servers.current() {
+                let key = server.public;
+                set("ZMQ_CURVE_SERVERKEY", zmq_sys::ZMQ_CURVE_SERVERKEY, key.as_bytes())?;
+            }
+            own.pair()
+        }
+    };
+    set("ZMQ_CURVE_PUBLICKEY", zmq_sys::ZMQ_CURVE_PUBLICKEY, own.public.as_bytes())?;
+    set("ZMQ_CURVE_SECRETKEY", zmq_sys::ZMQ_CURVE_SECRETKEY, own.secret())
 }
 
 /// A name no other socket of this process has: two sockets of one instance (a listener that

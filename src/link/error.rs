@@ -90,6 +90,14 @@ pub enum LinkError {
         /// What it means, and what to do where that is known.
         reason: String,
     },
+    /// The address could not be taken again after the key had been replaced.
+    #[error("cannot bind {address} again with the new key: {reason}")]
+    Rebind {
+        /// The address.
+        address: String,
+        /// What the system said.
+        reason: String,
+    },
     /// The address cannot be connected to.
     #[error("cannot connect to {endpoint}: {reason}")]
     Connect {

@@ -6,21 +6,27 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `zpl`, `certificate`, `security` · `endpoint`, `socket_type`, `options` · `notice`,
-//! `authenticator`, `monitor` (a thread each, a context) · `context`, `socket`.
+//! `zpl`, `certificate`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `notice`, `roster` · `authenticator`, `monitor`, `watcher` (a thread each, a context) ·
+//! `context`, `sender`, `socket`.
 
 mod authenticator;
 mod certificate;
 mod context;
+mod credential_notice;
+mod credentials;
 mod endpoint;
 mod error;
 mod monitor;
 mod notice;
 mod options;
 mod raw;
+mod roster;
 mod security;
+mod sender;
 mod socket;
 mod socket_type;
+mod watcher;
 mod z85;
 mod zpl;
 
@@ -29,9 +35,11 @@ pub use certificate::{
     load_own, load_peer,
 };
 pub use context::{Context, SocketSpec};
+pub use credential_notice::CredentialNotice;
+pub use credentials::{AllowList, OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
-pub use notice::{Change, HandshakeFailure, Notice, Notices};
+pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
 pub use options::Options;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};

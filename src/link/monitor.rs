@@ -12,12 +12,13 @@
 //! Owns: the thread, which ends when the `Monitor` is dropped. Locks: the list of new
 //! sockets, held to add or take one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,12 +27,15 @@ use crate::certificate::PublicKey;
 use crate::error::LinkError;
 use crate::notice::{self, Change, HandshakeFailure, Notice, Notices, Throttle};
 use crate::raw::{self, Awaited, Errno, Frame};
+use crate::roster::{Ended, Roster};
 
 const THREAD: &str = "rzmq-monitor";
 
 /// The events asked for.
 const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
+    | zmq_sys::ZMQ_EVENT_CLOSED
+    | zmq_sys::ZMQ_EVENT_LISTENING
     | zmq_sys::ZMQ_EVENT_ACCEPTED
     | zmq_sys::ZMQ_EVENT_ACCEPT_FAILED
     | zmq_sys::ZMQ_EVENT_DISCONNECTED
@@ -50,17 +54,24 @@ pub(crate) struct Peers {
     pub(crate) ended: AtomicU64,
     /// Handshakes that failed, but for keys refused by the authenticator.
     pub(crate) failed: AtomicU64,
+    /// The server refused our key with a status after which libzmq does not try again.
+    pub(crate) turned_away: AtomicBool,
 }
 
 /// A handshake that lasted longer was not broken off but not answered.
 const SILENCE: Duration = Duration::from_millis(900);
 
 /// The side of the handshake a socket is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
     Plain,
     Server,
-    Client(PublicKey),
+    Client {
+        /// Our key.
+        key: PublicKey,
+        /// The file of the key we know the server by.
+        server: PathBuf,
+    },
 }
 
 /// The thread that reads the events.
@@ -91,6 +102,7 @@ impl Monitor {
         context: &Arc<raw::Context>,
         socket: &raw::Socket,
         role: Role,
+        roster: Arc<Roster>,
         handshake_ivl: Duration,
         notices: Arc<dyn Notices>,
     ) -> Result<Arc<Peers>, Errno> {
@@ -105,7 +117,8 @@ impl Monitor {
             return Err(errno);
         }
         let peers = Arc::new(Peers::default());
-        let connections = Connections::new(role, handshake_ivl, notices, Arc::clone(&peers));
+        let connections =
+            Connections::new(role, roster, handshake_ivl, notices, Arc::clone(&peers));
         let watched = Watched { pair, connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
@@ -184,17 +197,16 @@ struct Connections {
     notices: Arc<dyn Notices>,
     peers: Arc<Peers>,
     throttle: Throttle,
-    open: HashMap<RawFd, Open>,
+    roster: Arc<Roster>,
+    /// Endpoints that are ours.
+    bound: HashSet<String>,
+    /// Endpoints of others, the end of whose last connection was told.
+    explained: HashSet<String>,
     /// Failures whose DISCONNECTED is about to come.
     failures: VecDeque<Failure>,
     /// Connections that the authenticator refused; libzmq cuts them when their handshake
     /// time is over.
     refused: u64,
-}
-
-struct Open {
-    peer: Option<String>,
-    since: Instant,
 }
 
 enum Failure {
@@ -206,6 +218,7 @@ enum Failure {
 impl Connections {
     fn new(
         role: Role,
+        roster: Arc<Roster>,
         handshake_ivl: Duration,
         notices: Arc<dyn Notices>,
         peers: Arc<Peers>,
@@ -216,7 +229,9 @@ impl Connections {
             notices,
             peers,
             throttle: Throttle::new(),
-            open: HashMap::new(),
+            roster,
+            bound: HashSet::new(),
+            explained: HashSet::new(),
             failures: VecDeque::new(),
             refused: 0,
         }
@@ -225,12 +240,20 @@ impl Connections {
     fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
         match event {
             zmq_sys::ZMQ_EVENT_ACCEPTED => {
-                let fd = value as RawFd;
-                let peer = raw::peer_of(fd).map(|address| address.to_string());
-                self.open.insert(fd, Open { peer, since: now });
+                if let Err(refused) = self.roster.accepted(value as RawFd, now) {
+                    notice::count(&*self.notices, Change::ConnectionRefused);
+                    let peer = refused.peer.map_or("a local peer".into(), |it| it.to_string());
+                    // whoever calls again and again has another port each time
+                    self.tell("too many", now, |held_back| Notice::TooMany {
+                        peer,
+                        limit: refused.limit,
+                        held_back,
+                    });
+                }
             }
-            zmq_sys::ZMQ_EVENT_CONNECTED => {
-                self.open.insert(value as RawFd, Open { peer: None, since: now });
+            zmq_sys::ZMQ_EVENT_CONNECTED => self.roster.connected(value as RawFd, now),
+            zmq_sys::ZMQ_EVENT_LISTENING => {
+                self.bound.insert(endpoint.to_owned());
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 self.peers.connected.fetch_add(1, Ordering::Relaxed);
@@ -246,10 +269,11 @@ impl Connections {
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
                 self.failures.push_back(Failure::Known(protocol_failure(value)));
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role {
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role.clone() {
                 // the authenticator has told it already
                 Role::Server => self.refused += 1,
-                Role::Client(key) => {
+                Role::Client { key, .. } => {
+                    self.peers.turned_away.store(true, Ordering::Relaxed);
                     self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
                         key: Some(key),
                         status: value,
@@ -261,10 +285,16 @@ impl Connections {
                 })),
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
+            // a connection that did not come about
+            zmq_sys::ZMQ_EVENT_CLOSED if !self.bound.contains(endpoint) => {
+                self.unreachable(endpoint, now);
+            }
+            // also said after each of these, and alone where a name cannot be resolved
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
-                self.tell(&format!("unreachable {endpoint}"), now, |held_back| {
-                    Notice::Unreachable { endpoint: endpoint.to_owned(), held_back }
-                });
+                if !self.explained.remove(endpoint) {
+                    self.unreachable(endpoint, now);
+                    self.explained.remove(endpoint);
+                }
             }
             zmq_sys::ZMQ_EVENT_ACCEPT_FAILED => {
                 let reason = Errno(value as i32).to_string();
@@ -276,11 +306,31 @@ impl Connections {
         }
     }
 
+    fn unreachable(&mut self, endpoint: &str, now: Instant) {
+        self.explained.insert(endpoint.to_owned());
+        self.tell(&format!("unreachable {endpoint}"), now, |held_back| Notice::Unreachable {
+            endpoint: endpoint.to_owned(),
+            held_back,
+        });
+    }
+
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        let open = self.open.remove(&fd);
-        let age = open.as_ref().map(|open| now.saturating_duration_since(open.since));
-        let peer = open.and_then(|open| open.peer);
-        if let Some(failure) = self.failures.pop_front() {
+        if !self.bound.contains(endpoint) {
+            self.explained.insert(endpoint.to_owned());
+        }
+        let ended = self.roster.ended(fd, now);
+        let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
+        let age = ended.as_ref().map(|ended| ended.age);
+        let peer = ended.and_then(|Ended { peer, .. }| peer).map(|peer| peer.to_string());
+        let was_connected = self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
+        if closed_here {
+            // Whoever closed it has told why.
+            if was_connected {
+                self.count_down();
+            } else if matches!(self.failures.front(), Some(Failure::NoDetail)) {
+                self.failures.pop_front();
+            }
+        } else if let Some(failure) = self.failures.pop_front() {
             let cause = match failure {
                 Failure::Known(cause) => cause,
                 Failure::NoDetail => self.guess(age),
@@ -288,7 +338,7 @@ impl Connections {
             self.failed(endpoint, peer, cause, now);
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
             self.refused -= 1;
-        } else if self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected() {
+        } else if was_connected {
             self.count_down();
             let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
             self.tell(&cause, now, |held_back| {
@@ -299,7 +349,7 @@ impl Connections {
             // It never was past its handshake: some mistakes of a peer end in no other event.
             self.failed(endpoint, peer, self.guess(age), now);
         }
-        if self.open.is_empty() {
+        if self.roster.len() == 0 {
             // whatever was misjudged above is put right when nobody is left
             self.forget_all();
             self.refused = 0;
@@ -310,7 +360,7 @@ impl Connections {
     /// Open connections that the authenticator did not refuse: more than these cannot be past their
     /// handshake.
     fn may_be_connected(&self) -> u64 {
-        (self.open.len() as u64).saturating_sub(self.refused)
+        (self.roster.len() as u64).saturating_sub(self.refused)
     }
 
     fn failed(
@@ -321,7 +371,7 @@ impl Connections {
         now: Instant,
     ) {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
-        notice::count(&*self.notices, Change::HandshakeFailed);
+        notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
         // not the peer's port, which is another each time
         let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
         let from = from.map_or("", |(host, _)| host);
@@ -349,17 +399,20 @@ impl Connections {
         }
     }
 
-    /// What a handshake without further detail most likely failed of.
+    /// What a handshake without further detail most likely failed of. A server that does not
+    /// allow a key falls silent until a deadline, its own or ours; other mistakes end a handshake
+    /// at once.
     fn guess(&self, age: Option<Duration>) -> HandshakeFailure {
-        match self.role {
+        match &self.role {
+            Role::Client { key, .. } if age.is_some_and(|age| age > SILENCE) => {
+                HandshakeFailure::Ignored { key: *key }
+            }
+            Role::Client { server, .. } => {
+                HandshakeFailure::HungUpOnClient { file: server.clone() }
+            }
+            _ if age.is_some_and(|age| age >= self.handshake_ivl) => HandshakeFailure::Silent,
             Role::Plain => HandshakeFailure::HungUpPlain,
             Role::Server => HandshakeFailure::HungUpOnServer,
-            // a server that does not allow a key falls silent until a deadline, its own or
-            // ours; other mistakes end a handshake at once
-            Role::Client(key) if age.is_some_and(|age| age > SILENCE) => {
-                HandshakeFailure::Ignored { key }
-            }
-            Role::Client(key) => HandshakeFailure::HungUpOnClient { key },
         }
     }
 
@@ -381,6 +434,7 @@ fn protocol_failure(code: u32) -> HandshakeFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::roster::Limits;
 
     struct Log(Mutex<Vec<String>>);
 
@@ -400,7 +454,9 @@ mod tests {
         fn new(role: Role) -> Story {
             let log = Arc::new(Log(Mutex::default()));
             let ivl = Duration::from_secs(3);
-            let connections = Connections::new(role, ivl, log.clone(), Arc::default());
+            let limits = Limits { connections: 100, of_one_key: 100, handshake: ivl };
+            let roster = Arc::new(Roster::new(limits));
+            let connections = Connections::new(role, roster, ivl, log.clone(), Arc::default());
             Story { connections, log, now: Instant::now() }
         }
 
@@ -415,9 +471,9 @@ mod tests {
     }
 
     // descriptors that are not open: their peer is not known
-    const A: u32 = 1_000_001;
-    const B: u32 = 1_000_002;
-    const C: u32 = 1_000_003;
+    const A: u32 = 601;
+    const B: u32 = 602;
+    const C: u32 = 603;
 
     #[test]
     fn connections_are_counted_and_told_once() {
@@ -487,10 +543,11 @@ mod tests {
     #[test]
     fn a_client_tells_silence_from_a_hang_up() {
         let key = PublicKey::from_bytes([3; 32]);
-        for (wait, part) in
-            [(3000, "most likely the key is not allowed"), (5, "another key than servercertpath")]
-        {
-            let mut story = Story::new(Role::Client(key));
+        for (wait, part) in [
+            (3000, "the server refused our key"),
+            (5, "the server's key is not the one in /its/file"),
+        ] {
+            let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
             story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
             story.now += Duration::from_millis(wait);
             story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32);
@@ -498,11 +555,14 @@ mod tests {
             let told = story.told();
             assert!(told[0].contains(part), "{told:?}");
         }
-        let mut story = Story::new(Role::Client(key));
+        let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
         story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
         story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 400);
         story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
         let told = story.told();
-        assert!(told[0].contains(&format!("refused our key {key} (status 400)")), "{told:?}");
+        assert!(
+            told[0].contains(&format!("the server refused our key {key} (status 400)")),
+            "{told:?}"
+        );
     }
 }

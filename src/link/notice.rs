@@ -1,14 +1,16 @@
 //! What a socket tells about its peers, without knowing where a log is.
 //!
-//! Notices come from this crate's threads (authenticator, monitor). Each cause is reported
-//! once a minute and socket at most; the next report says how many were held back.
+//! Notices come from this crate's threads (authenticator, monitor, watcher). What peers cause is
+//! reported once a minute, cause and socket at most; the next report says how many were held back.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
+use crate::credential_notice::CredentialNotice;
 
 /// Takes the notices of a socket. It is called from other threads than the socket's, so it
 /// must neither wait for the thread that closes the socket or the context, nor own one.
@@ -30,9 +32,30 @@ pub enum Change {
     /// One less.
     Disconnected,
     /// A handshake failed for another reason than a refused key.
-    HandshakeFailed,
+    HandshakeFailed(FailureKind),
     /// The authenticator refused a key.
     KeyRefused,
+    /// A connection was one too many.
+    ConnectionRefused,
+    /// This many connections were closed, because their key is no longer allowed.
+    Cut(usize),
+}
+
+/// What failed handshakes are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The peer broke off, for a reason it kept to itself.
+    BrokenOff,
+    /// The peer fell silent until the deadline.
+    Silent,
+    /// One side speaks CURVE, the other does not.
+    Mechanism,
+    /// The keys do not fit.
+    Keys,
+    /// What was said is not ZeroMQ, or not as libzmq speaks it.
+    Protocol,
+    /// The server refused our key.
+    Refused,
 }
 
 /// Gives a notice. A taker that panics must not take the thread along: without the monitor's,
@@ -94,6 +117,17 @@ pub enum Notice {
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
+    /// A connection was closed at once, because there are enough.
+    TooMany {
+        /// The peer.
+        peer: String,
+        /// Of what there are enough.
+        limit: Limit,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// A key or an allow list has changed.
+    Credentials(CredentialNotice),
     /// A peer called and could not be taken: no file descriptors left, mostly.
     AcceptFailed {
         /// The endpoint it happened at.
@@ -103,6 +137,36 @@ pub enum Notice {
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
+}
+
+/// Of what a socket takes no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Connections of all peers.
+    Connections(usize),
+    /// Connections of one key.
+    OfOneKey(usize, PublicKey),
+    /// The files that this process may have open; this many of them are connections.
+    OpenFiles(usize),
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Connections(most) => {
+                write!(f, "{most} connections are open, as many as maxconnections allows")
+            }
+            Limit::OfOneKey(most, key) => write!(
+                f,
+                "{most} connections with the key {key} are open, as many as maxconnectionsperkey allows"
+            ),
+            Limit::OpenFiles(open) => write!(
+                f,
+                "{open} connections are open, as many as this rsyslogd's limit of open files has room \
+                 for (LimitNOFILE in its systemd unit)"
+            ),
+        }
+    }
 }
 
 /// Why a handshake failed, as far as this side can know.
@@ -117,13 +181,15 @@ pub enum HandshakeFailure {
     },
     /// The peer hung up at once, on a CURVE client.
     HungUpOnClient {
-        /// The key we showed.
-        key: PublicKey,
+        /// The file of the key we know the server by.
+        file: PathBuf,
     },
-    /// The peer hung up or fell silent, on a CURVE server.
+    /// The peer hung up, on a CURVE server.
     HungUpOnServer,
-    /// The peer hung up or fell silent, without CURVE.
+    /// The peer hung up, without CURVE.
     HungUpPlain,
+    /// The peer said nothing more until the deadline.
+    Silent,
     /// One side speaks CURVE and the other does not.
     Mechanism,
     /// The keys don't fit: the peer takes us for another server.
@@ -142,25 +208,48 @@ pub enum HandshakeFailure {
     },
 }
 
+impl HandshakeFailure {
+    /// What it is counted by.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            HandshakeFailure::HungUpOnServer | HandshakeFailure::HungUpPlain => {
+                FailureKind::BrokenOff
+            }
+            HandshakeFailure::Silent => FailureKind::Silent,
+            HandshakeFailure::Mechanism => FailureKind::Mechanism,
+            HandshakeFailure::HungUpOnClient { .. } | HandshakeFailure::Cryptographic => {
+                FailureKind::Keys
+            }
+            HandshakeFailure::Ignored { .. } | HandshakeFailure::Refused { .. } => {
+                FailureKind::Refused
+            }
+            HandshakeFailure::Protocol { .. } => FailureKind::Protocol,
+        }
+    }
+}
+
 impl fmt::Display for HandshakeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HandshakeFailure::Ignored { key } => {
-                write!(
-                    f,
-                    "it does not answer our key {key}: most likely the key is not allowed there"
-                )
-            }
-            HandshakeFailure::HungUpOnClient { key } => write!(
+            HandshakeFailure::Ignored { key } => write!(
                 f,
-                "it hung up: it has another key than servercertpath says, speaks no CURVE, or \
-                 does not allow our key {key}",
+                "the server refused our key {key}: it does not answer it, as a server does that has \
+                 no certificate of it"
+            ),
+            HandshakeFailure::HungUpOnClient { file } => write!(
+                f,
+                "the server's key is not the one in {}: it hung up at once (so does a server without \
+                 CURVE)",
+                file.display()
             ),
             HandshakeFailure::HungUpOnServer => f.write_str(
                 "it broke off: it may hold another key of this server, speak no CURVE or no ZeroMQ",
             ),
             HandshakeFailure::HungUpPlain => {
                 f.write_str("it broke off: it may ask for CURVE, or speak no ZeroMQ")
+            }
+            HandshakeFailure::Silent => {
+                f.write_str("it said nothing more until the deadline (handshakeivl)")
             }
             HandshakeFailure::Mechanism => {
                 f.write_str("one side speaks CURVE and the other plaintext: check authtype on both")
@@ -169,13 +258,10 @@ impl fmt::Display for HandshakeFailure {
                 f.write_str("the keys do not fit: it may hold another key of this server")
             }
             HandshakeFailure::Refused { key: Some(key), status } => {
-                write!(
-                    f,
-                    "it refused our key {key} (status {status}): the key is not allowed there"
-                )
+                write!(f, "the server refused our key {key} (status {status})")
             }
             HandshakeFailure::Refused { key: None, status } => {
-                write!(f, "it refused us (status {status})")
+                write!(f, "the server refused us (status {status})")
             }
             HandshakeFailure::Protocol { code } => {
                 write!(f, "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})")
@@ -185,6 +271,15 @@ impl fmt::Display for HandshakeFailure {
 }
 
 impl Notice {
+    /// Whether an administrator should hear of it where only errors are shown.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            Notice::Connected { .. } => false,
+            Notice::Credentials(notice) => notice.is_trouble(),
+            _ => true,
+        }
+    }
+
     fn held_back(&self) -> u64 {
         match self {
             Notice::RefusedKey { held_back, .. }
@@ -192,7 +287,9 @@ impl Notice {
             | Notice::Connected { held_back, .. }
             | Notice::Disconnected { held_back, .. }
             | Notice::Unreachable { held_back, .. }
+            | Notice::TooMany { held_back, .. }
             | Notice::AcceptFailed { held_back, .. } => *held_back,
+            Notice::Credentials(_) => 0,
         }
     }
 }
@@ -220,8 +317,12 @@ impl fmt::Display for Notice {
                 write!(f, "connection lost at {endpoint}{}", From(peer))?;
             }
             Notice::Unreachable { endpoint, .. } => {
-                write!(f, "{endpoint} cannot be reached; trying again")?;
+                write!(f, "nothing listens at {endpoint}, or it cannot be reached; trying again")?;
             }
+            Notice::TooMany { peer, limit, .. } => {
+                write!(f, "closed a connection from {peer}: {limit}")?;
+            }
+            Notice::Credentials(notice) => write!(f, "{notice}")?,
             Notice::AcceptFailed { endpoint, reason, .. } => {
                 write!(f, "a connection at {endpoint} could not be accepted: {reason}")?;
             }

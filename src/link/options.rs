@@ -33,8 +33,13 @@ pub struct Options {
     pub reconnect_ivl: Duration,
     /// `reconnectivlmax`: the longest; pauses double up to it.
     pub reconnect_ivl_max: Duration,
-    /// How long a handshake may take, and how soon a client that was refused tries again.
+    /// `handshakeivl`: how long a handshake may take, and how soon a client that was refused
+    /// tries again.
     pub handshake_ivl: Duration,
+    /// `maxconnections`: how many a bound socket takes; more are closed at once.
+    pub max_connections: usize,
+    /// `maxconnectionsperkey`: how many of them may have one key.
+    pub max_connections_per_key: usize,
     /// `maxmsgsize` in bytes a frame; a peer that sends more is cut off.
     pub maxmsgsize: u64,
     /// `linger`: how long a closed socket goes on delivering.
@@ -66,6 +71,8 @@ impl Default for Options {
             reconnect_ivl: Duration::from_millis(100),
             reconnect_ivl_max: Duration::from_secs(2),
             handshake_ivl: Duration::from_secs(3),
+            max_connections: 1000,
+            max_connections_per_key: 250,
             maxmsgsize: 16 * 1024 * 1024,
             linger: Duration::from_millis(500),
             snd_hwm: 1000,
@@ -111,7 +118,7 @@ impl Options {
             ("connecttimeout", zmq_sys::ZMQ_CONNECT_TIMEOUT, self.connect_timeout),
             ("reconnectivl", zmq_sys::ZMQ_RECONNECT_IVL, self.reconnect_ivl),
             ("reconnectivlmax", zmq_sys::ZMQ_RECONNECT_IVL_MAX, self.reconnect_ivl_max),
-            ("ZMQ_HANDSHAKE_IVL", zmq_sys::ZMQ_HANDSHAKE_IVL, self.handshake_ivl),
+            ("handshakeivl", zmq_sys::ZMQ_HANDSHAKE_IVL, self.handshake_ivl),
             ("linger", zmq_sys::ZMQ_LINGER, self.linger),
         ];
         for (name, option, value) in times {
@@ -194,6 +201,8 @@ mod tests {
             reconnect_ivl: Duration::from_millis(18),
             reconnect_ivl_max: Duration::from_millis(19),
             handshake_ivl: Duration::from_millis(20),
+            max_connections: 1,
+            max_connections_per_key: 1,
             maxmsgsize: 21,
             linger: Duration::from_micros(21_001),
             snd_hwm: 23,

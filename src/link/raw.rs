@@ -33,6 +33,9 @@ unsafe extern "C" {
 /// `ZMQ_ZAP_ENFORCE_DOMAIN`: in the draft section of zmq.h, accepted by stock builds.
 pub const ZAP_ENFORCE_DOMAIN: u32 = 93;
 
+/// `ZMQ_SRCFD`: called deprecated in zmq.h, answered by every libzmq since 4.1.
+const SRCFD: c_int = 2;
+
 /// Why a call failed: an errno of the system or one of libzmq's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Errno(pub c_int);
@@ -203,6 +206,13 @@ impl Socket {
         check(unsafe { zmq_sys::zmq_connect(self.socket.as_ptr(), address.as_ptr()) }).map(drop)
     }
 
+    /// Accepts no more connections at this address, and ends those it has accepted.
+    pub fn unbind(&self, address: &str) -> Result<(), Errno> {
+        let address = c_string(address)?;
+        // SAFETY: as for bind.
+        check(unsafe { zmq_sys::zmq_unbind(self.socket.as_ptr(), address.as_ptr()) }).map(drop)
+    }
+
     /// Reports these events on a PAIR at this inproc address.
     pub fn start_monitor(&self, address: &str, events: u32) -> Result<(), Errno> {
         let address = c_string(address)?;
@@ -328,6 +338,13 @@ impl Frame {
         // SAFETY: a value that is not null ends with NUL and lives as long as the message
         // keeps its metadata, which needs `&mut self` to change.
         (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+    }
+
+    /// The descriptor of the connection the frame came on; none of one that came otherwise.
+    pub fn source(&self) -> Option<RawFd> {
+        // SAFETY: the message is initialised, and is only read.
+        let fd = unsafe { zmq_sys::zmq_msg_get(&self.0, SRCFD) };
+        (fd >= 0).then_some(fd)
     }
 
     /// Addresses the frame to a group (RADIO).
@@ -548,6 +565,15 @@ pub fn peer_of(fd: RawFd) -> Option<SocketAddr> {
             Some(SocketAddr::new(ip, u16::from_be(address.sin6_port)))
         }
         _ => None,
+    }
+}
+
+/// Ends a connection that belongs to libzmq, which then closes it, if it still is the one with this
+/// peer: the descriptor may be another file by now.
+pub fn shut_down(fd: RawFd, peer: Option<SocketAddr>) {
+    if peer_of(fd) == peer {
+        // SAFETY: no memory is involved. Of a descriptor that is no socket, or closed, it is an error.
+        unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
     }
 }
 

@@ -1,11 +1,13 @@
 //! Who may talk to whom: the four trust parameters, read so that every mistake is an error
 //! and nothing ever falls back to plaintext.
 //!
-//! The certificate files are read here, once, while rsyslogd still has the rights to.
+//! The certificate files are read here while rsyslogd still has the rights to, and again when they
+//! change (credentials.rs).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
+use crate::certificate::{Certificate, CertificateError, PublicKey};
+use crate::credentials::{AllowList, Findings, OwnKey, ServerKeys};
 use crate::raw;
 
 /// The parameters as the administrator wrote them, on module or instance.
@@ -15,7 +17,8 @@ pub struct SecuritySettings<'a> {
     pub authtype: Option<&'a str>,
     /// Adds nothing to CURVESERVER; "off" beside it needs `clientcertpath="*"`.
     pub authenticator: Option<bool>,
-    /// On a server its own key, on a client the server's certificate.
+    /// On a server its own key, on a client the server's certificate, or two with a comma
+    /// between them.
     pub servercertpath: Option<&'a str>,
     /// On a server the directory of keys allowed, or `*` for any; on a client its own key,
     /// or `*` for a fresh one.
@@ -30,18 +33,16 @@ pub enum Security {
     /// CURVE; asks each peer for its key.
     Server {
         /// The key the peers know this server by.
-        own: KeyPair,
+        own: OwnKey,
         /// Whom it lets in.
         allowed: Allowed,
-        /// Files among the allowed keys that are no certificates: worth a warning each.
-        broken: Vec<CertificateError>,
     },
     /// CURVE; knows the server's key.
     Client {
         /// The only server it talks to.
-        server: PublicKey,
+        servers: ServerKeys,
         /// The key it shows.
-        own: KeyPair,
+        own: OwnKey,
     },
 }
 
@@ -50,8 +51,19 @@ pub enum Security {
 pub enum Allowed {
     /// Whoever has a key: encrypted, but with nobody in particular. Written as `*`.
     Any,
-    /// These, and nobody else.
-    Keys(Vec<Certificate>),
+    /// Those in a folder, and nobody else.
+    Folder(AllowList),
+}
+
+/// Whether a key is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Any key is.
+    Anybody,
+    /// This one is known.
+    Known(Certificate),
+    /// It is not.
+    Refused,
 }
 
 /// A mistake in the trust parameters. Each sentence names parameter and value.
@@ -98,6 +110,11 @@ pub enum SecurityError {
         #[source]
         source: CertificateError,
     },
+    /// More certificates than a client may know its server by.
+    #[error(
+        "servercertpath=\"{0}\": two certificates are the most, the server's present one and its next"
+    )]
+    TooManyServers(String),
     /// A server that would let nobody in.
     #[error(
         "clientcertpath=\"{path}\" holds no usable certificate, so nobody could connect: put the allowed clients' public certificates there{broken}"
@@ -142,6 +159,74 @@ impl Security {
     pub fn is_curve(&self) -> bool {
         !matches!(self, Security::Plaintext)
     }
+
+    /// Whether a server lets this key in, now.
+    pub(crate) fn admission(&self, key: &PublicKey) -> Admission {
+        match self {
+            Security::Server { allowed: Allowed::Any, .. } => Admission::Anybody,
+            Security::Server { allowed: Allowed::Folder(list), .. } => {
+                list.find(key).map_or(Admission::Refused, Admission::Known)
+            }
+            Security::Plaintext | Security::Client { .. } => Admission::Refused,
+        }
+    }
+
+    /// Changes when somebody is let in or no longer let in.
+    pub(crate) fn admissions(&self) -> u64 {
+        match self {
+            Security::Server { allowed: Allowed::Folder(list), .. } => list.generation(),
+            _ => 0,
+        }
+    }
+
+    /// The keys that a connection made now is made with: the own one and, of a client, its server's.
+    pub(crate) fn keys(&self) -> Option<(PublicKey, Option<PublicKey>)> {
+        match self {
+            Security::Plaintext => None,
+            Security::Server { own, .. } => Some((own.pair().public, None)),
+            Security::Client { servers, own } => {
+                Some((own.pair().public, servers.current().map(|server| server.public)))
+            }
+        }
+    }
+
+    /// The files and folders that all this was read from.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        match self {
+            Security::Plaintext => {}
+            Security::Server { own, allowed } => {
+                paths.extend_from_slice(own.paths());
+                if let Allowed::Folder(list) = allowed {
+                    paths.push(list.folder().to_owned());
+                }
+            }
+            Security::Client { servers, own } => {
+                paths.extend_from_slice(servers.paths());
+                paths.extend_from_slice(own.paths());
+            }
+        }
+        paths
+    }
+
+    /// Reads again what has changed.
+    pub(crate) fn refresh(&self) -> Findings {
+        let mut findings = Findings::default();
+        match self {
+            Security::Plaintext => {}
+            Security::Server { own, allowed } => {
+                own.refresh(&mut findings);
+                if let Allowed::Folder(list) = allowed {
+                    list.refresh(&mut findings);
+                }
+            }
+            Security::Client { servers, own } => {
+                servers.refresh(&mut findings);
+                own.refresh(&mut findings);
+            }
+        }
+        findings
+    }
 }
 
 fn plaintext(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
@@ -177,18 +262,16 @@ fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
             "a server needs a key that its clients know: name its file",
         ));
     }
-    let own = certificate::load_own(Path::new(own)).map_err(about("servercertpath", own))?;
+    let own = OwnKey::load(Path::new(own)).map_err(about("servercertpath", own))?;
     if clients == "*" {
-        return Ok(Security::Server { own, allowed: Allowed::Any, broken: Vec::new() });
+        return Ok(Security::Server { own, allowed: Allowed::Any });
     }
-    let directory = certificate::load_directory(Path::new(clients))
-        .map_err(about("clientcertpath", clients))?;
-    if directory.certificates.is_empty() {
-        let broken: String = directory.broken.iter().map(|error| format!("; {error}")).collect();
+    let list = AllowList::load(Path::new(clients)).map_err(about("clientcertpath", clients))?;
+    if list.is_empty() {
+        let broken: String = list.broken().iter().map(|error| format!("; {error}")).collect();
         return Err(SecurityError::NobodyAllowed { path: clients.to_owned(), broken });
     }
-    let allowed = Allowed::Keys(directory.certificates);
-    Ok(Security::Server { own, allowed, broken: directory.broken })
+    Ok(Security::Server { own, allowed: Allowed::Folder(list) })
 }
 
 fn client(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
@@ -209,12 +292,22 @@ fn client(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
             "a client must know its server's key: name the file of its public certificate",
         ));
     }
-    let server =
-        certificate::load_peer(Path::new(server)).map_err(about("servercertpath", server))?.public;
-    let own =
-        if own == "*" { certificate::generate() } else { certificate::load_own(Path::new(own)) }
-            .map_err(about("clientcertpath", own))?;
-    Ok(Security::Client { server, own })
+    let files = server_files(server);
+    if files.len() > ServerKeys::MOST {
+        return Err(SecurityError::TooManyServers(server.to_owned()));
+    }
+    let servers = ServerKeys::load(files).map_err(about("servercertpath", server))?;
+    let own = if own == "*" { OwnKey::generate() } else { OwnKey::load(Path::new(own)) }
+        .map_err(about("clientcertpath", own))?;
+    Ok(Security::Client { servers, own })
+}
+
+/// One file, or several with commas between them. A file whose own name has a comma is one.
+fn server_files(text: &str) -> Vec<PathBuf> {
+    if Path::new(text).exists() {
+        return vec![PathBuf::from(text)];
+    }
+    text.split(',').map(|file| PathBuf::from(file.trim())).collect()
 }
 
 fn required<'a>(
@@ -238,6 +331,7 @@ fn about(parameter: &'static str, value: &str) -> impl FnOnce(CertificateError) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use tempfile::TempDir;
@@ -299,11 +393,10 @@ mod tests {
             for authenticator in [None, Some(true)] {
                 let security =
                     read(&f, Some(authtype), authenticator, Some("server"), Some("clients"));
-                let Ok(Security::Server { allowed: Allowed::Keys(keys), broken, .. }) = security
-                else {
+                let Ok(Security::Server { allowed: Allowed::Folder(list), .. }) = security else {
                     panic!("{security:?}");
                 };
-                assert_eq!((keys.len(), broken.len()), (2, 1));
+                assert_eq!((list.len(), list.broken().len()), (2, 1));
             }
         }
         for authenticator in [None, Some(true), Some(false)] {
@@ -314,7 +407,7 @@ mod tests {
             assert!(matches!(client, Ok(Security::Client { .. })));
         }
         let fresh = || match read(&f, Some("CURVECLIENT"), None, Some("server"), Some("*")) {
-            Ok(Security::Client { own, .. }) => own.public,
+            Ok(Security::Client { own, .. }) => own.pair().public,
             other => panic!("{other:?}"),
         };
         assert_ne!(fresh(), fresh());

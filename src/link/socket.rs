@@ -6,37 +6,54 @@
 //! Threads: a socket may move from thread to thread but not be shared. Closing is `drop`: it
 //! returns at once, and libzmq goes on delivering for the linger time.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use crate::authenticator::Registration;
-use crate::context::{Shared, SocketSpec};
+use crate::certificate::PublicKey;
+use crate::context::{Shared, SocketSpec, show_keys};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
 use crate::monitor::Peers;
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
-use crate::security::{Allowed, Security};
+use crate::roster::Roster;
+use crate::security::Security;
+use crate::sender::{Sender, Senders};
 use crate::socket_type::SocketType;
+use crate::watcher::Watch;
 
 /// An open socket. Dropping it closes it.
 pub struct Socket {
-    // dropped in this order: the socket, its entry at the authenticator, the context
+    // dropped in this order: the socket, its entries at the threads, the context
     raw: raw::Socket,
-    registration: Option<Registration>,
+    trust: Trust,
     _shared: Arc<Shared>,
     socket_type: SocketType,
-    /// A CURVE server: each message must carry the key of its sender.
-    checks_keys: bool,
-    /// The names of the allowed certificates by their key.
-    names: HashMap<String, String>,
+    security: Arc<Security>,
     peers: Arc<Peers>,
+    opened: Instant,
     bound: Vec<String>,
+}
+
+/// What a socket of CURVE has beyond others.
+#[derive(Default)]
+pub(crate) struct Trust {
+    /// The keys it was opened with: its own and, of a client, the server's.
+    pub(crate) keys: Option<(PublicKey, Option<PublicKey>)>,
+    /// Of a server: its entry at the authenticator.
+    pub(crate) registration: Option<Registration>,
+    /// Its connections.
+    pub(crate) roster: Option<Arc<Roster>>,
+    /// Of a server: whose the messages are. Each must carry the key of its sender.
+    pub(crate) senders: Option<RefCell<Senders>>,
+    /// Its entry at the watcher.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What became of a message that was to be sent.
@@ -58,6 +75,10 @@ pub struct Readiness {
     pub woken: bool,
 }
 
+/// A connection that cannot come about is not made anew more often than this.
+const REOPEN: Duration = Duration::from_secs(1);
+/// How long an address that was given up may go on being taken.
+const REBIND: Duration = Duration::from_secs(2);
 /// A publisher that is full has no way to say when it no longer is.
 const PUBLISHER_PAUSE: Duration = Duration::from_millis(2);
 
@@ -67,20 +88,16 @@ impl Socket {
         raw: raw::Socket,
         spec: &SocketSpec,
         peers: Arc<Peers>,
-        registration: Option<Registration>,
+        trust: Trust,
     ) -> Socket {
-        let mut names = HashMap::new();
-        if let Security::Server { allowed: Allowed::Keys(certificates), .. } = &*spec.security {
-            names.extend(certificates.iter().map(|it| (it.public.to_string(), it.label())));
-        }
         Socket {
             raw,
+            trust,
             _shared: shared,
             socket_type: spec.socket_type,
-            checks_keys: registration.is_some(),
-            names,
+            security: Arc::clone(&spec.security),
             peers,
-            registration,
+            opened: Instant::now(),
             bound: Vec::new(),
         }
     }
@@ -193,7 +210,6 @@ impl Socket {
             Err(errno) if errno.is_again() => return Ok(false),
             Err(errno) => return Err(LinkError::Receive(errno.to_string())),
         }
-        into.checks_keys = self.checks_keys;
         into.socket_type = self.socket_type;
         into.frames = 1;
         if into.body.more() {
@@ -208,6 +224,10 @@ impl Socket {
                 }
             }
         }
+        into.sender = match &self.trust.senders {
+            None => From::Anybody,
+            Some(senders) => senders.borrow_mut().of(&into.body).map_or(From::Nobody, From::Sender),
+        };
         Ok(true)
     }
 
@@ -247,7 +267,7 @@ impl Socket {
 
     /// How many times the authenticator refused a key here.
     pub fn keys_refused(&self) -> u64 {
-        self.registration.as_ref().map_or(0, Registration::refused)
+        self.trust.registration.as_ref().map_or(0, Registration::refused)
     }
 
     /// The addresses it is bound to, with wildcards resolved.
@@ -255,9 +275,61 @@ impl Socket {
         &self.bound
     }
 
-    /// The name on the certificate of an allowed key (in Z85, as [`Received::key`] has it).
-    pub fn certificate_name(&self, key: &str) -> Option<&str> {
-        self.names.get(key).map(String::as_str)
+    /// Whether the keys it was opened with are not those of its credentials any more: a socket
+    /// that is bound is to be [bound anew](Socket::rebind).
+    pub fn has_old_keys(&self) -> bool {
+        self.trust.keys != self.security.keys()
+    }
+
+    /// Whether a socket that connects had better be opened anew, since it will not be connected as
+    /// it is: the keys it was opened with are old, or the server does not hold the key it is known
+    /// by and there is another to try, or the server refused ours in the way after which libzmq
+    /// does not try again. Never true of one that is connected, and at most once a second.
+    pub fn is_hopeless(&self) -> bool {
+        let Some((_, server)) = &self.trust.keys else { return false };
+        if self.connections() > 0 || self.opened.elapsed() < REOPEN {
+            return false;
+        }
+        if self.has_old_keys() || self.peers.turned_away.load(Ordering::Relaxed) {
+            return true;
+        }
+        match (&*self.security, server) {
+            (Security::Client { servers, .. }, Some(tried)) if servers.has_another() => {
+                let failed = self.handshakes_failed() > 0;
+                if failed {
+                    servers.try_another(tried);
+                }
+                failed
+            }
+            _ => false,
+        }
+    }
+
+    /// Binds anew with the keys that its credentials have now. Its peers are cut once, and come
+    /// back; what has arrived from them can be received still.
+    pub fn rebind(&mut self) -> Result<(), LinkError> {
+        show_keys(&self.raw, &self.security)?;
+        self.trust.keys = self.security.keys();
+        for address in &self.bound {
+            let failed = |errno: Errno| LinkError::Rebind {
+                address: address.clone(),
+                reason: errno.to_string(),
+            };
+            self.raw.unbind(address).map_err(failed)?;
+            let given_up = Instant::now();
+            while let Err(errno) = self.raw.bind(address) {
+                // libzmq closes the old one in a thread of its own
+                if errno.0 != libc::EADDRINUSE || given_up.elapsed() > REBIND {
+                    return Err(failed(errno));
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        // libzmq lets one live on whose messages have not all been received
+        if let Some(roster) = &self.trust.roster {
+            roster.close_accepted();
+        }
+        Ok(())
     }
 }
 
@@ -273,8 +345,18 @@ pub struct Received {
     first: Frame,
     body: Frame,
     frames: usize,
-    checks_keys: bool,
+    sender: From,
     socket_type: SocketType,
+}
+
+/// Whom a message is from.
+enum From {
+    /// The socket is no CURVE server, so that nothing is known.
+    Anybody,
+    /// Somebody who was let in.
+    Sender(Arc<Sender>),
+    /// Somebody who is not allowed, at least not any more.
+    Nobody,
 }
 
 impl Received {
@@ -284,7 +366,7 @@ impl Received {
             first: Frame::new(),
             body: Frame::new(),
             frames: 0,
-            checks_keys: false,
+            sender: From::Anybody,
             socket_type: SocketType::Pull,
         }
     }
@@ -325,16 +407,24 @@ impl Received {
     /// The key the sender proved to have, in Z85; only on a CURVE server. Elsewhere a peer could say
     /// anything.
     pub fn key(&self) -> Option<&str> {
-        if !self.checks_keys {
-            return None;
+        match &self.sender {
+            From::Sender(sender) => Some(&sender.key),
+            From::Anybody | From::Nobody => None,
         }
-        self.body.property(c"User-Id")?.to_str().ok()
     }
 
-    /// False, if the message came to a CURVE server but without the key of its sender: such
-    /// a message must be dropped.
+    /// The name on the sender's certificate, or of its file; none where any key is let in.
+    pub fn sender_name(&self) -> Option<&str> {
+        match &self.sender {
+            From::Sender(sender) => sender.name.as_deref(),
+            From::Anybody | From::Nobody => None,
+        }
+    }
+
+    /// False, if the message came to a CURVE server from nobody it allows, now: such a message must
+    /// be dropped.
     pub fn authenticated(&self) -> bool {
-        !self.checks_keys || self.body.property(c"User-Id").is_some()
+        !matches!(self.sender, From::Nobody)
     }
 }
 

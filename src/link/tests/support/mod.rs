@@ -20,10 +20,16 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds; fails with `what` if it never does.
 #[track_caller]
-pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn until(what: &str, condition: impl FnMut() -> bool) {
+    within(PATIENCE, what, condition);
+}
+
+/// The same, with a time that is promised.
+#[track_caller]
+pub fn within(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        assert!(start.elapsed() < time, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -90,6 +96,7 @@ impl Keys {
     fn read(&self, authtype: &str, server: &str, client: &str) -> Arc<Security> {
         let full = |name: &str| match name {
             "*" => name.to_owned(),
+            name if name.contains(',') => name.to_owned(),
             name => self.path(name).display().to_string(),
         };
         let (server, client) = (full(server), full(client));

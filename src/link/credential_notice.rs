@@ -1,0 +1,106 @@
+//! What a second look at keys and allow lists (credentials.rs) tells.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::certificate::PublicKey;
+
+/// Something that became of a credential while the program runs, as a sentence (`Display`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CredentialNotice {
+    /// A certificate came into the folder.
+    Allowed {
+        /// The name on it.
+        name: String,
+        /// Its key.
+        key: PublicKey,
+    },
+    /// A certificate is gone, or is another one now.
+    Removed {
+        /// The name on it.
+        name: String,
+        /// Its key.
+        key: PublicKey,
+        /// Connections that were closed for it.
+        closed: usize,
+    },
+    /// A file in the folder is no certificate.
+    Unusable {
+        /// Which, and why not.
+        why: String,
+    },
+    /// The folder cannot be read: whoever was allowed is allowed still.
+    ListKept {
+        /// Which, and why not.
+        why: String,
+    },
+    /// The folder holds no certificate any more.
+    NobodyAllowed {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The own key is another one now.
+    OwnKeyReplaced {
+        /// Its file.
+        path: PathBuf,
+        /// The new key.
+        key: PublicKey,
+    },
+    /// The server is known by other keys now.
+    ServerKeysReplaced {
+        /// The new ones.
+        keys: Vec<PublicKey>,
+    },
+    /// A key was to be read again, and cannot be.
+    KeyKept {
+        /// Which, and why not.
+        why: String,
+    },
+}
+
+impl CredentialNotice {
+    /// Whether somebody should look after it.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            CredentialNotice::Allowed { .. }
+            | CredentialNotice::OwnKeyReplaced { .. }
+            | CredentialNotice::ServerKeysReplaced { .. } => false,
+            CredentialNotice::Removed { .. }
+            | CredentialNotice::Unusable { .. }
+            | CredentialNotice::ListKept { .. }
+            | CredentialNotice::NobodyAllowed { .. }
+            | CredentialNotice::KeyKept { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for CredentialNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CredentialNotice::Allowed { name, key } => {
+                write!(f, "allowed from now on: {name}, key {key}")
+            }
+            CredentialNotice::Removed { name, key, closed } => {
+                write!(f, "no longer allowed: {name}, key {key}; connections closed: {closed}")
+            }
+            CredentialNotice::Unusable { why } => write!(f, "not allowed in: {why}"),
+            CredentialNotice::ListKept { why } => {
+                write!(f, "{why}; whoever was allowed stays allowed until it can be read")
+            }
+            CredentialNotice::NobodyAllowed { folder } => write!(
+                f,
+                "{} holds no usable certificate any more: nobody is allowed in",
+                folder.display()
+            ),
+            CredentialNotice::OwnKeyReplaced { path, key } => {
+                write!(f, "{} holds another key now: {key}; it takes effect", path.display())
+            }
+            CredentialNotice::ServerKeysReplaced { keys } => {
+                f.write_str("the server is known by another key now:")?;
+                keys.iter().try_for_each(|key| write!(f, " {key}"))
+            }
+            CredentialNotice::KeyKept { why } => write!(f, "{why}; the key read before stays"),
+        }
+    }
+}

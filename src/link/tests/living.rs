@@ -1,0 +1,193 @@
+//! Credentials that change while sockets are open: keys that come, go and are replaced, and how many
+//! connections there may be.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use rzmq_link::SocketType;
+use support::*;
+
+const ANY: &str = "@tcp://127.0.0.1:*";
+/// Less than the three seconds in which a removed key must be gone.
+const SOON: Duration = Duration::from_millis(2900);
+
+#[test]
+fn a_certificate_that_comes_lets_its_key_in_at_once() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&server, log.clone()).unwrap();
+    let push =
+        open(&context, &spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "db")));
+    until("refused", || pull.keys_refused() > 0);
+    fs::copy(keys.path("db"), keys.path("allowed web").join("db")).unwrap();
+    send(&push, &[b"hello"]);
+    assert_eq!(receive(&pull).sender_name(), Some("db"));
+    log.wait_for("allowed from now on: db");
+}
+
+#[test]
+fn a_certificate_that_goes_closes_its_connections_and_no_others() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
+    let pull = context.open(&server, log.clone()).unwrap();
+    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
+    let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
+    for push in [&web, &db] {
+        send(push, &[b"hello"]);
+        receive(&pull);
+    }
+    let file = keys.path("allowed web db").join("web");
+    fs::remove_file(&file).unwrap();
+    within(SOON, "web is cut", || web.connections() == 0);
+    log.wait_for("no longer allowed: web");
+    log.wait_for("connections closed: 1");
+    assert_eq!(db.connections_ended(), 0, "db was disturbed");
+    send(&db, &[b"still here"]);
+    assert_eq!(receive(&pull).sender_name(), Some("db"));
+    fs::copy(keys.path("web"), &file).unwrap();
+    send(&web, &[b"back"]);
+    assert_eq!(receive(&pull).sender_name(), Some("web"));
+}
+
+#[test]
+fn a_silent_subscriber_is_closed_too() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let context = context();
+    let publisher = spec(SocketType::Pub, ANY, &keys.server(&["web", "db"]));
+    let publisher = open(&context, &publisher);
+    let client = |own| spec(SocketType::Sub, &publisher.bound()[0], &keys.client("server", own));
+    let web = open(&context, &client("web"));
+    until("web is connected", || web.connections() == 1);
+    fs::remove_file(keys.path("allowed web db").join("web")).unwrap();
+    within(SOON, "web is cut", || web.connections() == 0);
+}
+
+#[test]
+fn what_a_removed_key_has_sent_before_is_not_accepted() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let web =
+        open(&context, &spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web")));
+    send(&web, &[b"first"]);
+    assert!(receive(&pull).authenticated());
+    for _ in 0..10 {
+        send(&web, &[b"more"]);
+    }
+    fs::remove_file(keys.path("allowed web").join("web")).unwrap();
+    within(SOON, "web is cut", || web.connections() == 0);
+    let late = receive(&pull);
+    assert!(!late.authenticated() && late.key().is_none());
+}
+
+#[test]
+fn a_broken_certificate_is_named_and_disturbs_nobody() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&server, log.clone()).unwrap();
+    let web =
+        open(&context, &spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web")));
+    until("connected", || web.connections() == 1);
+    fs::write(keys.path("allowed web").join("new"), "nonsense here\n").unwrap();
+    log.wait_for("not allowed in: ");
+    assert_eq!(web.connections_ended(), 0);
+    fs::rename(keys.path("allowed web"), keys.path("elsewhere")).unwrap();
+    log.wait_for("whoever was allowed stays allowed");
+    send(&web, &[b"still"]);
+    assert!(receive(&pull).authenticated());
+}
+
+fn replace_key(keys: &Keys, name: &str) {
+    let other = Keys::new(&[name]);
+    for file in [name.to_owned(), format!("{name}_secret")] {
+        fs::copy(other.path(&file), keys.path(&format!("{file}.new"))).unwrap();
+        let new = keys.path(&format!("{file}.new"));
+        fs::set_permissions(&new, fs::metadata(other.path(&file)).unwrap().permissions()).unwrap();
+        fs::rename(new, keys.path(&file)).unwrap();
+    }
+}
+
+#[test]
+fn a_servers_key_is_replaced_and_its_clients_follow() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let mut pull = context.open(&server, log.clone()).unwrap();
+    let client = spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web"));
+    let mut web = open(&context, &client);
+    send(&web, &[b"first"]);
+    until("in libzmq's hands", || pull.connections() == 1);
+    assert!(!pull.has_old_keys());
+    replace_key(&keys, "server");
+    until("seen", || pull.has_old_keys());
+    log.wait_for("holds another key now");
+    pull.rebind().unwrap();
+    assert!(!pull.has_old_keys());
+    until("web is cut", || web.connections() == 0);
+    until("its old key is hopeless", || web.is_hopeless());
+    web = open(&context, &client);
+    send(&web, &[b"second"]);
+    assert_eq!(receive(&pull).body(), b"first", "what had arrived is lost");
+    assert_eq!(receive(&pull).body(), b"second");
+    assert!(!web.is_hopeless());
+}
+
+#[test]
+fn of_two_certificates_the_one_that_fits_is_found() {
+    let keys = Keys::new(&["server", "next", "web"]);
+    let context = context();
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let both = format!("{}, {}", keys.path("next").display(), keys.path("server").display());
+    let client = spec(SocketType::Push, &pull.bound()[0], &keys.client(&both, "web"));
+    let mut web = open(&context, &client);
+    until("the wrong one is given up", || web.is_hopeless());
+    web = open(&context, &client);
+    send(&web, &[b"hello"]);
+    assert_eq!(receive(&pull).body(), b"hello");
+}
+
+#[test]
+fn a_key_that_cannot_be_read_again_stays() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&server, log.clone()).unwrap();
+    fs::set_permissions(keys.path("server_secret"), fs::Permissions::from_mode(0o644)).unwrap();
+    log.wait_for("the key read before stays");
+    let text = fs::read_to_string(keys.path("server_secret")).unwrap();
+    let secret = text.split("secret-key = ").nth(1).unwrap().trim().replace('"', "");
+    assert!(!pull.has_old_keys());
+    assert!(!log.sentences().concat().contains(&secret));
+}
+
+#[test]
+fn connections_are_limited_in_all_and_for_a_key() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let mut server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
+    server.options.max_connections = 4;
+    server.options.max_connections_per_key = 2;
+    let pull = context.open(&server, log.clone()).unwrap();
+    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
+    let pushers: Vec<_> = (0..2).map(|_| open(&context, &client("web"))).collect();
+    for push in &pushers {
+        send(push, &[b"hello"]);
+        receive(&pull);
+    }
+    let third = open(&context, &client("web"));
+    log.wait_for("as many as maxconnectionsperkey allows");
+    let db = open(&context, &client("db"));
+    send(&db, &[b"hello"]);
+    receive(&pull);
+    let more: Vec<_> = (0..3).map(|_| open(&context, &client("db"))).collect();
+    log.wait_for("4 connections are open, as many as maxconnections allows");
+    assert_eq!(third.connections(), 0);
+    assert_eq!(pushers.iter().map(|push| push.connections_ended()).sum::<u64>(), 0);
+    drop(more);
+}
