@@ -97,6 +97,10 @@ pub trait Module: Registered {
     /// rsyslogd that goes to the background forks after this.
     fn configure(rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<Self, Error>;
 
+    /// rsyslogd was sent SIGHUP. Called in its main thread, while everything goes on; for an output
+    /// once an action.
+    fn hup();
+
     /// The name as text.
     fn name() -> &'static str {
         Self::NAME.to_str().unwrap_or("rzmq")
@@ -194,7 +198,7 @@ fn version_of_rsyslogd() -> String {
     version.map_or_else(|| "version unknown".to_string(), |version| format!("rsyslog {version}"))
 }
 
-/// Entry points that every module has.
+/// Entry points that every module has here.
 pub(crate) fn query<M: Module>(name: &[u8]) -> Option<sys::entry_point_t> {
     Some(match name {
         b"getKeepType" => entry(get_keep_type as *const ()),
@@ -205,6 +209,7 @@ pub(crate) fn query<M: Module>(name: &[u8]) -> Option<sys::entry_point_t> {
         b"setModCnf" => entry(set_mod_cnf::<M> as *const ()),
         b"endCnfLoad" => entry(end_cnf_load as *const ()),
         b"freeCnf" => entry(free_cnf::<M> as *const ()),
+        b"doHUP" => entry(do_hup::<M> as *const ()),
         _ => return None,
     })
 }
@@ -256,6 +261,14 @@ extern "C" fn mod_exit<M: Module>() -> sys::rsRetVal {
     crate::guard::guard(sys::RS_RET_ERR, || {
         *M::cell().state() = State { rsyslogd: None, module: Loaded::No };
         drop(std::panic::take_hook());
+        sys::RS_RET_OK
+    })
+}
+
+/// The argument is an action's data, or null.
+unsafe extern "C" fn do_hup<M: Module>(_instance: *mut c_void) -> sys::rsRetVal {
+    crate::guard::guard(sys::RS_RET_ERR, || {
+        M::hup();
         sys::RS_RET_OK
     })
 }

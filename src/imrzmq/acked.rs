@@ -89,7 +89,7 @@ impl Acked {
             Reaction::Wrong(code, text, reply) => {
                 self.counters.protocol_errors().add(1);
                 let address = received.peer_address().unwrap_or("a local peer");
-                let name = received.key().and_then(|key| intake.socket.certificate_name(key));
+                let name = received.sender_name();
                 let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
                 self.tell(
                     "protocol",

@@ -3,9 +3,6 @@
 //! Over any run: received = submitted + discarded_empty + discarded_unauthenticated +
 //! discarded_ratelimit + refused + failed. (`duplicates` are not in `received`.)
 
-use rzmq_host::Counter;
-use rzmq_module::PeerCounters;
-
 rzmq_host::counters! {
     /// One input's numbers.
     InputCounters {
@@ -33,23 +30,29 @@ rzmq_host::counters! {
         sessions = "=sessions",
         /// Peers connected at present.
         connections = "=connections",
-        /// Handshakes that failed for another reason than a refused key.
+        /// Connections that were past their handshake, since the start.
+        connects = "connects",
+        /// Connections closed at once, because there were enough.
+        connections_refused = "connections_refused",
+        /// Connections closed because their key was no longer allowed.
+        connections_cut = "connections_cut",
+        /// Handshakes that failed for another reason than a refused key; the sum of the next six.
         handshakes_failed = "handshakes_failed",
+        /// The peer broke off and kept the reason to itself.
+        handshakes_broken_off = "handshakes_broken_off",
+        /// The peer said nothing more until the deadline.
+        handshakes_silent = "handshakes_silent",
+        /// One side speaks CURVE, the other plaintext.
+        handshakes_mechanism = "handshakes_mechanism",
+        /// The keys do not fit: the wrong key of a server.
+        handshakes_keys = "handshakes_keys",
+        /// The peer does not speak ZeroMQ.
+        handshakes_protocol = "handshakes_protocol",
+        /// The server refused our key.
+        handshakes_refused = "handshakes_refused",
         /// Keys that were not let in.
         keys_refused = "keys_refused",
     }
 }
 
-impl PeerCounters for InputCounters {
-    fn connections(&self) -> &Counter {
-        InputCounters::connections(self)
-    }
-
-    fn handshakes_failed(&self) -> &Counter {
-        InputCounters::handshakes_failed(self)
-    }
-
-    fn keys_refused(&self) -> &Counter {
-        InputCounters::keys_refused(self)
-    }
-}
+rzmq_module::peer_counters!(InputCounters);

@@ -23,10 +23,13 @@ use rzmq_module::Credentials;
 use statement::Statement;
 use std::ffi::CStr;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// How long rsyslog's input thread sleeps; the signal of a stop ends it early.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// For HUP, which comes to the module as a whole; the listeners own it.
+static CONTEXT: Mutex<Weak<Context>> = Mutex::new(Weak::new());
 
 /// What `module(load="imrzmq")` says, and its inputs.
 #[derive(Default)]
@@ -55,6 +58,13 @@ impl Module for Imrzmq {
         let io_threads = values.int("iothreads").unwrap_or(1);
         Ok(Self { credentials, io_threads, ..Self::default() })
     }
+
+    fn hup() {
+        let context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(context) = context {
+            context.look_at_credentials();
+        }
+    }
 }
 
 impl InputModule for Imrzmq {
@@ -76,6 +86,7 @@ impl InputModule for Imrzmq {
             return Ok(());
         }
         let context = Arc::new(Context::new(self.io_threads).map_err(Error::new)?);
+        *CONTEXT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&context);
         for statement in self.statements.drain(..) {
             self.listeners.push(Listener::new(rsyslogd, &context, statement));
         }

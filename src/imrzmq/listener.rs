@@ -10,7 +10,7 @@ use crate::marks::Marks;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, LinkError, Notices, Received, Socket};
+use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -19,8 +19,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The wait for a message. The stop ends it early.
-const WAIT: Duration = Duration::from_secs(5);
+/// The wait for a message, and between two looks whether keys have changed. The stop ends it early.
+const WAIT: Duration = Duration::from_secs(1);
 /// The wait before a listener that could not bind tries again; it doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Between two lines in the log about the same trouble.
@@ -102,16 +102,8 @@ impl Listener {
         };
         let addresses = Addresses { known: HashMap::new(), local };
         let acked = self.acked();
-        Intake {
-            listener: &self,
-            socket: &socket,
-            submitter,
-            acked,
-            addresses,
-            failed: 0,
-            told: None,
-        }
-        .run(wake);
+        Intake { listener: &self, socket, submitter, acked, addresses, failed: 0, told: None }
+            .run(wake);
     }
 
     /// The acknowledged side of a ROUTER, with what it knows of a former run.
@@ -219,7 +211,7 @@ impl Addresses {
 /// The way of the lines.
 struct Intake<'a> {
     listener: &'a Listener,
-    socket: &'a Socket,
+    socket: Socket,
     submitter: Submitter,
     acked: Option<Acked>,
     addresses: Addresses,
@@ -233,6 +225,13 @@ impl Intake<'_> {
         let mut received = Received::new();
         while !self.submitter.is_stopping() {
             self.drain(&mut received, ROUND);
+            if let Err(why) = self.renew_keys() {
+                self.listener.log.error(format!("{why}; the socket is opened anew"));
+                match self.listener.open_at_last(wake) {
+                    Some(socket) => self.socket = socket,
+                    None => return,
+                }
+            }
             match self.socket.wait_readable(wake, WAIT) {
                 Ok(ready) if ready.woken => break,
                 Ok(_) => {}
@@ -244,6 +243,22 @@ impl Intake<'_> {
         }
         let last_call = Instant::now();
         while last_call.elapsed() < LAST_CALL && self.drain(&mut received, 128) {}
+    }
+
+    /// Takes over keys that have changed. A socket that connects is opened anew for them; one that is
+    /// bound is bound anew, and an error means that it has lost its address.
+    fn renew_keys(&mut self) -> Result<(), LinkError> {
+        match self.socket.renewal() {
+            Renewal::None => {}
+            Renewal::Rebind => {
+                self.socket.rebind()?;
+                self.listener
+                    .log
+                    .info("bound anew with the new key; its peers come back by themselves");
+            }
+            Renewal::Reopen => self.socket = self.listener.open()?,
+        }
+        Ok(())
     }
 
     /// Takes what is there, up to `most` messages, and submits it. Answers whether there may be more.
@@ -291,13 +306,13 @@ impl Intake<'_> {
         let address = received.peer_address();
         let key = received.key();
         let members: [Option<(&CStr, &str)>; 3] = [
-            key.and_then(|key| self.socket.certificate_name(key)).map(|name| (c"peer", name)),
+            received.sender_name().map(|name| (c"peer", name)),
             key.map(|key| (c"key", key)),
             Some((c"address", address.unwrap_or(LOCAL))),
         ];
         let members: Vec<_> = members.into_iter().flatten().collect();
         let intake = acked::Intake {
-            socket: self.socket,
+            socket: &self.socket,
             submitter: &mut self.submitter,
             from: self.addresses.of(&self.listener.rsyslogd, address),
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),
@@ -325,7 +340,7 @@ impl Intake<'_> {
             let key = received.key();
             let topic = received.topic().map(String::from_utf8_lossy);
             let members: [Option<(&CStr, &str)>; 4] = [
-                key.and_then(|key| self.socket.certificate_name(key)).map(|name| (c"peer", name)),
+                received.sender_name().map(|name| (c"peer", name)),
                 key.map(|key| (c"key", key)),
                 Some((c"address", address.unwrap_or(LOCAL))),
                 topic.as_deref().map(|topic| (c"topic", topic)),

@@ -150,7 +150,7 @@ impl ServerKeys {
     }
 
     /// What they are read from.
-    pub(crate) fn paths(&self) -> &[PathBuf] {
+    pub fn paths(&self) -> &[PathBuf] {
         &self.files
     }
 

@@ -43,7 +43,7 @@ pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
 pub use options::Options;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
-pub use socket::{Readiness, Received, Sent, Socket};
+pub use socket::{Readiness, Received, Renewal, Sent, Socket};
 pub use socket_type::{SocketType, SocketTypeError};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.

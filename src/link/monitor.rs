@@ -290,11 +290,9 @@ impl Connections {
                 self.unreachable(endpoint, now);
             }
             // also said after each of these, and alone where a name cannot be resolved
-            zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
-                if !self.explained.remove(endpoint) {
-                    self.unreachable(endpoint, now);
-                    self.explained.remove(endpoint);
-                }
+            zmq_sys::ZMQ_EVENT_CONNECT_RETRIED if !self.explained.remove(endpoint) => {
+                self.unreachable(endpoint, now);
+                self.explained.remove(endpoint);
             }
             zmq_sys::ZMQ_EVENT_ACCEPT_FAILED => {
                 let reason = Errno(value as i32).to_string();

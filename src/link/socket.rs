@@ -39,6 +39,8 @@ pub struct Socket {
     peers: Arc<Peers>,
     opened: Instant,
     bound: Vec<String>,
+    /// Endpoints that it connects to.
+    connects: usize,
 }
 
 /// What a socket of CURVE has beyond others.
@@ -64,6 +66,17 @@ pub enum Sent {
     Taken,
     /// libzmq has nothing of it: no peer is there, or all are full.
     Full,
+}
+
+/// What is to be done for a socket whose keys, or whose server's, are others now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// Nothing.
+    None,
+    /// [`Socket::rebind`].
+    Rebind,
+    /// It had better be opened anew.
+    Reopen,
 }
 
 /// Why a wait ended; neither: the time was over, or a signal came.
@@ -99,6 +112,7 @@ impl Socket {
             peers,
             opened: Instant::now(),
             bound: Vec::new(),
+            connects: 0,
         }
     }
 
@@ -138,7 +152,9 @@ impl Socket {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
                     reason: errno.to_string(),
-                })
+                })?;
+                self.connects += 1;
+                Ok(())
             }
         }
     }
@@ -275,31 +291,37 @@ impl Socket {
         &self.bound
     }
 
-    /// Whether the keys it was opened with are not those of its credentials any more: a socket
-    /// that is bound is to be [bound anew](Socket::rebind).
-    pub fn has_old_keys(&self) -> bool {
+    /// Whether keys have changed since it was opened, and what to do then. A socket that connects
+    /// is to be opened anew only while nobody is connected, at most once a second, and also where it
+    /// will not be connected as it is: the server does not hold the key it is known by, and there is
+    /// another one to try; or it refused ours in the way after which libzmq does not try again.
+    pub fn renewal(&self) -> Renewal {
+        let Some((_, server)) = &self.trust.keys else { return Renewal::None };
+        let binds_alone = self.connects == 0;
+        if binds_alone {
+            return if self.has_old_keys() { Renewal::Rebind } else { Renewal::None };
+        }
+        if self.connections() > 0 || self.opened.elapsed() < REOPEN {
+            return Renewal::None;
+        }
+        let turned_away = self.peers.turned_away.load(Ordering::Relaxed);
+        if self.has_old_keys() || turned_away || self.tries_another(server.as_ref()) {
+            return Renewal::Reopen;
+        }
+        Renewal::None
+    }
+
+    fn has_old_keys(&self) -> bool {
         self.trust.keys != self.security.keys()
     }
 
-    /// Whether a socket that connects had better be opened anew, since it will not be connected as
-    /// it is: the keys it was opened with are old, or the server does not hold the key it is known
-    /// by and there is another to try, or the server refused ours in the way after which libzmq
-    /// does not try again. Never true of one that is connected, and at most once a second.
-    pub fn is_hopeless(&self) -> bool {
-        let Some((_, server)) = &self.trust.keys else { return false };
-        if self.connections() > 0 || self.opened.elapsed() < REOPEN {
-            return false;
-        }
-        if self.has_old_keys() || self.peers.turned_away.load(Ordering::Relaxed) {
-            return true;
-        }
-        match (&*self.security, server) {
-            (Security::Client { servers, .. }, Some(tried)) if servers.has_another() => {
-                let failed = self.handshakes_failed() > 0;
-                if failed {
-                    servers.try_another(tried);
-                }
-                failed
+    fn tries_another(&self, tried: Option<&PublicKey>) -> bool {
+        match (&*self.security, tried) {
+            (Security::Client { servers, .. }, Some(tried))
+                if servers.has_another() && self.handshakes_failed() > 0 =>
+            {
+                servers.try_another(tried);
+                true
             }
             _ => false,
         }

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -181,8 +181,8 @@ fn drain(events: &OwnedFd) {
 }
 
 /// Watches a folder, or the folder that a file is in: a new file often takes an old one's place.
-fn watch_path(events: &OwnedFd, path: &PathBuf) {
-    let folder = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+fn watch_path(events: &OwnedFd, path: &Path) {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // where it cannot be watched, there are the regular looks
     let _ = inotify::add_watch(events, folder, EVENTS);

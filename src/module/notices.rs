@@ -1,17 +1,68 @@
 //! What the link has to say of an instance: lines in rsyslogd's log, and changes of its counters.
 
 use rzmq_host::{Counter, Log};
-use rzmq_link::{Change, Notice, Notices};
+use rzmq_link::{Change, FailureKind, Notice, Notices};
 use std::sync::Arc;
 
 /// The counters of an instance that the link changes.
 pub trait PeerCounters: Send + Sync {
     /// Peers connected at present.
     fn connections(&self) -> &Counter;
+    /// Connections that were past their handshake, since the start.
+    fn connects(&self) -> &Counter;
+    /// Connections closed at once, because there were enough.
+    fn connections_refused(&self) -> &Counter;
+    /// Connections closed because their key was no longer allowed.
+    fn connections_cut(&self) -> &Counter;
     /// Handshakes that failed for another reason than a refused key.
     fn handshakes_failed(&self) -> &Counter;
+    /// Of these, those of one kind.
+    fn handshakes_failed_of(&self, kind: FailureKind) -> &Counter;
     /// Keys that were not let in.
     fn keys_refused(&self) -> &Counter;
+}
+
+/// Implements [`PeerCounters`] for a type that `rzmq_host::counters!` has made with these names.
+#[macro_export]
+macro_rules! peer_counters {
+    ($counters:ident) => {
+        impl $crate::PeerCounters for $counters {
+            fn connections(&self) -> &rzmq_host::Counter {
+                $counters::connections(self)
+            }
+
+            fn connects(&self) -> &rzmq_host::Counter {
+                $counters::connects(self)
+            }
+
+            fn connections_refused(&self) -> &rzmq_host::Counter {
+                $counters::connections_refused(self)
+            }
+
+            fn connections_cut(&self) -> &rzmq_host::Counter {
+                $counters::connections_cut(self)
+            }
+
+            fn handshakes_failed(&self) -> &rzmq_host::Counter {
+                $counters::handshakes_failed(self)
+            }
+
+            fn handshakes_failed_of(&self, kind: rzmq_link::FailureKind) -> &rzmq_host::Counter {
+                match kind {
+                    rzmq_link::FailureKind::BrokenOff => self.handshakes_broken_off(),
+                    rzmq_link::FailureKind::Silent => self.handshakes_silent(),
+                    rzmq_link::FailureKind::Mechanism => self.handshakes_mechanism(),
+                    rzmq_link::FailureKind::Keys => self.handshakes_keys(),
+                    rzmq_link::FailureKind::Protocol => self.handshakes_protocol(),
+                    rzmq_link::FailureKind::Refused => self.handshakes_refused(),
+                }
+            }
+
+            fn keys_refused(&self) -> &rzmq_host::Counter {
+                $counters::keys_refused(self)
+            }
+        }
+    };
 }
 
 /// Writes notices with the instance's prefix (the link limits their rate per cause), and counts.
@@ -29,21 +80,30 @@ impl<C: PeerCounters> InstanceNotices<C> {
 }
 
 impl<C: PeerCounters> Notices for InstanceNotices<C> {
+    /// With `-n` a stock rsyslogd shows errors alone; who was refused and who is gone is what an
+    /// administrator looks for.
     fn notice(&self, notice: &Notice) {
-        match notice {
-            Notice::Connected { .. } => self.log.info(notice.to_string()),
-            // With `-n` a stock rsyslogd shows errors alone; who was refused and who is gone is what
-            // an administrator looks for.
-            _ => self.log.error(notice.to_string()),
+        match notice.is_trouble() {
+            true => self.log.error(notice.to_string()),
+            false => self.log.info(notice.to_string()),
         }
     }
 
     fn count(&self, change: Change) {
+        let counters = &self.counters;
         match change {
-            Change::Connected => self.counters.connections().add(1),
-            Change::Disconnected => self.counters.connections().subtract(1),
-            Change::HandshakeFailed => self.counters.handshakes_failed().add(1),
-            Change::KeyRefused => self.counters.keys_refused().add(1),
+            Change::Connected => {
+                counters.connections().add(1);
+                counters.connects().add(1);
+            }
+            Change::Disconnected => counters.connections().subtract(1),
+            Change::HandshakeFailed(kind) => {
+                counters.handshakes_failed().add(1);
+                counters.handshakes_failed_of(kind).add(1);
+            }
+            Change::KeyRefused => counters.keys_refused().add(1),
+            Change::ConnectionRefused => counters.connections_refused().add(1),
+            Change::Cut(count) => counters.connections_cut().add(count as u64),
         }
     }
 }

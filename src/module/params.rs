@@ -2,7 +2,7 @@
 
 use crate::Credentials;
 use rzmq_host::{Error, Kind, Param, ParamError, Values};
-use rzmq_link::{Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
+use rzmq_link::{Allowed, Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,12 +50,13 @@ pub const SECURITY: [Param; 4] = [
     text(
         "servercertpath",
         "Server: the file of its own certificate (NAME_secret is used if it exists, else NAME). \
-         Client: the file of the server's public certificate.",
+         Client: the file of the server's public certificate; while the server's key is being replaced, \
+         two with a comma between them. Read again when it changes.",
     ),
     text(
         "clientcertpath",
         "Server: the folder with the public certificates of the clients it lets in, or `*` for any \
-         key. Client: the file of its own certificate, or `*` for a fresh key at each start (only \
+         key; a certificate that comes or goes takes effect at once. Client: the file of its own certificate, or `*` for a fresh key at each start (only \
          for servers that let any key in).",
     ),
 ];
@@ -70,7 +71,7 @@ pub const MODULE: [Param; 5] = [
 ];
 
 /// Parameters of every `input()` and `action()` statement.
-pub const INSTANCE: [Param; 20] = [
+pub const INSTANCE: [Param; 23] = [
     required(
         "endpoints",
         "One or more addresses, separated by commas: `tcp://HOST:PORT`, `tcp://*:PORT`, \
@@ -131,6 +132,26 @@ pub const INSTANCE: [Param; 20] = [
         (0, DAY_MS),
         "2000",
         "The wait doubles with each attempt up to this many milliseconds; 0 = it does not grow.",
+    ),
+    number(
+        "handshakeivl",
+        (100, 60_000),
+        "3000",
+        "Milliseconds that a peer has for its handshake. A client that was refused tries again after as \
+         long.",
+    ),
+    number(
+        "maxconnections",
+        (1, 1_000_000),
+        "1000",
+        "Connections that a bound socket takes; more are closed at once, logged and counted. Three \
+         quarters of the files that rsyslogd may have open are a limit too.",
+    ),
+    number(
+        "maxconnectionsperkey",
+        (1, 1_000_000),
+        "250",
+        "Of these, connections with one key (where the keys are in a folder).",
     ),
     Param {
         name: "maxmsgsize",
@@ -199,10 +220,10 @@ impl Instance {
     /// Certificates among the allowed ones that cannot be used, a sentence each.
     pub fn broken_certificates(&self) -> Vec<String> {
         match &*self.spec.security {
-            Security::Server { broken, .. } => {
-                broken.iter().map(|why| format!("not allowed in: {why}")).collect()
+            Security::Server { allowed: Allowed::Folder(list), .. } => {
+                list.broken().iter().map(|why| format!("not allowed in: {why}")).collect()
             }
-            Security::Plaintext | Security::Client { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
@@ -218,6 +239,9 @@ fn options(values: &Values) -> Options {
     let time = |name, standard: Duration| {
         values.number(name).map_or(standard, |ms| Duration::from_millis(ms.unsigned_abs()))
     };
+    let count = |name, standard| {
+        values.number(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(standard)
+    };
     Options {
         ipv6: values.switch("ipv6").unwrap_or(standard.ipv6),
         tcp_keepalive: values.switch("tcpkeepalive"),
@@ -230,13 +254,15 @@ fn options(values: &Values) -> Options {
         connect_timeout: time("connecttimeout", standard.connect_timeout),
         reconnect_ivl: time("reconnectivl", standard.reconnect_ivl),
         reconnect_ivl_max: time("reconnectivlmax", standard.reconnect_ivl_max),
+        handshake_ivl: time("handshakeivl", standard.handshake_ivl),
+        max_connections: count("maxconnections", standard.max_connections),
+        max_connections_per_key: count("maxconnectionsperkey", standard.max_connections_per_key),
         maxmsgsize: values.number("maxmsgsize").map_or(standard.maxmsgsize, i64::unsigned_abs),
         linger: time("linger", standard.linger),
         snd_hwm: values.int("sndhwm").or(values.int("sendhwm")).unwrap_or(standard.snd_hwm),
         rcv_hwm: values.int("rcvhwm").unwrap_or(standard.rcv_hwm),
         immediate: values.switch("immediate").unwrap_or(standard.immediate),
         pub_nodrop: values.switch("pub.nodrop").unwrap_or(standard.pub_nodrop),
-        ..standard
     }
 }
 

@@ -14,7 +14,7 @@ use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
 use rzmq_delivery::{Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
 use rzmq_host::Batch;
-use rzmq_link::{LinkError, Received, Sent, Socket, SocketSpec};
+use rzmq_link::{LinkError, Received, Renewal, Sent, Socket, SocketSpec};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -76,6 +76,17 @@ struct Target {
 impl Target {
     fn is_up(&self) -> bool {
         self.socket.as_ref().is_some_and(|socket| socket.connections() > 0)
+    }
+
+    /// Lets go of a socket that will not be connected as it is: keys have changed. Answers whether
+    /// it did; what went over it is in doubt then.
+    fn lets_go(&mut self) -> bool {
+        if self.socket.take_if(|socket| socket.renewal() == Renewal::Reopen).is_none() {
+            return false;
+        }
+        // the next one counts from zero
+        (self.ended, self.welcomed) = (0, false);
+        true
     }
 
     fn name(&self) -> String {
@@ -190,6 +201,9 @@ impl Acked {
     /// Answers whether the peer took everything that may be transmitted now.
     fn transmit(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
         let target = &mut self.targets[self.active];
+        if target.lets_go() {
+            self.sender.lost();
+        }
         if target.socket.is_none() {
             target.socket = context.action.open_or_tell(context.running, &target.spec);
         }
@@ -305,7 +319,10 @@ impl Acked {
         if self.targets.len() < 2 {
             return;
         }
-        for target in &mut self.targets {
+        for (index, target) in self.targets.iter_mut().enumerate() {
+            if target.lets_go() && index == self.active {
+                self.sender.lost();
+            }
             if target.socket.is_none() {
                 target.socket = context.action.open_or_tell(context.running, &target.spec);
             }

@@ -15,7 +15,7 @@ use crate::spool::{Finding, Spool};
 use crate::statement::{Delivery, Statement};
 use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec};
+use rzmq_link::{Context, LinkError, Notices, Renewal, Socket, SocketSpec};
 use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
 use std::collections::HashMap;
@@ -103,7 +103,10 @@ impl Action {
             self.open_spool(running);
         }
         let unbound = self.statement.binds() && lock(&running.binding).is_none();
-        if unbound || running.behind_spool.load(Ordering::Acquire) {
+        if unbound
+            || self.statement.has_keys_to_renew()
+            || running.behind_spool.load(Ordering::Acquire)
+        {
             self.start_keeper();
         }
     }
@@ -133,13 +136,25 @@ impl Action {
         self.running.get()
     }
 
-    /// Binds, once: answers whether the socket is there now.
+    /// Binds, and binds anew when the key has been replaced: answers whether the socket is there now.
     pub(crate) fn bind(&self, running: &Running) -> bool {
-        if lock(&running.binding).is_some() {
-            return true;
+        let mut binding = lock(&running.binding);
+        if let Some(socket) = binding.as_mut().filter(|socket| socket.renewal() == Renewal::Rebind)
+        {
+            match socket.rebind() {
+                Ok(()) => {
+                    self.log.info("bound anew with the new key; its peers come back by themselves");
+                }
+                Err(why) => {
+                    self.log.error(format!("{why}; the socket is opened anew"));
+                    *binding = None;
+                }
+            }
         }
-        *lock(&running.binding) = self.open_or_tell(running, &self.statement.spec);
-        lock(&running.binding).is_some()
+        if binding.is_none() {
+            *binding = self.open_or_tell(running, &self.statement.spec);
+        }
+        binding.is_some()
     }
 
     fn open(&self, running: &Running, spec: &SocketSpec) -> Result<Socket, LinkError> {

@@ -1,8 +1,8 @@
 //! The keeper of an action: a thread that binds what could not be bound at the start, then sends
 //! what a former run left in the spool. Most starts need none. New lines wait until it is done, so
-//! that order holds.
+//! that order holds. A binding action with CURVE keeps it, to bind anew when its key is replaced.
 //!
-//! It ends when it is done or when a stop's grace is over; what it did not send stays in the spool.
+//! It ends when it is done, or when a stop's grace is over; what it did not send stays in the spool.
 
 use crate::action::Action;
 use crate::carrier::{Carrier, Context, SpoolStep};
@@ -21,14 +21,16 @@ const WORTH_TELLING: Duration = Duration::from_secs(2);
 pub(crate) fn start(action: Arc<Action>) -> io::Result<JoinHandle<()>> {
     spawn_without_signals("omrzmq keeper", move || {
         let Some(running) = action.running() else { return };
-        while action.statement.binds() && !action.bind(running) {
-            if action.stop.grace_is_over() {
+        loop {
+            let bound = !action.statement.binds() || action.bind(running);
+            if bound && running.is_behind_spool() {
+                send_spool(Context { action: &action, running });
+            }
+            let is_done = bound && !action.statement.has_keys_to_renew();
+            if is_done || action.stop.has_begun() && (bound || action.stop.grace_is_over()) {
                 return;
             }
             thread::sleep(AGAIN);
-        }
-        if running.is_behind_spool() {
-            send_spool(Context { action: &action, running });
         }
     })
 }

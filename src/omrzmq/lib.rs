@@ -33,9 +33,12 @@ use statement::Statement;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use stop::StopClock;
 use worker::Worker;
+
+/// For HUP; the actions own it.
+static CONTEXT: Mutex<Weak<Context>> = Mutex::new(Weak::new());
 
 /// What `module(load="omrzmq")` says, and its actions.
 struct Omrzmq {
@@ -76,6 +79,13 @@ impl Module for Omrzmq {
             stop: Arc::new(StopClock::new(Arc::clone(rsyslogd))),
         })
     }
+
+    fn hup() {
+        let context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(context) = context {
+            context.look_at_credentials();
+        }
+    }
 }
 
 impl OutputModule for Omrzmq {
@@ -106,8 +116,8 @@ impl OutputModule for Omrzmq {
         for action in self.actions.iter().filter(|action| action.statement.spools()) {
             if let Some(other) = owners.insert(action.statement.spool_file(), action) {
                 action.log.error(format!(
-                    "this action and \"{}\" would share one spool (same type, endpoints and server \
-                     key, or the same name): give each a name=\"…\" of its own",
+                    "this action and \"{}\" would share one spool (same type, endpoints and \
+                     servercertpath, or the same name): give each a name=\"…\" of its own",
                     other.statement.name()
                 ));
             }
@@ -121,6 +131,7 @@ impl OutputModule for Omrzmq {
         match Context::new(self.io_threads) {
             Ok(context) => {
                 let context = Arc::new(context);
+                *CONTEXT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&context);
                 for action in &self.actions {
                     action.activate_privileged(&context);
                 }
@@ -177,7 +188,7 @@ impl Omrzmq {
             Self::log().error(format!(
                 "the spool {} has {lines} lines that no action of this configuration claims; it is \
                  left alone. An action with the former name (or the former type, endpoints and \
-                 server key) sends them",
+                 servercertpath) sends them",
                 path.display()
             ));
         }

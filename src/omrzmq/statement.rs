@@ -230,6 +230,11 @@ impl Statement {
         self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Bind)
     }
 
+    /// Whether it is a bound server whose key may be replaced.
+    pub(crate) fn has_keys_to_renew(&self) -> bool {
+        self.binds() && self.spec.security.is_curve()
+    }
+
     /// Whether lines that a stop finds unsent are kept for the next start. A publisher's are not:
     /// its subscribers get what is said while they listen.
     pub(crate) fn spools(&self) -> bool {
@@ -247,14 +252,15 @@ impl Statement {
     }
 }
 
-/// The action's name, else socket type, endpoints and server key.
+/// The action's name, else socket type, endpoints and the files of the server's key.
 fn identity(spec: &SocketSpec, is_named: bool) -> String {
     if is_named {
         return format!("name {}", spec.name);
     }
     let endpoints: Vec<_> = spec.endpoints.iter().map(ToString::to_string).collect();
     let server = match &*spec.security {
-        Security::Client { server, .. } => server.to_string(),
+        // the files, not the keys in them: those are replaced, and the spool stays this action's
+        Security::Client { servers, .. } => format!("{:?}", servers.paths()),
         Security::Plaintext | Security::Server { .. } => String::new(),
     };
     format!("{} {} {server}", spec.socket_type.name(), endpoints.join(","))

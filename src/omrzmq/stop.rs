@@ -35,6 +35,11 @@ impl Stop {
         self.grace
     }
 
+    /// Whether rsyslogd is being stopped.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.clock.rsyslogd.is_stopping()
+    }
+
     /// Whether the stop has begun and its grace is over: what is unsent now stays unsent.
     pub(crate) fn grace_is_over(&self) -> bool {
         self.clock.rsyslogd.is_stopping()

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use rzmq_link::SocketType;
+use rzmq_link::{Renewal, SocketType};
 use support::*;
 
 const ANY: &str = "@tcp://127.0.0.1:*";
@@ -123,19 +123,19 @@ fn a_servers_key_is_replaced_and_its_clients_follow() {
     let mut web = open(&context, &client);
     send(&web, &[b"first"]);
     until("in libzmq's hands", || pull.connections() == 1);
-    assert!(!pull.has_old_keys());
+    assert_eq!(pull.renewal(), Renewal::None);
     replace_key(&keys, "server");
-    until("seen", || pull.has_old_keys());
+    until("seen", || pull.renewal() == Renewal::Rebind);
     log.wait_for("holds another key now");
     pull.rebind().unwrap();
-    assert!(!pull.has_old_keys());
+    assert_eq!(pull.renewal(), Renewal::None);
     until("web is cut", || web.connections() == 0);
-    until("its old key is hopeless", || web.is_hopeless());
+    until("its old key is hopeless", || web.renewal() == Renewal::Reopen);
     web = open(&context, &client);
     send(&web, &[b"second"]);
     assert_eq!(receive(&pull).body(), b"first", "what had arrived is lost");
     assert_eq!(receive(&pull).body(), b"second");
-    assert!(!web.is_hopeless());
+    assert_eq!(web.renewal(), Renewal::None);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn of_two_certificates_the_one_that_fits_is_found() {
     let both = format!("{}, {}", keys.path("next").display(), keys.path("server").display());
     let client = spec(SocketType::Push, &pull.bound()[0], &keys.client(&both, "web"));
     let mut web = open(&context, &client);
-    until("the wrong one is given up", || web.is_hopeless());
+    until("the wrong one is given up", || web.renewal() == Renewal::Reopen);
     web = open(&context, &client);
     send(&web, &[b"hello"]);
     assert_eq!(receive(&pull).body(), b"hello");
@@ -162,7 +162,7 @@ fn a_key_that_cannot_be_read_again_stays() {
     log.wait_for("the key read before stays");
     let text = fs::read_to_string(keys.path("server_secret")).unwrap();
     let secret = text.split("secret-key = ").nth(1).unwrap().trim().replace('"', "");
-    assert!(!pull.has_old_keys());
+    assert_eq!(pull.renewal(), Renewal::None);
     assert!(!log.sentences().concat().contains(&secret));
 }
 
