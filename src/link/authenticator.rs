@@ -290,7 +290,7 @@ mod tests {
 
     /// A server that lets in this key, or any.
     fn server(key: Option<PublicKey>) -> Arc<Security> {
-        let own = OwnKey::generate().unwrap();
+        let own = vec![OwnKey::generate().unwrap()];
         let allowed = key.map_or(Allowed::Any, |key| {
             let folder = tempfile::tempdir().unwrap();
             let text = format!("curve\n    public-key = \"{key}\"\n");

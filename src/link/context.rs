@@ -137,8 +137,9 @@ impl Context {
         let mut socket = Socket::new(Arc::clone(shared), raw, spec, peers, trust);
         socket.subscribe(&spec.topics)?;
         for mode in [Mode::Bind, Mode::Connect] {
-            for endpoint in spec.endpoints.iter().filter(|endpoint| endpoint.mode == mode) {
-                socket.attach(endpoint)?;
+            let endpoints = spec.endpoints.iter().enumerate();
+            for (index, endpoint) in endpoints.filter(|(_, endpoint)| endpoint.mode == mode) {
+                socket.attach(endpoint, index)?;
             }
         }
         Ok(socket)
@@ -166,7 +167,7 @@ impl Shared {
         if !raw::has(c"curve") {
             return Err(LinkError::NoCurve(crate::version_text()));
         }
-        show_keys(socket, security)?;
+        show_keys(socket, security, 0)?;
         if let Security::Server { .. } = &**security {
             let domain = domain(&spec.name);
             let set = |option, value| {
@@ -236,13 +237,20 @@ impl Shared {
     }
 }
 
-/// Gives a socket the keys that its next binds and connects are made with.
-pub(crate) fn show_keys(socket: &raw::Socket, security: &Security) -> Result<(), LinkError> {
+/// Gives a socket the keys that its next bind or connect, of this endpoint, is made with.
+pub(crate) fn show_keys(
+    socket: &raw::Socket,
+    security: &Security,
+    endpoint: usize,
+) -> Result<(), LinkError> {
     let set =
         |name, option, value: &[u8]| socket.set(option, value).map_err(refused(name, "(a key)"));
     let own = match security {
         Security::Plaintext => return Ok(()),
-        Security::Server { own, .. } => own.pair(),
+        Security::Server { own, .. } => match own.get(endpoint).or(own.last()) {
+            Some(own) => own.pair(),
+            None => return Ok(()),
+        },
         Security::Client { servers, own } => {
             if let Some(server) = servers.current() {
                 let key = server.public;

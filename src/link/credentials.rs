@@ -140,10 +140,7 @@ pub struct ServerKeys {
 }
 
 impl ServerKeys {
-    /// The most that one client may know.
-    pub const MOST: usize = 2;
-
-    /// Reads them all. The error is one of the first file that cannot be read.
+    /// Reads them. Only the first has to be there; one that comes later is found then.
     pub fn load(files: Vec<PathBuf>) -> Result<ServerKeys, CertificateError> {
         let certificates = Reread::new(files.clone(), || load_peers(&files))?;
         Ok(ServerKeys { files, certificates, turn: AtomicU64::new(0) })
@@ -187,7 +184,9 @@ impl ServerKeys {
 }
 
 fn load_peers(files: &[PathBuf]) -> Result<Vec<Certificate>, CertificateError> {
-    files.iter().map(|file| certificate::load_peer(file)).collect()
+    let is_there = |index: usize, file: &Path| index == 0 || file.symlink_metadata().is_ok();
+    let there = files.iter().enumerate().filter(|(index, file)| is_there(*index, file));
+    there.map(|(_, file)| certificate::load_peer(file)).collect()
 }
 
 /// The keys that a folder of certificates lets in.

@@ -17,8 +17,8 @@ pub struct SecuritySettings<'a> {
     pub authtype: Option<&'a str>,
     /// Adds nothing to CURVESERVER; "off" beside it needs `clientcertpath="*"`.
     pub authenticator: Option<bool>,
-    /// On a server its own key, on a client the server's certificate, or two with a comma
-    /// between them.
+    /// On a server its own key, on a client the server's certificate; or two with a comma between
+    /// them.
     pub servercertpath: Option<&'a str>,
     /// On a server the directory of keys allowed, or `*` for any; on a client its own key,
     /// or `*` for a fresh one.
@@ -32,8 +32,9 @@ pub enum Security {
     Plaintext,
     /// CURVE; asks each peer for its key.
     Server {
-        /// The key the peers know this server by.
-        own: OwnKey,
+        /// The keys the peers know this server by: the first for its first endpoint, and so on,
+        /// and the last for all that are left.
+        own: Vec<OwnKey>,
         /// Whom it lets in.
         allowed: Allowed,
     },
@@ -53,6 +54,15 @@ pub enum Allowed {
     Any,
     /// Those in a folder, and nobody else.
     Folder(AllowList),
+}
+
+/// Which keys are in use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// This side's own.
+    pub(crate) own: Vec<PublicKey>,
+    /// Of a client: the one it knows the server by.
+    pub(crate) server: Option<PublicKey>,
 }
 
 /// Whether a key is let in.
@@ -110,11 +120,11 @@ pub enum SecurityError {
         #[source]
         source: CertificateError,
     },
-    /// More certificates than a client may know its server by.
+    /// More keys than a server has while one is being replaced.
     #[error(
-        "servercertpath=\"{0}\": two certificates are the most, the server's present one and its next"
+        "servercertpath=\"{0}\": two files are the most, of the server's present key and its next"
     )]
-    TooManyServers(String),
+    ManyFiles(String),
     /// A server that would let nobody in.
     #[error(
         "clientcertpath=\"{path}\" holds no usable certificate, so nobody could connect: put the allowed clients' public certificates there{broken}"
@@ -179,14 +189,17 @@ impl Security {
         }
     }
 
-    /// The keys that a connection made now is made with: the own one and, of a client, its server's.
-    pub(crate) fn keys(&self) -> Option<(PublicKey, Option<PublicKey>)> {
+    /// The keys that binds and connections made now are made with.
+    pub(crate) fn keys(&self) -> Keys {
         match self {
-            Security::Plaintext => None,
-            Security::Server { own, .. } => Some((own.pair().public, None)),
-            Security::Client { servers, own } => {
-                Some((own.pair().public, servers.current().map(|server| server.public)))
+            Security::Plaintext => Keys::default(),
+            Security::Server { own, .. } => {
+                Keys { own: own.iter().map(|own| own.pair().public).collect(), server: None }
             }
+            Security::Client { servers, own } => Keys {
+                own: vec![own.pair().public],
+                server: servers.current().map(|server| server.public),
+            },
         }
     }
 
@@ -196,7 +209,7 @@ impl Security {
         match self {
             Security::Plaintext => {}
             Security::Server { own, allowed } => {
-                paths.extend_from_slice(own.paths());
+                own.iter().for_each(|own| paths.extend_from_slice(own.paths()));
                 if let Allowed::Folder(list) = allowed {
                     paths.push(list.folder().to_owned());
                 }
@@ -215,7 +228,7 @@ impl Security {
         match self {
             Security::Plaintext => {}
             Security::Server { own, allowed } => {
-                own.refresh(&mut findings);
+                own.iter().for_each(|own| own.refresh(&mut findings));
                 if let Allowed::Folder(list) = allowed {
                     list.refresh(&mut findings);
                 }
@@ -242,7 +255,7 @@ fn plaintext(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError>
 }
 
 fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
-    let own = required(
+    let written = required(
         SERVER,
         "servercertpath",
         settings.servercertpath,
@@ -257,12 +270,14 @@ fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
     if settings.authenticator == Some(false) && clients != "*" {
         return Err(SecurityError::AuthenticatorOff);
     }
-    if own == "*" {
+    if written == "*" {
         return Err(SecurityError::AnyServer(
             "a server needs a key that its clients know: name its file",
         ));
     }
-    let own = OwnKey::load(Path::new(own)).map_err(about("servercertpath", own))?;
+    let files = two_files(written)?;
+    let own = files.iter().map(|file| OwnKey::load(file)).collect::<Result<_, _>>();
+    let own = own.map_err(about("servercertpath", written))?;
     if clients == "*" {
         return Ok(Security::Server { own, allowed: Allowed::Any });
     }
@@ -292,22 +307,22 @@ fn client(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
             "a client must know its server's key: name the file of its public certificate",
         ));
     }
-    let files = server_files(server);
-    if files.len() > ServerKeys::MOST {
-        return Err(SecurityError::TooManyServers(server.to_owned()));
-    }
-    let servers = ServerKeys::load(files).map_err(about("servercertpath", server))?;
+    let servers = ServerKeys::load(two_files(server)?).map_err(about("servercertpath", server))?;
     let own = if own == "*" { OwnKey::generate() } else { OwnKey::load(Path::new(own)) }
         .map_err(about("clientcertpath", own))?;
     Ok(Security::Client { servers, own })
 }
 
-/// One file, or several with commas between them. A file whose own name has a comma is one.
-fn server_files(text: &str) -> Vec<PathBuf> {
+/// One file, or two with a comma between them. A file whose own name has a comma is one.
+fn two_files(text: &str) -> Result<Vec<PathBuf>, SecurityError> {
     if Path::new(text).exists() {
-        return vec![PathBuf::from(text)];
+        return Ok(vec![PathBuf::from(text)]);
     }
-    text.split(',').map(|file| PathBuf::from(file.trim())).collect()
+    let files: Vec<_> = text.split(',').map(|file| PathBuf::from(file.trim())).collect();
+    if files.len() > 2 {
+        return Err(SecurityError::ManyFiles(text.to_owned()));
+    }
+    Ok(files)
 }
 
 fn required<'a>(

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use crate::authenticator::Registration;
-use crate::certificate::PublicKey;
 use crate::context::{Shared, SocketSpec, show_keys};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
@@ -23,7 +22,7 @@ use crate::monitor::Peers;
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
-use crate::security::Security;
+use crate::security::{Keys, Security};
 use crate::sender::{Sender, Senders};
 use crate::socket_type::SocketType;
 use crate::watcher::Watch;
@@ -39,6 +38,8 @@ pub struct Socket {
     peers: Arc<Peers>,
     opened: Instant,
     bound: Vec<String>,
+    /// The places of these among all endpoints.
+    bound_as: Vec<usize>,
     /// Endpoints that it connects to.
     connects: usize,
 }
@@ -46,8 +47,8 @@ pub struct Socket {
 /// What a socket of CURVE has beyond others.
 #[derive(Default)]
 pub(crate) struct Trust {
-    /// The keys it was opened with: its own and, of a client, the server's.
-    pub(crate) keys: Option<(PublicKey, Option<PublicKey>)>,
+    /// The keys it was opened with.
+    pub(crate) keys: Keys,
     /// Of a server: its entry at the authenticator.
     pub(crate) registration: Option<Registration>,
     /// Its connections.
@@ -112,6 +113,7 @@ impl Socket {
             peers,
             opened: Instant::now(),
             bound: Vec::new(),
+            bound_as: Vec::new(),
             connects: 0,
         }
     }
@@ -135,7 +137,9 @@ impl Socket {
         }
     }
 
-    pub(crate) fn attach(&mut self, endpoint: &Endpoint) -> Result<(), LinkError> {
+    /// `index` is the endpoint's place among all.
+    pub(crate) fn attach(&mut self, endpoint: &Endpoint, index: usize) -> Result<(), LinkError> {
+        show_keys(&self.raw, &self.security, index)?;
         match endpoint.mode {
             Mode::Bind => {
                 self.raw.bind(&endpoint.address).map_err(|errno| LinkError::Bind {
@@ -145,6 +149,7 @@ impl Socket {
                 })?;
                 let address = self.raw.last_endpoint();
                 self.bound.push(address.unwrap_or_else(|_| endpoint.address.clone()));
+                self.bound_as.push(index);
                 Ok(())
             }
             Mode::Connect => {
@@ -296,7 +301,9 @@ impl Socket {
     /// will not be connected as it is: the server does not hold the key it is known by, and there is
     /// another one to try; or it refused ours in the way after which libzmq does not try again.
     pub fn renewal(&self) -> Renewal {
-        let Some((_, server)) = &self.trust.keys else { return Renewal::None };
+        if !self.security.is_curve() {
+            return Renewal::None;
+        }
         let binds_alone = self.connects == 0;
         if binds_alone {
             return if self.has_old_keys() { Renewal::Rebind } else { Renewal::None };
@@ -305,7 +312,7 @@ impl Socket {
             return Renewal::None;
         }
         let turned_away = self.peers.turned_away.load(Ordering::Relaxed);
-        if self.has_old_keys() || turned_away || self.tries_another(server.as_ref()) {
+        if self.has_old_keys() || turned_away || self.tries_another() {
             return Renewal::Reopen;
         }
         Renewal::None
@@ -315,8 +322,8 @@ impl Socket {
         self.trust.keys != self.security.keys()
     }
 
-    fn tries_another(&self, tried: Option<&PublicKey>) -> bool {
-        match (&*self.security, tried) {
+    fn tries_another(&self) -> bool {
+        match (&*self.security, &self.trust.keys.server) {
             (Security::Client { servers, .. }, Some(tried))
                 if servers.has_another() && self.handshakes_failed() > 0 =>
             {
@@ -330,9 +337,9 @@ impl Socket {
     /// Binds anew with the keys that its credentials have now. Its peers are cut once, and come
     /// back; what has arrived from them can be received still.
     pub fn rebind(&mut self) -> Result<(), LinkError> {
-        show_keys(&self.raw, &self.security)?;
         self.trust.keys = self.security.keys();
-        for address in &self.bound {
+        for (address, index) in self.bound.iter().zip(&self.bound_as) {
+            show_keys(&self.raw, &self.security, *index)?;
             let failed = |errno: Errno| LinkError::Rebind {
                 address: address.clone(),
                 reason: errno.to_string(),

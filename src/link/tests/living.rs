@@ -1,6 +1,8 @@
 //! Credentials that change while sockets are open: keys that come, go and are replaced, and how many
 //! connections there may be.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::fs;
@@ -190,4 +192,42 @@ fn connections_are_limited_in_all_and_for_a_key() {
     assert_eq!(third.connections(), 0);
     assert_eq!(pushers.iter().map(|push| push.connections_ended()).sum::<u64>(), 0);
     drop(more);
+}
+
+#[test]
+fn a_certificate_that_comes_later_is_tried_too() {
+    let keys = Keys::new(&["server", "old", "web"]);
+    let context = context();
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let next = keys.path("next");
+    let both = format!("{},{}", keys.path("old").display(), next.display());
+    let client = spec(SocketType::Push, &pull.bound()[0], &keys.client(&both, "web"));
+    let mut web = open(&context, &client);
+    until("the old one does not fit", || web.handshakes_failed() > 0);
+    fs::copy(keys.path("server"), &next).unwrap();
+    for _ in 0..2 {
+        until("another is tried", || web.renewal() == Renewal::Reopen || web.connections() > 0);
+        if web.connections() == 0 {
+            web = open(&context, &client);
+        }
+    }
+    send(&web, &[b"hello"]);
+    assert_eq!(receive(&pull).body(), b"hello");
+}
+
+#[test]
+fn two_endpoints_have_two_keys_of_one_server() {
+    let keys = Keys::new(&["server", "next", "web"]);
+    let context = context();
+    keys.server(&["web"]); // files the folder
+    let both = format!("{},{}", keys.path("server").display(), keys.path("next").display());
+    let security = keys.server_with(&both, "allowed web");
+    let two = "@tcp://127.0.0.1:*,@tcp://127.0.0.1:*";
+    let pull = open(&context, &spec(SocketType::Pull, two, &security));
+    for (endpoint, server) in pull.bound().iter().zip(["server", "next"]) {
+        let push = spec(SocketType::Push, endpoint, &keys.client(server, "web"));
+        let push = open(&context, &push);
+        send(&push, &[server.as_bytes()]);
+        assert_eq!(receive(&pull).body(), server.as_bytes());
+    }
 }

@@ -119,6 +119,11 @@ impl Keys {
         self.read("CURVESERVER", "server", directory.file_name().unwrap().to_str().unwrap())
     }
 
+    /// A server with these keys that allows whoever is in a folder.
+    pub fn server_with(&self, own: &str, folder: &str) -> Arc<Security> {
+        self.read("CURVESERVER", own, folder)
+    }
+
     /// A server with the key "server" that allows anybody with a key.
     pub fn server_for_all(&self) -> Arc<Security> {
         let security = self.read("CURVESERVER", "server", "*");

@@ -1,0 +1,340 @@
+//! Keys that come, go and are replaced while rsyslogd runs under load: who is allowed sends on, who
+//! is not is cut, and nothing that was acknowledged is lost or doubled.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use harness::ports::free_endpoint;
+use harness::{Keys, Oracle, Peer, Rsyslogd, SOON, Site, secs, wait_until};
+
+const STOP: std::time::Duration = secs(2);
+/// How soon a key that is no longer allowed must be cut.
+const CUT: std::time::Duration = secs(3);
+
+/// A receiver that files each sender's lines apart, and the keys of all.
+struct Place {
+    site: Site,
+    endpoint: String,
+    server: Keys,
+    certificate: PathBuf,
+    allowed: PathBuf,
+}
+
+impl Place {
+    fn new(kind: &str) -> Place {
+        Place::at(kind, &free_endpoint(), &free_endpoint(), 1)
+    }
+
+    /// With so many keys of the server, each at an endpoint of its own.
+    fn at(kind: &str, endpoint: &str, second: &str, keys: usize) -> Place {
+        let site = Site::new().without_feed().global(PROCESS_INTERNAL);
+        let server = Keys::new("server");
+        let certificate = server.write(&site.path("keys"));
+        let next = Keys::new("next").write(&site.path("keys"));
+        let allowed = site.path("allowed");
+        fs::create_dir(&allowed).expect("a folder");
+        Keys::new("nobody").write_public(&allowed);
+        let (endpoints, files) = match keys {
+            1 => (endpoint.to_owned(), certificate.display().to_string()),
+            _ => (
+                format!("{endpoint},{second}"),
+                format!("{},{}", certificate.display(), next.display()),
+            ),
+        };
+        let file = format!("{}/%$!rzmq!peer%.log", site.path("").display());
+        let told = internal(&site);
+        let site = site
+            .with(&format!("template(name=\"file\" type=\"string\" string=\"{file}\")"))
+            .with("template(name=\"line\" type=\"string\" string=\"%$!rzmq!id% %msg%\\n\")")
+            .with(
+                "ruleset(name=\"remote\" queue.type=\"Direct\") { action(type=\"omfile\" \
+                 dynaFile=\"file\" template=\"line\" flushOnTXEnd=\"on\" asyncWriting=\"off\") }",
+            )
+            .with(&told)
+            .with("module(load=\"imrzmq\")")
+            .with(&format!(
+                "input(type=\"imrzmq\" name=\"in\" ruleset=\"remote\" socktype=\"{kind}\" \
+                 endpoints=\"{endpoints}\" metadata=\"on\" authtype=\"CURVESERVER\" \
+                 servercertpath=\"{files}\" clientcertpath=\"{}\")",
+                allowed.display()
+            ));
+        Place { site, endpoint: endpoint.to_owned(), server, certificate, allowed }
+    }
+
+    fn allow(&self, keys: &Keys) -> PathBuf {
+        keys.write_public(&self.allowed)
+    }
+
+    /// A sender that knows the server by these files.
+    fn sender(&self, own: &Keys, servers: &str, more: &str) -> Site {
+        let site = Site::new();
+        let own = own.write(&site.path("keys"));
+        site.with("main_queue(queue.workerThreads=\"1\" queue.size=\"1000000\")").sending(
+            &format!(
+                "authtype=\"CURVECLIENT\" servercertpath=\"{servers}\" clientcertpath=\"{}\"",
+                own.display()
+            ),
+            &format!("name=\"out\" endpoints=\"{}\" {more}", self.endpoint),
+        )
+    }
+
+    fn acked(&self, own: &Keys) -> Site {
+        let server = self.server.write_public(&self.site.path("public"));
+        self.sender(own, &server.display().to_string(), ACKED)
+    }
+
+    /// Puts another key in the place of the server's; answers it.
+    fn replace_key(&self) -> Keys {
+        let new = Keys::new("server");
+        let written = new.write(&self.site.path("new"));
+        for end in ["_secret", ""] {
+            let name = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+            if name(&written).exists() {
+                fs::rename(name(&written), name(&self.certificate)).expect("the new key");
+            }
+        }
+        new
+    }
+}
+
+const ACKED: &str = "socktype=\"DEALER\" delivery=\"acked\"";
+
+/// With `-n` rsyslogd shows its errors alone; what is no error goes here.
+const PROCESS_INTERNAL: &str = "processInternalMessages=\"on\"";
+const INTERNAL: &str = "internal.log";
+
+fn internal(site: &Site) -> String {
+    let file = site.path(INTERNAL).display().to_string();
+    format!("if $programname == \"rsyslogd\" then action(type=\"omfile\" file=\"{file}\")")
+}
+
+fn wait_told(site: &Site, words: &[&str], deadline: std::time::Duration) {
+    wait_until(&format!("a line with {words:?}"), deadline, || {
+        let lines = site.lines(INTERNAL);
+        lines.iter().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
+    });
+}
+
+fn lines(site: &Site, name: &str) -> Vec<String> {
+    site.lines(&format!("{name}.log"))
+}
+
+#[must_use]
+fn feed_meanwhile(sender: &Rsyslogd, numbers: Range<usize>) -> JoinHandle<()> {
+    let feeder = sender.feeder();
+    std::thread::spawn(move || {
+        for start in numbers.clone().step_by(200) {
+            feeder.numbers(start..numbers.end.min(start + 200));
+        }
+    })
+}
+
+fn wait_for(site: &Site, name: &str, count: usize) {
+    wait_until(&format!("{count} lines of {name}"), secs(60), || {
+        (lines(site, name).len() >= count).then_some(())
+    });
+}
+
+#[test]
+fn a_removed_client_is_cut_within_three_seconds_and_others_are_not_disturbed() {
+    let place = Place::new("ROUTER");
+    let (web, db) = (Keys::new("web"), Keys::new("db"));
+    let file = place.allow(&web);
+    place.allow(&db);
+    let mut receiver = place.site.start();
+    let (web, db) = (place.acked(&web), place.acked(&db));
+    let (mut web, mut db) = (web.start(), db.start());
+    const TOTAL: usize = 20_000;
+    let feeding = [feed_meanwhile(&web, 0..TOTAL), feed_meanwhile(&db, 0..TOTAL)];
+    wait_for(&place.site, "web", 1_000);
+    let certificate = fs::read(&file).expect("its certificate");
+    fs::remove_file(&file).expect("removed");
+    receiver.wait_log(&["imrzmq[in]", "no longer allowed: web", "connections closed: 1"], CUT);
+    let at_cut = lines(&place.site, "web").len();
+    web.wait_log(&["omrzmq[out]", "the server refused our key"], SOON);
+    let after = lines(&place.site, "web").len();
+    // What was being taken when the key went is one frame at the most.
+    assert!(after - at_cut <= 4096, "{} lines came after the cut", after - at_cut);
+    feeding.into_iter().for_each(|feeding| feeding.join().expect("fed"));
+    wait_for(&place.site, "db", TOTAL);
+    Oracle::judge(0..TOTAL, &lines(&place.site, "db")).once_in_order();
+    let settled = lines(&place.site, "web").len();
+    assert_eq!(settled, after, "lines were taken from a key that is not allowed");
+    let counters = receiver.wait_stats("imrzmq", "in", "one cut", |c| c["connections_cut"] == 1);
+    assert!(counters["keys_refused"] >= 1);
+    assert_eq!(counters["protocol_errors"], 0);
+    fs::write(&file, certificate).expect("put back");
+    wait_told(&place.site, &["imrzmq[in]", "allowed from now on: web"], SOON);
+    wait_for(&place.site, "web", TOTAL);
+    Oracle::judge(0..TOTAL, &lines(&place.site, "web")).once_in_order();
+    assert!(!db.logged(&["omrzmq[out]", "lost"]), "db was disturbed: {}", db.log());
+    web.stop().clean().within(STOP);
+    db.stop().clean().within(STOP);
+    receiver.stop().clean().within(STOP);
+}
+
+#[test]
+fn a_best_effort_peer_that_is_removed_is_cut_too() {
+    let place = Place::new("PULL");
+    let web = Keys::new("web");
+    let file = place.allow(&web);
+    let mut receiver = place.site.start();
+    let peer = Peer::new(zmq::PUSH).curve_client(&web, &place.server);
+    peer.connect(&place.endpoint);
+    peer.send_numbers(0..10);
+    wait_for(&place.site, "web", 10);
+    fs::remove_file(&file).expect("removed");
+    receiver.wait_log(&["no longer allowed: web", "connections closed: 1"], CUT);
+    receiver.wait_stats("imrzmq", "in", "nobody connected", |c| c["connections"] == 0);
+    place.allow(&web);
+    peer.send_numbers(10..20);
+    wait_for(&place.site, "web", 20);
+    Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
+    receiver.stop().clean().within(STOP);
+}
+
+/// A certificate that is replaced by another of the same name: the old key is out, the new one in.
+#[test]
+fn a_replaced_client_certificate_changes_who_is_let_in() {
+    let place = Place::new("PULL");
+    let (old, new) = (Keys::new("web"), Keys::new("web"));
+    place.allow(&old);
+    let mut receiver = place.site.start();
+    let pusher = |keys: &Keys| {
+        let peer = Peer::new(zmq::PUSH).curve_client(keys, &place.server);
+        peer.connect(&place.endpoint);
+        peer
+    };
+    let before = pusher(&old);
+    before.send_numbers(0..10);
+    wait_for(&place.site, "web", 10);
+    place.allow(&new);
+    receiver.wait_log(&["no longer allowed: web", &old.public_z85()], CUT);
+    wait_told(&place.site, &["allowed from now on: web", &new.public_z85()], CUT);
+    let after = pusher(&new);
+    after.send_numbers(10..20);
+    wait_for(&place.site, "web", 20);
+    receiver.wait_log(&["refused 127.0.0.1", &old.public_z85()], SOON);
+    receiver.stop().clean().within(STOP);
+}
+
+#[test]
+fn a_broken_certificate_is_named_and_hup_is_harmless() {
+    let place = Place::new("PULL");
+    let web = Keys::new("web");
+    place.allow(&web);
+    let mut receiver = place.site.start();
+    fs::write(place.allowed.join("oops"), "no certificate\n").expect("a file");
+    receiver.hup();
+    receiver.wait_log(&["imrzmq[in]", "not allowed in", "oops"], SOON);
+    let peer = Peer::new(zmq::PUSH).curve_client(&web, &place.server);
+    peer.connect(&place.endpoint);
+    peer.send_numbers(0..10);
+    wait_for(&place.site, "web", 10);
+    receiver.stop().clean().within(STOP);
+}
+
+/// Acceptance 4 of the issue: nothing lost, nothing doubled.
+#[test]
+fn a_servers_key_is_replaced_under_load() {
+    let place = Place::new("ROUTER");
+    let web = Keys::new("web");
+    place.allow(&web);
+    let mut receiver = place.site.start();
+    let public = place.site.path("public");
+    let known = place.server.write_public(&public);
+    let next = public.join("server.next");
+    let sending = place.sender(&web, &format!("{},{}", known.display(), next.display()), ACKED);
+    let mut sender = sending.start();
+    const TOTAL: usize = 60_000;
+    let feeding = feed_meanwhile(&sender, 0..TOTAL);
+    for round in 1..4 {
+        wait_for(&place.site, "web", TOTAL * round / 8);
+        let new = place.replace_key();
+        let written = new.write_public(&place.site.path("coming"));
+        fs::rename(&written, &next).expect("the next certificate");
+        wait_told(&place.site, &["imrzmq[in]", &new.public_z85(), "it takes effect"], SOON);
+        let before = lines(&place.site, "web").len();
+        wait_until("lines with the new key", secs(20), || {
+            (lines(&place.site, "web").len() > before + 1_000).then_some(())
+        });
+        fs::rename(&next, &known).expect("the next is the present one");
+    }
+    feeding.join().expect("fed");
+    wait_for(&place.site, "web", TOTAL);
+    Oracle::judge(0..TOTAL, &lines(&place.site, "web")).once_in_order();
+    sender.stop().clean().within(STOP);
+    receiver.stop().clean().within(STOP);
+}
+
+#[test]
+fn two_endpoints_serve_two_keys_while_a_fleet_moves_over() {
+    let (endpoint, second) = (free_endpoint(), free_endpoint());
+    let place = Place::at("ROUTER", &endpoint, &second, 2);
+    let web = Keys::new("web");
+    place.allow(&web);
+    let mut receiver = place.site.start();
+    let next = place.site.path("keys").join("next");
+    for (number, (endpoint, server)) in
+        [(&endpoint, &place.certificate), (&second, &next)].into_iter().enumerate()
+    {
+        let site = Site::new();
+        let own = web.write(&site.path("keys"));
+        let mut sender = site
+            .sending(
+                &format!(
+                    "authtype=\"CURVECLIENT\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+                    server.display(),
+                    own.display()
+                ),
+                &format!("name=\"out\" endpoints=\"{endpoint}\" {ACKED}"),
+            )
+            .start();
+        sender.feed(number * 10..(number + 1) * 10);
+        wait_for(&place.site, "web", (number + 1) * 10);
+        sender.stop().clean().within(STOP);
+    }
+    Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
+    receiver.stop().clean().within(STOP);
+}
+
+/// A publisher with nothing to say follows its key all the same.
+#[test]
+fn a_publishers_key_is_replaced() {
+    let place = Place::new("PULL");
+    let web = Keys::new("web");
+    place.allow(&web);
+    let endpoint = free_endpoint();
+    let site = Site::new().global(PROCESS_INTERNAL);
+    let told = internal(&site);
+    let site = site
+        .sending(
+            "",
+            &format!(
+                "name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" authtype=\"CURVESERVER\" \
+                 servercertpath=\"{}\" clientcertpath=\"{}\"",
+                place.certificate.display(),
+                place.allowed.display()
+            ),
+        )
+        .with(&told);
+    let mut publisher = site.start();
+    let subscriber = |server: &Keys| {
+        let peer = Peer::new(zmq::SUB).subscribed(&[""]).curve_client(&web, server);
+        peer.connect(&endpoint);
+        peer
+    };
+    let old = subscriber(&place.server);
+    old.wait_connected(SOON);
+    let new = place.replace_key();
+    wait_told(&site, &["omrzmq[out]", "bound anew with the new key"], SOON);
+    let new = subscriber(&new);
+    new.wait_connected(SOON);
+    publisher.wait("a line", SOON, |publisher| {
+        publisher.feeder().texts(["hello"]);
+        new.receive(harness::millis(100))
+    });
+    publisher.stop().clean().within(STOP);
+}
