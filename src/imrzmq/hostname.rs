@@ -54,14 +54,16 @@ fn rfc5424(text: &[u8]) -> Option<&[u8]> {
 /// What is no RFC 5424 line: a stamp of either kind, or none, then a word of certain characters. A word
 /// with others is taken for the tag.
 fn rfc3164(text: &[u8]) -> Option<&[u8]> {
-    let start = text.iter().find(|byte| !matches!(**byte, b' ' | b'\t'))?;
-    if matches!(start, b'{' | b'[') {
-        return None;
-    }
     let stamp = rfc3339_stamp(text)
         .map(|rest| (rest, false))
         .or_else(|| rfc3164_stamp(text))
         .or_else(|| rfc3164_stamp(text.strip_prefix(b" ")?));
+    // Control characters are dropped at the line's end and may become blanks elsewhere: so the core may
+    // find a stamp where we find none.
+    let begins_like_one = matches!(text.first()?, b'0'..=b'9' | b'-') || month(text).is_some();
+    if stamp.is_none() && begins_like_one && text.iter().any(u8::is_ascii_control) {
+        return None;
+    }
     let (rest, year_first) = stamp.unwrap_or((text, false));
     let is_of_a_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     let length = rest.iter().take_while(|byte| is_of_a_name(byte)).count();
@@ -92,20 +94,12 @@ fn rfc3339_stamp(text: &[u8]) -> Option<&[u8]> {
 /// What stands behind `Mon dd hh:mm:ss` and its blank, with a year before or behind the day or without
 /// one, and with a colon at its end or without; and whether the year stood first.
 fn rfc3164_stamp(text: &[u8]) -> Option<(&[u8], bool)> {
-    const MONTHS: [&[u8; 3]; 12] = [
-        b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov",
-        b"dec",
-    ];
     let year_first = text.first()?.is_ascii_digit();
     let rest = match year_first {
         true => within(text, 1970, 2100)?.strip_prefix(b" ")?,
         false => text,
     };
-    let (month, rest) = rest.split_first_chunk::<3>()?;
-    if !MONTHS.iter().any(|known| known.eq_ignore_ascii_case(month)) {
-        return None;
-    }
-    let rest = rest.strip_prefix(b" ")?;
+    let rest = month(rest)?.strip_prefix(b" ")?;
     let rest = within(rest.strip_prefix(b" ").unwrap_or(rest), 1, 31)?.strip_prefix(b" ")?;
     let rest = match number(rest) {
         (1971..=2099, rest) if !year_first => rest.strip_prefix(b" ")?,
@@ -113,11 +107,17 @@ fn rfc3164_stamp(text: &[u8]) -> Option<(&[u8], bool)> {
     };
     let rest = time(rest)?;
     let rest = rest.strip_prefix(b":").unwrap_or(rest);
-    // As above: the line's end is not seen, so this is no stamp.
-    if year_first && rest.is_empty() {
-        return None;
-    }
     Some((behind_blank(rest)?, year_first))
+}
+
+/// What stands behind the short name of a month.
+fn month(text: &[u8]) -> Option<&[u8]> {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov",
+        b"dec",
+    ];
+    let (name, rest) = text.split_first_chunk::<3>()?;
+    MONTHS.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some(rest)
 }
 
 /// What stands behind `hh:mm:ss` and a fraction.
