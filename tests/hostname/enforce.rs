@@ -162,9 +162,4 @@ fn settings_that_do_not_fit_are_refused() {
     ]);
     let plain = input.split(" authtype").next().expect("a beginning").to_owned() + ")";
     as_written(&plain).refuses(&["imrzmq", "enforcehost", "CURVESERVER", "clientcertpath"]);
-    as_written(&input.replace("enforcehost=\"on\"", "enforcehost=\"yes please\"")).refuses(&[
-        "enforcehost",
-        "yes please",
-        "on",
-    ]);
 }
