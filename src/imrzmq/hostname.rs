@@ -3,7 +3,7 @@
 //!
 //! One-directional on purpose: an answer is what the core's `hostname` will be; where the core takes it
 //! from elsewhere, where its settings could change it, or where its releases differ, there is none.
-//! tests/hostname.rs compiles this file and compares it with a real rsyslogd.
+//! tests/hostname compiles this file and compares it with a real rsyslogd.
 
 /// Longer names are no host's.
 const LONGEST_NAME: usize = 255;
@@ -28,7 +28,10 @@ pub(crate) fn hostname(line: &[u8], long: LongLines) -> Option<&str> {
     let text = behind_priority(line)?;
     let name = match text.strip_prefix(b"1 ") {
         Some(rest) => rfc5424(rest),
-        None => rfc3164(text),
+        None => {
+            let changes = |byte: &u8| !matches!(byte, b' '..=b'~');
+            rfc3164(text, line.len() > long.longest || line.iter().any(changes))
+        }
     }?;
     let end = name.as_ptr_range().end as usize - line.as_ptr() as usize;
     let fits = name.len() <= LONGEST_NAME && end + CUT <= long.longest;
@@ -53,15 +56,16 @@ fn rfc5424(text: &[u8]) -> Option<&[u8]> {
 
 /// What is no RFC 5424 line: a stamp of either kind, or none, then a word of certain characters. A word
 /// with others is taken for the tag.
-fn rfc3164(text: &[u8]) -> Option<&[u8]> {
+///
+/// A line that `may_change` is cut off, or has bytes dropped, escaped or turned into blanks, before it is
+/// parsed. The core may then find a stamp where we find none.
+fn rfc3164(text: &[u8], may_change: bool) -> Option<&[u8]> {
     let stamp = rfc3339_stamp(text)
         .map(|rest| (rest, false))
         .or_else(|| rfc3164_stamp(text))
         .or_else(|| rfc3164_stamp(text.strip_prefix(b" ")?));
-    // Control characters are dropped at the line's end and may become blanks elsewhere: so the core may
-    // find a stamp where we find none.
     let begins_like_one = matches!(text.first()?, b'0'..=b'9' | b'-') || month(text).is_some();
-    if stamp.is_none() && begins_like_one && text.iter().any(u8::is_ascii_control) {
+    if stamp.is_none() && begins_like_one && may_change {
         return None;
     }
     let (rest, year_first) = stamp.unwrap_or((text, false));
