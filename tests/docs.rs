@@ -11,7 +11,7 @@ use harness::oracle::numbered;
 use harness::pages::{Stage, code_spans, page, pages};
 use harness::paths::{has_stock_module, module_path, modules, repository, rsyslogd};
 use harness::skip::skipped;
-use harness::{SOON, Site};
+use harness::{Rsyslogd, SOON, Site};
 
 #[test]
 fn examples_pass_the_configuration_check() {
@@ -100,6 +100,38 @@ fn publisher_and_subscriber_of_the_readme_carry_what_was_asked_for() {
     for line in lines {
         assert!(line.contains("web1 nginx: asked for"), "{line}");
     }
+}
+
+/// web1, with its own key, says one line in its own name and one in another's.
+fn web1_speaks_for_two(example: &str) -> (Rsyslogd, Rsyslogd) {
+    let receiving = Site::new().without_feed();
+    let stage = Stage::set(&receiving);
+    let block = page("docs/operations.md").block(&["rsyslog", example]).to_owned();
+    let receiver = receiving.with(&stage.fill(&block)).start();
+    let sender = Site::new().with(&stage.example("sender")).start();
+    for host in ["web1", "web2"] {
+        let line = syslog_line("some text").replace("feeder app:", &format!("{host} app:"));
+        sender.feeder().bytes((line + "\n").as_bytes());
+    }
+    (receiver, sender)
+}
+
+#[test]
+fn ruleset_by_certificate_puts_every_line_into_its_senders_file() {
+    let (mut receiver, _sender) = web1_speaks_for_two("by-certificate");
+    let lines = receiver.wait_lines("log/hosts/web1.log", 2, SOON);
+    assert!(lines[0].contains("web1 app: some text"), "{lines:?}");
+    assert!(lines[1].contains("web2 app: some text"), "{lines:?}");
+    assert!(!receiver.path("log/hosts/web2.log").exists());
+}
+
+#[test]
+fn ruleset_by_hand_keeps_lines_of_others_apart() {
+    let (mut receiver, _sender) = web1_speaks_for_two("by-hand");
+    let apart = receiver.wait_lines("log/not-their-own.log", 1, SOON);
+    let lines = receiver.wait_lines("log/remote.log", 1, SOON);
+    assert!(apart.len() == 1 && apart[0].contains("web2 app: some text"), "{apart:?}");
+    assert!(lines.len() == 1 && lines[0].contains("web1 app: some text"), "{lines:?}");
 }
 
 /// The parameters of a reference page: of the module, and of its statement.

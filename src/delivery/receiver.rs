@@ -434,13 +434,13 @@ impl Receiver {
     }
 
     /// The lines of `incoming` up to the last chunk taken were accepted, but for those in `refused`
-    /// (number and bytes), which are never taken. `None` when the session is no longer this
+    /// (number, reason and bytes), which are never taken. `None` when the session is no longer this
     /// connection's.
     pub fn accepted(
         &mut self,
         now: Duration,
         incoming: &Incoming<'_>,
-        refused: &[(u64, u32)],
+        refused: &[(u64, RefusedReason, u32)],
     ) -> Option<Accepted> {
         let hello = self.hello_of(incoming);
         let session = self.sessions.get_mut(&incoming.session)?;
@@ -465,11 +465,7 @@ impl Receiver {
         };
         let mut reply = Vec::new();
         if !refused.is_empty() {
-            let lines: Vec<_> = refused
-                .iter()
-                .map(|(number, bytes)| (*number, RefusedReason::TooLong, *bytes))
-                .collect();
-            Refused::encode(hello, &lines, &mut reply);
+            Refused::encode(hello, refused, &mut reply);
         }
         Some(Accepted { mark, reply })
     }

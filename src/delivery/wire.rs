@@ -202,6 +202,8 @@ pub struct Refused<'a> {
 pub enum RefusedReason {
     /// Longer than the receiver takes.
     TooLong,
+    /// Of another host than the sender's certificate names.
+    Host,
     /// One that this version does not know.
     Other(u16),
 }
@@ -210,6 +212,7 @@ impl fmt::Display for RefusedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => f.write_str("too long"),
+            Self::Host => f.write_str("not this host's"),
             Self::Other(number) => write!(f, "reason {number}"),
         }
     }
@@ -570,6 +573,7 @@ impl Refused<'_> {
             let number = reader.u64("entry").ok()?;
             let reason = match reader.u16("entry").ok()? {
                 1 => RefusedReason::TooLong,
+                2 => RefusedReason::Host,
                 other => RefusedReason::Other(other),
             };
             reader.take(2, "entry").ok()?;
@@ -585,6 +589,7 @@ impl Refused<'_> {
         for (number, reason, bytes) in lines {
             let reason = match reason {
                 RefusedReason::TooLong => 1,
+                RefusedReason::Host => 2,
                 RefusedReason::Other(other) => *other,
             };
             out.extend_from_slice(&number.to_le_bytes());

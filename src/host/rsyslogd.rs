@@ -97,6 +97,24 @@ impl Rsyslogd {
         usize::try_from(bytes).unwrap_or(0)
     }
 
+    /// Whether a line longer than that may become several messages
+    /// (`global(oversizemsg.input.mode="split")`).
+    pub fn may_split_lines(&self) -> bool {
+        const SPLIT: c_int = 1;
+        // SAFETY: looks a name up in the running program.
+        let mode =
+            unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"glblGetOversizeMsgInputMode".as_ptr()) };
+        if mode.is_null() {
+            return true;
+        }
+        // SAFETY: the function has had this signature and these values from 8.2302 to 8.2610
+        // (runtime/glbl.h); the configuration is the one that rsyslogd handed us.
+        unsafe {
+            let mode: unsafe extern "C" fn(*mut sys::rsconf_t) -> c_int = std::mem::transmute(mode);
+            mode(self.configuration()) == SPLIT
+        }
+    }
+
     /// The work directory of the configuration, if one is set.
     pub fn work_directory(&self) -> Option<PathBuf> {
         // SAFETY: exported by rsyslogd; answers a string that belongs to the configuration, or null.

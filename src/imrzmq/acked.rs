@@ -6,9 +6,11 @@
 //! an error, or rsyslogd stops, the sender is told "later" and nothing is acknowledged.
 
 use crate::counters::InputCounters;
+use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use rzmq_delivery::{
-    Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits, SessionId,
+    Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits, RefusedReason,
+    SessionId,
 };
 use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
 use rzmq_link::{Received, Sent, Socket};
@@ -49,6 +51,8 @@ pub(crate) struct Intake<'a> {
     pub(crate) metadata: Option<&'a [(&'a CStr, &'a str)]>,
     /// Heads may say whose line it was first.
     pub(crate) trusts_relays: bool,
+    /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
+    pub(crate) host_check: Option<(&'a mut HostCheck, Sender<'a>)>,
 }
 
 impl Acked {
@@ -110,7 +114,7 @@ impl Acked {
         incoming: &mut Incoming<'_>,
         intake: Intake<'_>,
     ) {
-        let Intake { socket, submitter, from, metadata, trusts_relays } = intake;
+        let Intake { socket, submitter, from, metadata, trusts_relays, mut host_check } = intake;
         self.counters.duplicates().add(incoming.duplicates.into());
         let (session, resend) = (incoming.session, incoming.resend);
         let mut refused = Vec::new();
@@ -129,7 +133,8 @@ impl Acked {
                 if !trusts_relays {
                     head = Head { uuid: head.uuid, ..Head::default() };
                 }
-                self.counters.bytes().add(line.len() as u64);
+                let bytes = u32::try_from(line.len()).unwrap_or(u32::MAX);
+                self.counters.bytes().add(bytes.into());
                 if line.is_empty() {
                     self.counters.discarded_empty().add(1);
                     discarded += 1;
@@ -137,7 +142,12 @@ impl Acked {
                 }
                 if line.len() > self.longest_line {
                     self.counters.refused().add(1);
-                    refused.push((number, u32::try_from(line.len()).unwrap_or(u32::MAX)));
+                    refused.push((number, RefusedReason::TooLong, bytes));
+                    discarded += 1;
+                    continue;
+                }
+                if host_check.as_mut().is_some_and(|(check, sender)| !check.passes(line, *sender)) {
+                    refused.push((number, RefusedReason::Host, bytes));
                     discarded += 1;
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! The counters of an input.
 //!
-//! Over any run: received = submitted + discarded_empty + discarded_unauthenticated +
+//! Over any run: received = submitted + discarded_empty + discarded_unauthenticated + discarded_host +
 //! discarded_ratelimit + refused + failed. (`duplicates` are not in `received`.)
 
 rzmq_host::counters! {
@@ -16,13 +16,16 @@ rzmq_host::counters! {
         discarded_empty = "discarded_empty",
         /// Messages without an authenticated sender on a CURVE server.
         discarded_unauthenticated = "discarded_unauthenticated",
+        /// Lines of another host than their sender's certificate names (`enforcehost`), of either
+        /// kind of delivery.
+        discarded_host = "discarded_host",
         /// Lines over the rate limit.
         discarded_ratelimit = "discarded_ratelimit",
         /// Lines that rsyslog's queue answered with an error.
         failed = "failed",
         /// Lines that came again and were settled already (acknowledged delivery).
         duplicates = "duplicates",
-        /// Lines that are never taken (acknowledged delivery).
+        /// Lines that are never taken because they are too long (acknowledged delivery).
         refused = "refused",
         /// Frames that broke the protocol (acknowledged delivery).
         protocol_errors = "protocol_errors",

@@ -10,6 +10,8 @@
 
 mod acked;
 mod counters;
+mod hostcheck;
+mod hostname;
 mod listener;
 mod marks;
 mod params;

@@ -6,6 +6,7 @@
 
 use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
@@ -102,8 +103,23 @@ impl Listener {
         };
         let addresses = Addresses { known: HashMap::new(), local };
         let acked = self.acked();
-        Intake { listener: &self, socket, submitter, acked, addresses, failed: 0, told: None }
-            .run(wake);
+        Intake {
+            listener: &self,
+            socket,
+            submitter,
+            acked,
+            host_check: self.host_check(),
+            addresses,
+            failed: 0,
+            told: None,
+        }
+        .run(wake);
+    }
+
+    fn host_check(&self) -> Option<HostCheck> {
+        let counters = Arc::clone(&self.counters);
+        let enforces = self.statement.enforces_host;
+        enforces.then(|| HostCheck::new(&self.rsyslogd, self.log.clone(), counters))
     }
 
     /// The acknowledged side of a ROUTER, with what it knows of a former run.
@@ -214,6 +230,7 @@ struct Intake<'a> {
     socket: Socket,
     submitter: Submitter,
     acked: Option<Acked>,
+    host_check: Option<HostCheck>,
     addresses: Addresses,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
@@ -317,6 +334,7 @@ impl Intake<'_> {
             from: self.addresses.of(&self.listener.rsyslogd, address),
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),
             trusts_relays: self.listener.statement.trusts_relays,
+            host_check: self.host_check.as_mut().map(|it| (it, Sender::of(received))),
         };
         acked.take(received, intake);
         true
@@ -335,6 +353,11 @@ impl Intake<'_> {
             return false;
         }
         let address = received.peer_address();
+        if let Some(check) = &mut self.host_check {
+            if !check.passes(line, Sender::of(received)) {
+                return false;
+            }
+        }
         let from = self.addresses.of(&self.listener.rsyslogd, address);
         let added = if self.listener.statement.metadata {
             let key = received.key();

@@ -7,7 +7,7 @@ const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'st
     Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 8] = [
+const OWN: [Param; 9] = [
     socket_type(
         &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
         "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
@@ -59,6 +59,16 @@ const OWN: [Param; 8] = [
         "Senders may pass on lines of others (`relay=\"on\"` there): `$!rzmq!id` is then the first \
          sender's, and `$!rzmq!origin_peer` and `$!rzmq!origin_address` name it. Only for senders that \
          are trusted with it: they can put any id on a line.",
+    ),
+    param(
+        "enforcehost",
+        Kind::Switch,
+        "off",
+        "Only lines whose HOSTNAME is the name in their sender's certificate are taken, in any case of \
+         letters. Others are discarded, and so are lines whose HOSTNAME cannot be determined; \
+         acknowledged senders are told that they are refused. Needs `authtype=\"CURVESERVER\"` and a \
+         folder in `clientcertpath`, and goes with rsyslog's default parsers. \
+         [More](../operations.md#who-sent-it).",
     ),
 ];
 

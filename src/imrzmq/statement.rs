@@ -3,7 +3,7 @@
 
 use crate::params::INPUT;
 use rzmq_host::{Error, FlowControl, Log, RateLimit, Rsyslogd, Ruleset, Values};
-use rzmq_link::{SocketSpec, SocketType};
+use rzmq_link::{Allowed, Security, SocketSpec, SocketType};
 use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, unusable};
 
@@ -16,6 +16,8 @@ pub(crate) struct Statement {
     pub(crate) metadata: bool,
     /// Senders may say whose line it was first.
     pub(crate) trusts_relays: bool,
+    /// Senders speak for the host that their certificate names, and for no other.
+    pub(crate) enforces_host: bool,
     /// Found in `find_ruleset`, once the configuration is whole.
     pub(crate) ruleset: Option<Ruleset>,
     ruleset_name: Option<String>,
@@ -55,6 +57,14 @@ impl Statement {
                  were told are safe; write \"full\"",
             );
         }
+        let trusts_relays = values.switch("trustrelays").unwrap_or(false);
+        let enforces_host = values.switch("enforcehost").unwrap_or(false);
+        if enforces_host {
+            let mistakes = contradictions_of_enforcehost(&spec.security, trusts_relays);
+            if !mistakes.is_empty() {
+                return Err(unusable(mistakes));
+            }
+        }
         let seconds = values.number("ratelimit.interval").unwrap_or(0);
         let lines = values.number("ratelimit.burst").unwrap_or(10_000);
         Ok(Self {
@@ -69,7 +79,8 @@ impl Statement {
                 burst: u32::try_from(lines).unwrap_or(u32::MAX),
             }),
             metadata: values.switch("metadata").unwrap_or(false),
-            trusts_relays: values.switch("trustrelays").unwrap_or(false),
+            trusts_relays,
+            enforces_host,
             ruleset: None,
             ruleset_name: values.text("ruleset").map(str::to_string),
             is_named: instance.is_named,
@@ -108,4 +119,27 @@ impl Statement {
             ));
         }
     }
+}
+
+/// What keeps `enforcehost` from saying who sent a line.
+fn contradictions_of_enforcehost(security: &Security, trusts_relays: bool) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let needs = "parameter enforcehost=\"on\" needs authtype=\"CURVESERVER\" and a folder of \
+                 certificates in clientcertpath";
+    match security {
+        Security::Server { allowed: Allowed::Folder(_), .. } => {}
+        Security::Server { allowed: Allowed::Any, .. } => mistakes.push(format!(
+            "{needs}, not \"*\": a key of which there is no certificate is no host's"
+        )),
+        Security::Plaintext | Security::Client { .. } => mistakes
+            .push(format!("{needs}: a sender is known by the certificate of the key it shows")),
+    }
+    if trusts_relays {
+        mistakes.push(
+            "parameters enforcehost=\"on\" and trustrelays=\"on\" contradict each other: a relay \
+             passes on lines of other hosts, under its own certificate"
+                .to_string(),
+        );
+    }
+    mistakes
 }

@@ -98,8 +98,9 @@ const OWN: [Param; 24] = [
         "refusedfile",
         Kind::Text,
         "",
-        "Lines that the receiver never takes (too long for it) are appended to this file, with their id, \
-         the reason and their size in front; they are counted in any case.",
+        "Lines that the receiver never takes (too long for it, or of another host than it lets us speak \
+         for) are appended to this file, with their id, the reason and their size in front; they are \
+         counted in any case.",
     ),
     param(
         "target.order",

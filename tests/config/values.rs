@@ -66,6 +66,7 @@ const INPUT: &[(&str, &str, &str)] = &[
     ("ratelimit.interval", "-1", "0 to"),
     ("ratelimit.burst", "many", "whole number"),
     ("metadata", "some", "on"),
+    ("enforcehost", "yes please", "on"),
     ("socktype", "PUSH", "PULL"),
     ("socktype", "PUB", "SUB"),
 ];
@@ -234,7 +235,7 @@ fn a_configuration_with_every_parameter_is_fine() {
             "input(type=\"imrzmq\" name=\"in\" endpoints=\"@tcp://127.0.0.1:5140, \
              ipc://{work}/in.sock\" socktype=\"PULL\" ruleset=\"remote\" rcvhwm=\"500\" \
              flowcontrol=\"light\" ratelimit.interval=\"5\" ratelimit.burst=\"1000\" \
-             metadata=\"on\" {shared})"
+             metadata=\"on\" enforcehost=\"on\" {shared})"
         ))
         .with(&format!(
             "input(type=\"imrzmq\" endpoints=\"tcp://127.0.0.1:5141\" socktype=\"SUB\" \

@@ -77,6 +77,7 @@ fn read(frame: &Frame<'_>) -> (Value, Vec<u8>) {
                 .iter()
                 .map(|(number, reason, bytes)| match reason {
                     RefusedReason::TooLong => json!([number, 1, bytes]),
+                    RefusedReason::Host => json!([number, 2, bytes]),
                     RefusedReason::Other(other) => json!([number, other, bytes]),
                 })
                 .collect();

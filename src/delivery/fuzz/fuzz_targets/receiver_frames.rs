@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use rzmq_delivery::{
     Codec, Data, Frame, Hello, Incoming, Key, LaterReason, Limits, Mark, PeerId, Reaction,
-    Receiver, ReceiverLimits, SessionId, decode,
+    Receiver, ReceiverLimits, RefusedReason, SessionId, decode,
 };
 use rzmq_delivery_fuzz::{Tape, raw_block};
 use std::cell::OnceCell;
@@ -265,7 +265,7 @@ impl<'a> World<'a> {
         for (number, line) in (number..).zip(block.lines()) {
             assert_eq!(line, pending.lines[(number - pending.first) as usize], "another line");
             if line.len() > LONGEST {
-                refused.push((number, line.len() as u32));
+                refused.push((number, RefusedReason::TooLong, line.len() as u32));
             }
         }
         known.have += count;

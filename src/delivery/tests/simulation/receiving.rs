@@ -7,7 +7,7 @@ use crate::sending::line_of;
 use crate::world::{End, Mutation, Next, World, trace};
 use rzmq_delivery::{
     ErrorCode, FRAME_MIN, Incoming, Key, LaterReason, MARK_BYTES, Mark, PeerId, Reaction, Receiver,
-    ReceiverLimits, SessionId,
+    ReceiverLimits, RefusedReason, SessionId,
 };
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -368,7 +368,9 @@ impl World {
         let wall = self.wall(receiver);
         let longest = self.shape.longest;
         let refused = lines.iter().filter(|(.., bytes)| *bytes > longest);
-        let refused: Vec<_> = refused.map(|(number, _, bytes)| (*number, *bytes as u32)).collect();
+        let refused: Vec<_> = refused
+            .map(|(number, _, bytes)| (*number, RefusedReason::TooLong, *bytes as u32))
+            .collect();
         let inlet = &mut self.inlets[receiver];
         let Some(core) = &mut inlet.core else { return true };
         let accepted = core.accepted(wall, incoming, &refused);
