@@ -99,7 +99,7 @@ fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
 fn both_stopped_in_turn_with_a_disk_assisted_action_queue() {
     stopped_in_turn(
         "disk-assisted action queue",
-        disk_lines(),
+        lines(),
         "queue.type=\"LinkedList\" queue.size=\"1000000\"",
         "queue.type=\"LinkedList\" queue.filename=\"q\" queue.saveOnShutdown=\"on\" \
          queue.checkpointInterval=\"1\" queue.syncQueueFiles=\"on\" queue.size=\"1000000\" \
