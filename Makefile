@@ -15,6 +15,9 @@ MODULES := target/modules
 FAULT_MODULES := target/fault-modules
 # Options for a run by hand: make test ARGS='-p rzmq-link', make bench ARGS='--lines 1000000'
 ARGS ?=
+# Tests on another Debian release's rsyslogd: make test RELEASE=sid (see scripts/release).
+RELEASE ?=
+ON_RELEASE := $(if $(RELEASE),scripts/release $(RELEASE))
 
 # What the modules are made from; folders too, whose times tell of files that are gone.
 SOURCES := $(shell find src rsyslog-headers build.rs Cargo.toml Cargo.lock)
@@ -52,11 +55,17 @@ install -m 644 $(BUILT)/libomrzmq.so $(@D)/omrzmq.so
 endef
 
 .PHONY: test
-test: ## every test this machine can run, against its own rsyslogd
+test: ## every test this machine can run, against its own rsyslogd; RELEASE=sid for another
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build-fault build
 	scripts/test-scripts
-	$(CARGO) test --locked --workspace $(ARGS)
+	$(ON_RELEASE) $(CARGO) test --locked --workspace $(ARGS)
+
+.PHONY: test-newest
+test-newest: ## what hangs on the release, against the rsyslogd of Debian sid, about 2 minutes
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	scripts/test-newest
 
 # Acceptance in its long form: hundreds of thousands of lines, twenty kills and stops a case.
 .PHONY: test-acked-long
@@ -64,7 +73,7 @@ test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and sto
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	RZMQ_ACKED_ROUNDS=20 RZMQ_ACKED_LINES=400000 RZMQ_ACKED_AWAY=2000000 \
-	$(CARGO) test --locked -p rzmq-tests --test acked -- --test-threads=1 \
+	$(ON_RELEASE) $(CARGO) test --locked -p rzmq-tests --test acked -- --test-threads=1 \
 		kills:: stops:: cuts:: clock:: memory:: chaos::
 
 .PHONY: test-czmq

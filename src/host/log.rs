@@ -3,8 +3,8 @@
 //!
 //! Standard output and error are not used: in a rsyslogd that went to the background these
 //! descriptors belong to somebody else. One exception: while a configuration is checked
-//! (`rsyslogd -N1`), which happens at a terminal, the core prints errors alone, and our warnings
-//! about settings are printed beside them.
+//! (`rsyslogd -N1`), which happens at a terminal, our warnings about settings are printed. The core
+//! prints errors alone there, or (8.2608 and later) warnings without that word.
 
 use crate::strings::to_c;
 use crate::sys;
@@ -44,7 +44,6 @@ impl Log {
 
     /// Something the administrator should know that stops nothing.
     pub fn warning(&self, sentence: impl AsRef<str>) {
-        self.message(LOG_WARNING, sentence.as_ref());
         if is_configuration_check() {
             // Nobody is left to tell when the terminal is gone.
             let _ = writeln!(
@@ -53,6 +52,8 @@ impl Log {
                 self.prefix,
                 sentence.as_ref()
             );
+        } else {
+            self.message(LOG_WARNING, sentence.as_ref());
         }
     }
 

@@ -3,7 +3,9 @@
 
 use std::time::Instant;
 
+use harness::paths::rsyslog_release;
 use harness::ports::free_endpoint;
+use harness::skip::skipped;
 use harness::{Oracle, SOON, secs};
 
 use crate::{
@@ -94,6 +96,33 @@ fn both_stopped_in_turn_with_a_queue_in_memory_that_has_time_to_drain() {
 }
 
 #[test]
+fn both_stopped_in_turn_with_a_disk_assisted_action_queue() {
+    stopped_in_turn(
+        "disk-assisted action queue",
+        lines(),
+        "queue.type=\"LinkedList\" queue.size=\"1000000\"",
+        "queue.type=\"LinkedList\" queue.filename=\"q\" queue.saveOnShutdown=\"on\" \
+         queue.checkpointInterval=\"1\" queue.syncQueueFiles=\"on\" queue.size=\"1000000\" \
+         queue.timeoutEnqueue=\"60000\" queue.timeoutShutdown=\"20000\"",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_segmented_disk_queue() {
+    if rsyslog_release() < 2608 {
+        return skipped("segmentedDisk action queue", "this rsyslog has no such queue");
+    }
+    stopped_in_turn(
+        "segmentedDisk action queue",
+        disk_lines(),
+        "queue.type=\"LinkedList\" queue.size=\"1000000\"",
+        "queue.type=\"segmentedDisk\" queue.filename=\"q\" queue.checkpointInterval=\"1\" \
+         queue.syncQueueFiles=\"on\" queue.size=\"1000000\" queue.timeoutEnqueue=\"60000\" \
+         queue.timeoutShutdown=\"10000\"",
+    );
+}
+
+#[test]
 fn both_stopped_in_turn_with_two_workers() {
     stopped_in_turn(
         "two workers",
@@ -101,6 +130,16 @@ fn both_stopped_in_turn_with_two_workers() {
         "queue.type=\"LinkedList\" queue.size=\"1000000\"",
         "queue.type=\"LinkedList\" queue.size=\"1000000\" queue.timeoutShutdown=\"20000\" \
          queue.workerThreads=\"2\" queue.workerThreadMinimumMessages=\"100\"",
+    );
+}
+
+#[test]
+fn both_stopped_in_turn_with_a_main_queue_in_memory_and_a_direct_action() {
+    stopped_in_turn(
+        "LinkedList main queue",
+        lines(),
+        "queue.type=\"LinkedList\" queue.size=\"1000000\"",
+        "",
     );
 }
 

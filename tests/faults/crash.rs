@@ -1,6 +1,6 @@
 //! Faults that crash rsyslogd or make it hang.
 
-use harness::skip::{has_program, skipped};
+use harness::skip::skipped;
 use harness::valgrind::{Findings, Valgrind};
 use harness::{Flavour, Oracle, Peer, SOON, Site, ports::free_endpoint, secs};
 
@@ -129,8 +129,8 @@ fn topic_over_255_bytes_overflows_the_stack() {
 /// Seen by valgrind: what is freed twice is often somebody else's by then, and nothing shows.
 #[test]
 fn template_is_freed_twice_at_shutdown() {
-    if !has_program("valgrind") {
-        return skipped("template_is_freed_twice_at_shutdown", "no valgrind");
+    if let Some(why) = Valgrind::unusable() {
+        return skipped("template_is_freed_twice_at_shutdown", why);
     }
     let (peer, endpoint) = Peer::pull();
     let site = Site::new()
@@ -146,8 +146,8 @@ fn template_is_freed_twice_at_shutdown() {
 /// Seen by valgrind as well.
 #[test]
 fn curve_client_reads_the_server_key_after_freeing_it() {
-    if !has_program("valgrind") {
-        return skipped("curve_client_reads_the_server_key_after_freeing_it", "no valgrind");
+    if let Some(why) = Valgrind::unusable() {
+        return skipped("curve_client_reads_the_server_key_after_freeing_it", why);
     }
     let site = Site::new();
     let pki = Pki::filed_in(&site);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::paths;
 use crate::rsyslogd::Rsyslogd;
+use crate::skip::has_program;
 
 /// valgrind's exit status when it found an error.
 pub const ERROR_STATUS: i32 = 99;
@@ -14,6 +15,15 @@ pub const ERROR_STATUS: i32 = 99;
 pub struct Valgrind;
 
 impl Valgrind {
+    /// Why it can't be used here.
+    pub fn unusable() -> Option<&'static str> {
+        if !has_program("valgrind") {
+            return Some("no valgrind");
+        }
+        // It must know that loader's symbols, and does not follow the shell that starts it.
+        paths::unpacked_release().map(|_| "valgrind does not know another release's loader")
+    }
+
     /// A command that runs `program` below valgrind.
     pub(crate) fn command(&self, log: &Path, program: &Path) -> Command {
         let mut command = Command::new("valgrind");

@@ -1,5 +1,6 @@
 //! What the built files and their sources contain.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +22,23 @@ fn modules_use_the_shared_libzmq() {
     let daemon = both.site.start();
     let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("maps");
     assert!(maps.contains("libzmq.so.5"), "libzmq.so.5 is not loaded");
+}
+
+/// Another release runs on its own libc and libzmq, and on nothing of the machine's.
+#[test]
+fn daemon_has_only_libraries_of_its_own_release() {
+    let Some(release) = paths::unpacked_release() else { return };
+    let both = Both::new(&free_endpoint());
+    let daemon = both.site.start();
+    let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).expect("maps");
+    let foreign: BTreeSet<_> = maps
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+        .map(Path::new)
+        .filter(|file| file.to_string_lossy().contains(".so"))
+        .filter(|file| !file.starts_with(&release) && !file.starts_with(paths::modules()))
+        .collect();
+    assert!(foreign.is_empty(), "loaded from elsewhere: {foreign:?}");
 }
 
 fn modules() -> [PathBuf; 2] {

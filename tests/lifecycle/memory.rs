@@ -1,6 +1,6 @@
 //! valgrind over whole runs.
 
-use harness::skip::{has_program, skipped};
+use harness::skip::skipped;
 use harness::valgrind::{Findings, Valgrind};
 use harness::{Keys, Oracle, Peer, Site, ports::free_endpoint, secs};
 
@@ -9,8 +9,8 @@ use crate::Both;
 /// Load, HUP and shutdown below valgrind, every line through both modules with CURVE.
 #[test]
 fn valgrind_finds_nothing_of_ours() {
-    if !has_program("valgrind") {
-        return skipped("valgrind_finds_nothing_of_ours", "no valgrind");
+    if let Some(why) = Valgrind::unusable() {
+        return skipped("valgrind_finds_nothing_of_ours", why);
     }
     let _alone = harness::quiet::alone();
     let to = free_endpoint();
@@ -38,8 +38,8 @@ fn valgrind_finds_nothing_of_ours() {
 /// An absent peer, a spool written, read and removed, a configuration with mistakes.
 #[test]
 fn valgrind_finds_nothing_of_ours_with_a_spool() {
-    if !has_program("valgrind") {
-        return skipped("valgrind_finds_nothing_of_ours_with_a_spool", "no valgrind");
+    if let Some(why) = Valgrind::unusable() {
+        return skipped("valgrind_finds_nothing_of_ours_with_a_spool", why);
     }
     let _alone = harness::quiet::alone();
     let endpoint = free_endpoint();

@@ -113,7 +113,7 @@ fn recommended_settings_draw_no_warning() {
     let endpoint = free_endpoint();
     pusher(
         &endpoint,
-        "queue.type=\"Disk\" queue.filename=\"q\" queue.size=\"1000000\" \
+        "queue.type=\"Disk\" queue.filename=\"q\" queue.size=\"500000\" \
          queue.checkpointInterval=\"1\" queue.timeoutShutdown=\"10000\" \
          queue.timeoutEnqueue=\"2000000\"",
     )
