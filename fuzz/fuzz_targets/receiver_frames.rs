@@ -10,7 +10,7 @@ use rzmq_delivery::{
 };
 use rzmq_fuzz::{Tape, raw_block};
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 const STEPS: usize = 96;
@@ -29,6 +29,8 @@ struct Known {
     key: Option<Key>,
     /// The receiver forgot some session since this one was last heard of: perhaps this one.
     perhaps: bool,
+    /// It may have been forgotten at some time: the mark of then may be further, in another place.
+    was_perhaps: bool,
 }
 
 struct Pending<'a> {
@@ -46,7 +48,7 @@ struct World<'a> {
     sessions: HashMap<SessionId, Known>,
     spoken: HashMap<u8, SessionId>,
     muted: HashSet<u8>,
-    file: HashMap<u32, Mark>,
+    file: BTreeMap<u32, Mark>,
     pending: Vec<Pending<'a>>,
 }
 
@@ -61,7 +63,7 @@ fuzz_target!(|input: &[u8]| {
         sessions: HashMap::new(),
         spoken: HashMap::new(),
         muted: HashSet::new(),
-        file: HashMap::new(),
+        file: BTreeMap::new(),
         pending: Vec::new(),
     };
     for frame in &frames {
@@ -176,7 +178,9 @@ impl<'a> World<'a> {
         let id = self.peer(peer);
         let reaction = self.receiver.receive(self.now, id, key, bytes);
         if self.receiver.forgotten() > forgotten {
-            self.sessions.values_mut().for_each(|known| known.perhaps = true);
+            for known in self.sessions.values_mut() {
+                (known.perhaps, known.was_perhaps) = (true, true);
+            }
         }
         assert!(self.receiver.sessions() <= SESSIONS, "more sessions than there is room for");
         let greets = matches!(frame, Ok(Frame::Hello(_)));
@@ -205,7 +209,8 @@ impl<'a> World<'a> {
         let Ok(Frame::Welcome(welcome)) = decode(reply) else { panic!("no WELCOME") };
         assert_eq!((welcome.number, welcome.session), (hello.number, hello.session));
         let known = self.sessions.get(&hello.session).copied();
-        let fresh = Known { have: hello.first, key, perhaps: false };
+        let was_perhaps = known.is_some_and(|known| known.was_perhaps);
+        let fresh = Known { have: hello.first, key, perhaps: false, was_perhaps };
         let (wanted, allowed) = match known {
             None => (hello.first, hello.first),
             Some(known) if known.perhaps => (known.have.max(hello.first), hello.first),
@@ -262,7 +267,7 @@ impl<'a> World<'a> {
         assert_eq!(number, known.have, "lines are given twice, or out of order");
         let count = block.len() as u64;
         let mut refused = Vec::new();
-        for (number, line) in (number..).zip(block.lines()) {
+        for (line, number) in block.lines().zip(number..) {
             assert_eq!(line, pending.lines[(number - pending.first) as usize], "another line");
             if line.len() > LONGEST {
                 refused.push((number, line.len() as u32));
@@ -279,7 +284,7 @@ impl<'a> World<'a> {
         self.file.insert(mark.slot, mark);
         let copies = self.file.values().filter(|other| other.session == session);
         assert!(
-            copies.filter(|other| other.have >= mark.have).count() == 1,
+            known.was_perhaps || copies.filter(|other| other.have >= mark.have).count() == 1,
             "two marks are latest"
         );
         if !refused.is_empty() {
@@ -310,10 +315,13 @@ impl<'a> World<'a> {
         self.receiver = Receiver::new("fuzz", limits(), self.file.values().copied());
         self.sessions.clear();
         for mark in self.file.values() {
-            let known = Known { have: mark.have, key: mark.key, perhaps: false };
-            let old = self.sessions.insert(mark.session, known);
-            if let Some(old) = old.filter(|old| old.have > mark.have) {
-                self.sessions.insert(mark.session, old);
+            let Mark { have, key, session, .. } = *mark;
+            let was_perhaps =
+                self.file.values().filter(|other| other.session == session).count() > 1;
+            let known = Known { have, key, perhaps: false, was_perhaps };
+            let old = self.sessions.insert(session, known);
+            if let Some(old) = old.filter(|old| old.have >= have) {
+                self.sessions.insert(session, old);
             }
         }
         assert_eq!(self.receiver.sessions(), self.sessions.len());

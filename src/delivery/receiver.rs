@@ -75,6 +75,8 @@ pub struct Incoming<'a> {
     welcome: u64,
     frame: u64,
     crc: u32,
+    /// First line of the chunk that was given last.
+    given_from: u64,
     next: u64,
     raw: Cow<'a, [u8]>,
     /// Lines of `raw` already given out.
@@ -346,6 +348,8 @@ impl Receiver {
             keep
         });
         self.forgotten += (before - self.sessions.len()) as u64;
+        // The map's order is another one in each process; what follows from the same input is not.
+        free.sort_unstable();
         self.free.append(&mut free);
         self.free.pop()
     }
@@ -414,6 +418,7 @@ impl Receiver {
             welcome,
             frame: data.first,
             crc: data.crc,
+            given_from: have,
             next: have,
             raw,
             given: duplicates,
@@ -427,13 +432,15 @@ impl Receiver {
         reply
     }
 
-    /// Whether the connection that `incoming` came on still speaks for its session, and has not said
-    /// hello since. If not, its lines may come again elsewhere, and an answer would be read as one
-    /// about another session: none of them is submitted.
+    /// Whether the connection that `incoming` came on still speaks for its session, has not said hello
+    /// since, and no other frame brought the same lines. If not, its lines may come again elsewhere, and
+    /// an answer would be read as one about another session: none of them is submitted.
     pub fn holds(&self, incoming: &Incoming<'_>) -> bool {
-        let Incoming { session: id, peer, welcome, .. } = incoming;
-        let speaks = self.peers.get(peer).is_some_and(|peer| peer.session == Some(*id));
-        speaks && self.sessions.get(id).is_some_and(|session| session.welcome == *welcome)
+        let Incoming { session, peer, welcome, given_from, next, .. } = incoming;
+        let speaks = self.peers.get(peer).is_some_and(|peer| peer.session == Some(*session));
+        let follows = |session: &Session| [*given_from, *next].contains(&session.have);
+        let session = self.sessions.get(session).filter(|session| session.welcome == *welcome);
+        speaks && session.is_some_and(follows)
     }
 
     fn hello_of(&self, incoming: &Incoming<'_>) -> u32 {
@@ -454,6 +461,9 @@ impl Receiver {
         }
         let hello = self.hello_of(incoming);
         let session = self.sessions.get_mut(&incoming.session)?;
+        if session.have != incoming.given_from {
+            return None;
+        }
         session.have = incoming.next;
         session.frame = incoming.frame;
         session.crc = incoming.crc;
@@ -519,9 +529,9 @@ impl Incoming<'_> {
         block.split(self.given as usize);
         let taken = left.min(most);
         let chunk = block.split(taken as usize);
-        let number = self.next;
+        self.given_from = self.next;
         self.given += taken;
         self.next += u64::from(taken);
-        Some((number, chunk))
+        Some((self.given_from, chunk))
     }
 }
