@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
         made: 0,
         giants: 0,
     };
-    for _ in 0..STEPS {
+    for step in 1..=STEPS {
         if !tape.is_left() {
             break;
         }
@@ -71,7 +71,12 @@ fuzz_target!(|input: &[u8]| {
             _ => world.restart(),
         }
         world.holds();
+        // dear: now and then
+        if step % 16 == 0 {
+            world.keeps_its_lines();
+        }
     }
+    world.keeps_its_lines();
 });
 
 fn options(compress: bool) -> SenderOptions {
@@ -288,17 +293,21 @@ impl World {
         self.lines = self.lines.split_off(&settled);
     }
 
-    /// Whatever happened, the sender is not stuck and has every line.
-    fn holds(&mut self) {
-        let open = self.sender.is_open();
-        let next = self.sender.next();
-        assert_eq!(next, self.settled + self.lines.len() as u64, "a line went missing");
+    /// Every number has the line that it was given to.
+    fn keeps_its_lines(&self) {
         for frame in self.sender.clone().take_unsettled() {
             for (number, line) in (frame.first..).zip(frame.lines()) {
                 let own = self.lines.get(&number);
                 assert!(number < self.settled || own == Some(&line), "a number has another line");
             }
         }
+    }
+
+    /// Whatever happened, the sender is not stuck and has every line.
+    fn holds(&mut self) {
+        let open = self.sender.is_open();
+        let next = self.sender.next();
+        assert_eq!(next, self.settled + self.lines.len() as u64, "a line went missing");
         if self.lines.is_empty() {
             assert!(self.sender.is_idle());
             return;
