@@ -99,6 +99,11 @@ bench: ## speed and CPU beside plain TCP, TLS and the C modules
 	@$(MAKE) --no-print-directory build
 	@bench/run $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each
+	@scripts/setup fuzz
+	scripts/fuzz $(ARGS)
+
 .PHONY: reference
 reference: ## writes docs/reference anew from the modules' parameter tables
 	@scripts/setup build

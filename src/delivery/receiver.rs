@@ -75,6 +75,8 @@ pub struct Incoming<'a> {
     welcome: u64,
     frame: u64,
     crc: u32,
+    /// First line of the chunk that was given last.
+    given_from: u64,
     next: u64,
     raw: Cow<'a, [u8]>,
     /// Lines of `raw` already given out.
@@ -136,6 +138,7 @@ pub struct Receiver {
 const SWEEP_AGAIN: Duration = Duration::from_secs(1);
 /// A session of which nothing was accepted costs its sender only another hello when it is forgotten.
 const FORGET_UNMARKED: Duration = Duration::from_secs(60);
+const OTHER_KEY: &str = "the session belongs to another key";
 /// Connections remembered; more are forgotten, the longest silent first, and say hello again.
 const PEERS_MAX: usize = 65_536;
 
@@ -209,7 +212,7 @@ impl Receiver {
         match decode(bytes) {
             Ok(Frame::Hello(hello)) => self.hello(now, peer, key, hello),
             Ok(_) | Err(_) if muted => Reaction::Nothing,
-            Ok(Frame::Data(data)) => self.data(now, peer, data, bytes.len()),
+            Ok(Frame::Data(data)) => self.data(now, peer, key, data, bytes.len()),
             Ok(Frame::Skipped) => Reaction::Nothing,
             Ok(_) => {
                 self.wrong(peer, ErrorCode::Malformed, "a frame that only receivers send".into())
@@ -284,8 +287,7 @@ impl Receiver {
         }
         let Some(session) = self.sessions.get_mut(&hello.session) else { return Reaction::Nothing };
         if session.key != key {
-            let text = "the session belongs to another key".to_string();
-            return self.refuse(peer, hello.number, ErrorCode::Key, text);
+            return self.refuse(peer, hello.number, ErrorCode::Key, OTHER_KEY.into());
         }
         self.welcomes += 1;
         session.welcome = self.welcomes;
@@ -346,6 +348,8 @@ impl Receiver {
             keep
         });
         self.forgotten += (before - self.sessions.len()) as u64;
+        // The map's order is another one in each process; what follows from the same input is not.
+        free.sort_unstable();
         self.free.append(&mut free);
         self.free.pop()
     }
@@ -354,6 +358,7 @@ impl Receiver {
         &mut self,
         now: Duration,
         peer: PeerId,
+        key: Option<Key>,
         data: Data<'a>,
         bytes: usize,
     ) -> Reaction<'a> {
@@ -366,6 +371,10 @@ impl Receiver {
         if session.owner != Some(peer) {
             let text = "the session speaks from another connection now".to_string();
             return self.wrong(peer, ErrorCode::Fenced, text);
+        }
+        // A driver knows a connection by a name that its peer chose: another peer can choose it too.
+        if session.key != key {
+            return self.wrong(peer, ErrorCode::Key, OTHER_KEY.into());
         }
         session.heard = now;
         let Session { have, frame, crc, welcome, .. } = *session;
@@ -409,6 +418,7 @@ impl Receiver {
             welcome,
             frame: data.first,
             crc: data.crc,
+            given_from: have,
             next: have,
             raw,
             given: duplicates,
@@ -422,11 +432,15 @@ impl Receiver {
         reply
     }
 
-    /// Whether the session still speaks from the connection that `incoming` came on, and has not
-    /// said hello since. If not, its lines may come again elsewhere: none of them is submitted.
+    /// Whether the connection that `incoming` came on still speaks for its session, has not said hello
+    /// since, and no other frame brought the same lines. If not, its lines may come again elsewhere, and
+    /// an answer would be read as one about another session: none of them is submitted.
     pub fn holds(&self, incoming: &Incoming<'_>) -> bool {
-        let session = self.sessions.get(&incoming.session);
-        session.is_some_and(|session| session.welcome == incoming.welcome)
+        let Incoming { session, peer, welcome, given_from, next, .. } = incoming;
+        let speaks = self.peers.get(peer).is_some_and(|peer| peer.session == Some(*session));
+        let follows = |session: &Session| [*given_from, *next].contains(&session.have);
+        let session = self.sessions.get(session).filter(|session| session.welcome == *welcome);
+        speaks && session.is_some_and(follows)
     }
 
     fn hello_of(&self, incoming: &Incoming<'_>) -> u32 {
@@ -442,9 +456,12 @@ impl Receiver {
         incoming: &Incoming<'_>,
         refused: &[(u64, RefusedReason, u32)],
     ) -> Option<Accepted> {
+        if !self.holds(incoming) {
+            return None;
+        }
         let hello = self.hello_of(incoming);
         let session = self.sessions.get_mut(&incoming.session)?;
-        if session.welcome != incoming.welcome {
+        if session.have != incoming.given_from {
             return None;
         }
         session.have = incoming.next;
@@ -508,9 +525,9 @@ impl Incoming<'_> {
         block.split(self.given as usize);
         let taken = left.min(most);
         let chunk = block.split(taken as usize);
-        let number = self.next;
+        self.given_from = self.next;
         self.given += taken;
         self.next += u64::from(taken);
-        Some((number, chunk))
+        Some((self.given_from, chunk))
     }
 }

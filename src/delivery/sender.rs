@@ -387,7 +387,7 @@ impl Sender {
             State::Open if self.is_waiting() && now.saturating_sub(self.moved) >= SILENCE => {
                 self.greet();
             }
-            State::Open if self.in_flight == 0 => self.keep_to_limits(),
+            State::Open if self.in_flight == 0 => self.keep_to_limits(now),
             State::Open | State::Greeting { .. } | State::Spooled => {}
         }
         match self.state {
@@ -429,7 +429,7 @@ impl Sender {
 
     /// Packs anew what is beyond the receiver's limits. A line that none of its frames holds is
     /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
-    fn keep_to_limits(&mut self) {
+    fn keep_to_limits(&mut self, now: Duration) {
         while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
             // Made before the receiver told its limits.
             if frame.count > 1 {
@@ -441,7 +441,7 @@ impl Sender {
             let text = self.line(number);
             self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes, text });
             self.settle(end);
-            self.greet();
+            self.greet_slowly(now);
         }
     }
 
@@ -520,7 +520,8 @@ impl Sender {
             Frame::Later(later) if self.is_of_now(later.hello) => {
                 self.settle_sent(later.have)?;
                 let pause = Duration::from_millis(later.milliseconds.into()).min(LATER_MAX);
-                self.state = State::Pausing { until: now + pause };
+                let soonest = self.greeted.map_or(now, |greeted| greeted + HELLO_AGAIN);
+                self.state = State::Pausing { until: soonest.max(now + pause) };
                 Ok(Event::Later(later.reason))
             }
             // A connection that ended may be read to its end late. What it says is not even used
@@ -535,7 +536,9 @@ impl Sender {
 
     fn welcome(&mut self, now: Duration, welcome: &Welcome) -> Event {
         let greeting = matches!(self.state, State::Greeting { said: Some(_) });
-        if !greeting || welcome.number != self.hello || welcome.session != self.session {
+        let answers = welcome.number == self.hello && welcome.session == self.session;
+        // Of a version that was not offered nobody knows what it means.
+        if !greeting || !answers || welcome.version != VERSION {
             return Event::Nothing;
         }
         if welcome.have > self.sent_up_to() || !self.recognises(welcome) {
@@ -585,10 +588,10 @@ impl Sender {
         let mut lines = Vec::new();
         for (own, raw) in &blocks {
             let Ok(block) = Block::parse(raw, own.count) else { return false };
-            let numbered = (own.first..).zip(block.lines());
-            lines.extend(numbered.filter(|(number, _)| (frame..end).contains(number)));
+            let numbered = block.lines().zip(own.first..);
+            lines.extend(numbered.filter(|(_, number)| (frame..end).contains(number)));
         }
-        let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
+        let lines: Vec<_> = lines.into_iter().map(|(line, _)| line).collect();
         let mut raw = Vec::new();
         Block::encode(&lines, &mut raw);
         crc32fast::hash(&raw) == crc

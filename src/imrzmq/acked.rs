@@ -128,7 +128,7 @@ impl Acked {
             let mut discarded = 0;
             let mut submitted = Ok(());
             self.counters.received().add(count);
-            for (number, line) in (first..).zip(block.lines()) {
+            for (line, number) in block.lines().zip(first..) {
                 let (mut head, line) = Head::split(line);
                 if !trusts_relays {
                     head = Head { uuid: head.uuid, ..Head::default() };

@@ -103,9 +103,9 @@ fn parse(item: &str, habit: Mode) -> Result<Endpoint, String> {
     if address.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("has white space or a control character inside".into());
     }
-    let (transport, rest) = address
-        .split_once("://")
-        .ok_or_else(|| format!("has no transport: write tcp://{address} (or ipc:// and a path)"))?;
+    let (transport, rest) = address.split_once("://").ok_or_else(|| {
+        format!("has no transport: write tcp://{} (or ipc:// and a path)", shown(address))
+    })?;
     match transport {
         "tcp" => check_tcp(rest, mode)?,
         "ipc" => check_ipc(rest, mode)?,

@@ -74,8 +74,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(folder).expect("folder").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            // A crate's own tests and fuzz targets are no product code.
-            if path.file_name().is_none_or(|name| name != "tests" && name != "fuzz") {
+            // A crate's own tests are no product code.
+            if path.file_name().is_none_or(|name| name != "tests") {
                 files.extend(sources(&path));
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {

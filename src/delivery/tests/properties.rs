@@ -473,3 +473,123 @@ fn the_same_number_with_other_content_is_an_error() {
     assert!(matches!(event, Event::SessionLost(..)), "{event:?}");
     assert_eq!(code, Some(ErrorCode::Content));
 }
+
+#[test]
+fn lines_of_another_key_are_not_taken_into_a_session() {
+    let mut receiver = Receiver::new("r", ReceiverLimits::default(), []);
+    let (now, peer) = (at(1_700_000_000_000), PeerId(1));
+    let mut sender = sender();
+    sender.offer(&[b"a line"]);
+    let hello = drain(&mut sender, Duration::ZERO).remove(0);
+    let frame = sender.take_unsettled().remove(0).bytes;
+    // The same connection, as far as the driver can tell: a peer chooses its routing id itself.
+    for (session, key, other) in [(1, Some(1), Some(2)), (2, Some(1), None), (3, None, Some(1))] {
+        let (key, other) = (key.map(|key| Key([key; 32])), other.map(|key| Key([key; 32])));
+        let mut hello = hello.clone();
+        hello[16] = session;
+        assert!(matches!(receiver.receive(now, peer, key, &hello), Reaction::Reply(_)));
+        let reaction = receiver.receive(now, peer, other, &frame);
+        assert!(matches!(reaction, Reaction::Wrong(ErrorCode::Key, ..)), "{reaction:?}");
+        assert!(matches!(receiver.receive(now, peer, key, &hello), Reaction::Reply(_)));
+        assert!(matches!(receiver.receive(now, peer, key, &frame), Reaction::Lines(_)));
+    }
+}
+
+#[test]
+fn a_connection_that_took_another_session_gets_no_answers_about_the_former() {
+    let mut receiver = Receiver::new("r", ReceiverLimits::default(), []);
+    let (now, peer) = (at(1_700_000_000_000), PeerId(1));
+    let mut sender = sender();
+    sender.offer(&[b"a line"]);
+    let hello = drain(&mut sender, Duration::ZERO).remove(0);
+    let frame = sender.take_unsettled().remove(0).bytes;
+    assert!(matches!(receiver.receive(now, peer, None, &hello), Reaction::Reply(_)));
+    let Reaction::Lines(mut incoming) = receiver.receive(now, peer, None, &frame) else {
+        panic!("no lines");
+    };
+    let mut other = hello.clone();
+    other[16] ^= 1;
+    assert!(matches!(receiver.receive(now, peer, None, &other), Reaction::Reply(_)));
+    // Its numbers are those of the former session: an acknowledgement would settle the new one's lines.
+    assert!(!receiver.holds(&incoming));
+    incoming.chunk(1).unwrap();
+    assert!(receiver.accepted(now, &incoming, &[]).is_none());
+    assert!(receiver.acknowledge(&incoming).is_none());
+    assert!(receiver.later(&incoming, Duration::ZERO, LaterReason::Stopping).is_none());
+}
+
+#[test]
+fn lines_of_two_frames_that_overlap_are_given_once() {
+    let mut receiver = Receiver::new("r", ReceiverLimits::default(), []);
+    let (now, peer) = (at(1_700_000_000_000), PeerId(1));
+    let mut sender = sender();
+    sender.offer(&[b"one", b"two"]);
+    let hello = drain(&mut sender, Duration::ZERO).remove(0);
+    let frame = sender.take_unsettled().remove(0).bytes;
+    assert!(matches!(receiver.receive(now, peer, None, &hello), Reaction::Reply(_)));
+    let mut take = || match receiver.receive(now, peer, None, &frame) {
+        Reaction::Lines(incoming) => incoming,
+        other => panic!("{other:?}"),
+    };
+    let (mut first, mut second) = (take(), take());
+    first.chunk(1).unwrap();
+    receiver.accepted(now, &first, &[]).unwrap();
+    assert!(receiver.holds(&first) && !receiver.holds(&second));
+    second.chunk(1).unwrap();
+    assert!(receiver.accepted(now, &second, &[]).is_none());
+    first.chunk(1).unwrap();
+    assert_eq!(receiver.accepted(now, &first, &[]).unwrap().mark.have, 2);
+}
+
+/// A sender that was welcomed at time 0, with the welcome.
+fn welcomed(lines: &[&[u8]], limits: Limits) -> (Sender, Welcome) {
+    let mut sender = sender();
+    sender.offer(lines);
+    let hello = drain(&mut sender, Duration::ZERO).remove(0);
+    let Ok(Frame::Hello(hello)) = decode(&hello) else { panic!("no hello") };
+    let Hello { number, session, .. } = hello;
+    let welcome = Welcome {
+        version: 1,
+        meaning: 1,
+        number,
+        session,
+        have: 0,
+        frame: 0,
+        crc: 0,
+        count: 0,
+        limits,
+    };
+    (sender, welcome)
+}
+
+#[test]
+fn no_receiver_makes_a_sender_say_hello_twice_a_second() {
+    let limits = Limits { frame: FRAME_MIN, ..Limits::default() };
+    let giant = vec![b'x'; FRAME_MIN as usize];
+    let (mut refusing, welcome) = welcomed(&[&giant, b"a line"], limits);
+    let bytes = encoded(|out| welcome.encode("", out));
+    assert_eq!(refusing.receive(at(1), &bytes), Ok(Event::Welcome));
+    let (mut waiting, welcome) = welcomed(&[b"a line"], limits);
+    let bytes = encoded(|out| welcome.encode("", out));
+    assert_eq!(waiting.receive(at(1), &bytes), Ok(Event::Welcome));
+    let (reason, hello) = (LaterReason::QueueError, welcome.number);
+    let later = Later { have: 0, milliseconds: 0, reason, hello };
+    let bytes = encoded(|out| later.encode(out));
+    assert_eq!(waiting.receive(at(2), &bytes), Ok(Event::Later(reason)));
+    for sender in [&mut refusing, &mut waiting] {
+        assert!(drain(sender, at(999)).is_empty());
+        assert_eq!(sender.wake_at(), Some(at(1000)));
+        let hello = drain(sender, at(1000)).remove(0);
+        assert!(matches!(decode(&hello), Ok(Frame::Hello(_))));
+    }
+    assert_eq!((refusing.settled(), refusing.take_refused().len()), (1, 1));
+}
+
+#[test]
+fn a_welcome_in_a_version_that_was_not_offered_is_none() {
+    let (mut sender, welcome) = welcomed(&[b"a line"], Limits::default());
+    for (version, event) in [(0, Event::Nothing), (2, Event::Nothing), (1, Event::Welcome)] {
+        let bytes = encoded(|out| Welcome { version, ..welcome }.encode("", out));
+        assert_eq!(sender.receive(at(1), &bytes), Ok(event));
+    }
+}
