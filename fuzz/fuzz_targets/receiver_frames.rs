@@ -20,7 +20,13 @@ const FORGET: Duration = Duration::from_secs(100);
 
 fn limits() -> ReceiverLimits {
     let frames = Limits { window: 1 << 20, frame: 65_536, lines: 8, expansion: 16 };
-    ReceiverLimits { frames, line: LONGEST, sessions: SESSIONS, forget_after: FORGET }
+    ReceiverLimits {
+        frames,
+        line: LONGEST,
+        sessions: SESSIONS,
+        sessions_of_key: SESSIONS - 1,
+        forget_after: FORGET,
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -34,6 +34,8 @@ pub struct ReceiverLimits {
     pub line: usize,
     /// Sessions remembered.
     pub sessions: usize,
+    /// Of these, sessions of one key. Without keys there is no such limit.
+    pub sessions_of_key: usize,
     /// A session that was not heard of for this long is forgotten when its place is needed.
     pub forget_after: Duration,
 }
@@ -44,6 +46,7 @@ impl Default for ReceiverLimits {
             frames: Limits::default(),
             line: 16 << 20,
             sessions: 65_536,
+            sessions_of_key: 1024,
             forget_after: Duration::from_secs(7 * 24 * 3600),
         }
     }
@@ -132,6 +135,10 @@ pub struct Receiver {
     welcomes: u64,
     /// When room for sessions was last looked for.
     swept: Option<Duration>,
+    /// Sessions of each key.
+    of_key: HashMap<Key, usize>,
+    /// When room among the sessions of one key was last looked for.
+    swept_own: Option<Duration>,
 }
 
 /// Between two searches for sessions that can be forgotten.
@@ -159,6 +166,8 @@ impl Receiver {
             forgotten: 0,
             welcomes: 0,
             swept: None,
+            of_key: HashMap::new(),
+            swept_own: None,
         };
         let mut used = std::collections::BTreeSet::new();
         for mark in marks {
@@ -180,6 +189,9 @@ impl Receiver {
             if known {
                 receiver.sessions.insert(mark.session, session);
             }
+        }
+        for key in receiver.sessions.values().filter_map(|session| session.key) {
+            *receiver.of_key.entry(key).or_default() += 1;
         }
         used.extend(receiver.sessions.values().map(|session| session.slot));
         receiver.free = (0..receiver.slots).filter(|slot| !used.contains(slot)).collect();
@@ -267,6 +279,11 @@ impl Receiver {
             return self.refuse(peer, hello.number, ErrorCode::Version, text);
         }
         if !self.sessions.contains_key(&hello.session) {
+            if !self.makes_room_for_own(now, key) {
+                let most = self.limits.sessions_of_key;
+                let text = format!("{most} sessions of this key are remembered here, no more");
+                return self.refuse(peer, hello.number, ErrorCode::Sessions, text);
+            }
             let Some(slot) = self.slot(now) else {
                 let text = format!("{} sessions are remembered here, no more", self.sessions.len());
                 return self.refuse(peer, hello.number, ErrorCode::Sessions, text);
@@ -284,6 +301,9 @@ impl Receiver {
                 heard: now,
             };
             self.sessions.insert(hello.session, session);
+            if let Some(key) = key {
+                *self.of_key.entry(key).or_default() += 1;
+            }
         }
         let Some(session) = self.sessions.get_mut(&hello.session) else { return Reaction::Nothing };
         if session.key != key {
@@ -320,6 +340,43 @@ impl Receiver {
         Reaction::Reply(reply)
     }
 
+    /// Whether a key may have one more session. One that has as many as it may gives up the one it has
+    /// not spoken in for longest, if that is a while: a sender makes a session with each start.
+    fn makes_room_for_own(&mut self, now: Duration, key: Option<Key>) -> bool {
+        let Some(key) = key else { return true };
+        if self.of_key.get(&key).is_none_or(|count| *count < self.limits.sessions_of_key) {
+            return true;
+        }
+        if self.swept_own.is_some_and(|swept| now.abs_diff(swept) < SWEEP_AGAIN) {
+            return false;
+        }
+        self.swept_own = Some(now);
+        let own = self.sessions.iter().filter(|(_, session)| session.key == Some(key));
+        let oldest = own.min_by_key(|(id, session)| (session.heard, **id));
+        let due = |session: &Session| now.saturating_sub(session.heard) >= FORGET_UNMARKED;
+        match oldest.filter(|(_, session)| due(session)).map(|(id, _)| *id) {
+            Some(id) => {
+                self.forget(id);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        self.forgotten += 1;
+        self.free.push(session.slot);
+        if let Some(key) = session.key {
+            if let Some(count) = self.of_key.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.of_key.remove(&key);
+                }
+            }
+        }
+    }
+
     /// A place for one more session: a free one, or that of a session not heard of for too long.
     fn slot(&mut self, now: Duration) -> Option<u32> {
         if let Some(slot) = self.free.pop() {
@@ -338,19 +395,11 @@ impl Receiver {
             let after = if session.marked { self.limits.forget_after } else { FORGET_UNMARKED };
             now.saturating_sub(session.heard) >= after
         };
-        let before = self.sessions.len();
-        let mut free = Vec::new();
-        self.sessions.retain(|_, session| {
-            let keep = !due(session);
-            if !keep {
-                free.push(session.slot);
-            }
-            keep
-        });
-        self.forgotten += (before - self.sessions.len()) as u64;
+        let mut gone: Vec<_> =
+            self.sessions.iter().filter(|(_, it)| due(it)).map(|(id, it)| (it.slot, *id)).collect();
         // The map's order is another one in each process; what follows from the same input is not.
-        free.sort_unstable();
-        self.free.append(&mut free);
+        gone.sort_unstable();
+        gone.into_iter().for_each(|(_, id)| self.forget(id));
         self.free.pop()
     }
 
@@ -515,6 +564,11 @@ impl Receiver {
 }
 
 impl Incoming<'_> {
+    /// Whether there is another chunk.
+    pub fn has_more(&self) -> bool {
+        self.given < self.count
+    }
+
     /// The next lines, up to `most` of them, with the number of the first; `None` when all are given.
     pub fn chunk(&mut self, most: u32) -> Option<(u64, Block<'_>)> {
         let left = self.count - self.given;

@@ -238,6 +238,8 @@ pub enum LaterReason {
     QueueError,
     /// It stops.
     Stopping,
+    /// The sender hands over more than it may in this time.
+    Rate,
     /// One that this version does not know.
     Other(u32),
 }
@@ -337,6 +339,7 @@ pub fn decode(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
             reason: match reader.u32("LATER")? {
                 1 => LaterReason::QueueError,
                 2 => LaterReason::Stopping,
+                3 => LaterReason::Rate,
                 other => LaterReason::Other(other),
             },
             hello: reader.u32("LATER")?,
@@ -609,6 +612,7 @@ impl Later {
         let reason: u32 = match self.reason {
             LaterReason::QueueError => 1,
             LaterReason::Stopping => 2,
+            LaterReason::Rate => 3,
             LaterReason::Other(other) => other,
         };
         out.extend_from_slice(&reason.to_le_bytes());

@@ -8,9 +8,10 @@
 use crate::counters::InputCounters;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
+use crate::peer_rate::PeerRates;
 use rzmq_delivery::{
-    Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits, RefusedReason,
-    SessionId,
+    ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
+    RefusedReason, SessionId,
 };
 use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
 use rzmq_link::{Received, Sent, Socket};
@@ -27,6 +28,8 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 /// Connections that are remembered; beyond that the memory begins anew and they say hello again.
 const MOST_PEERS: usize = 65_536;
+/// Lines about different causes in that time.
+const MOST_TOLD: usize = 64;
 /// Between two lines in the log about the same trouble.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
@@ -39,7 +42,8 @@ pub(crate) struct Acked {
     log: Log,
     counters: Arc<InputCounters>,
     longest_line: usize,
-    told: HashMap<&'static str, Instant>,
+    told: HashMap<String, Instant>,
+    forgotten: u64,
 }
 
 /// Where lines go, and what they bring with them.
@@ -52,6 +56,8 @@ pub(crate) struct Intake<'a> {
     /// Heads may say whose line it was first.
     pub(crate) trusts_relays: bool,
     /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
+    /// How much the sender may hand over, and what stands for it.
+    pub(crate) rate: Option<(&'a mut PeerRates, &'a str)>,
     pub(crate) host_check: Option<(&'a mut HostCheck, Sender<'a>)>,
 }
 
@@ -75,6 +81,7 @@ impl Acked {
             log,
             counters,
             told: HashMap::new(),
+            forgotten: 0,
         }
     }
 
@@ -88,17 +95,28 @@ impl Acked {
             Reaction::Nothing => {}
             Reaction::Reply(reply) => {
                 self.counters.sessions().set(self.receiver.sessions() as u64);
+                let forgotten = self.receiver.forgotten();
+                self.counters.sessions_forgotten().add(forgotten - self.forgotten);
+                self.forgotten = forgotten;
                 self.answer(intake.socket, routing_id, &reply);
             }
             Reaction::Wrong(code, text, reply) => {
-                self.counters.protocol_errors().add(1);
                 let address = received.peer_address().unwrap_or("a local peer");
                 let name = received.sender_name();
                 let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-                self.tell(
-                    "protocol",
-                    &format!("{address}{name} broke the protocol ({code:?}): {text}"),
-                );
+                if code == ErrorCode::Sessions {
+                    self.counters.sessions_refused().add(1);
+                    self.tell(
+                        &format!("sessions {address}{name}"),
+                        &format!("{address}{name} gets no session: {text} (maxsessions, maxsessionsperkey)"),
+                    );
+                } else {
+                    self.counters.protocol_errors().add(1);
+                    self.tell(
+                        &format!("protocol {address}{name}"),
+                        &format!("{address}{name} broke the protocol ({code:?}): {text}"),
+                    );
+                }
                 self.answer(intake.socket, routing_id, &reply);
             }
             Reaction::Lines(mut incoming) => {
@@ -114,7 +132,8 @@ impl Acked {
         incoming: &mut Incoming<'_>,
         intake: Intake<'_>,
     ) {
-        let Intake { socket, submitter, from, metadata, trusts_relays, mut host_check } = intake;
+        let Intake { socket, submitter, from, metadata, trusts_relays, mut host_check, mut rate } =
+            intake;
         self.counters.duplicates().add(incoming.duplicates.into());
         let (session, resend) = (incoming.session, incoming.resend);
         let mut refused = Vec::new();
@@ -123,8 +142,22 @@ impl Acked {
                 let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
                 return self.answer_if(socket, routing_id, later);
             }
-            let Some((first, block)) = incoming.chunk(CHUNK) else { return };
+            let mut most = CHUNK;
+            if let Some((rates, sender)) = &mut rate {
+                let now = Instant::now();
+                most = most.min(rates.left(sender, now));
+                if most == 0 && incoming.has_more() {
+                    self.counters.delayed_ratelimit().add(1);
+                    let pause = rates.pause(sender, now);
+                    let later = self.receiver.later(incoming, pause, LaterReason::Rate);
+                    return self.answer_if(socket, routing_id, later);
+                }
+            }
+            let Some((first, block)) = incoming.chunk(most) else { return };
             let count = block.len() as u64;
+            if let Some((rates, sender)) = &mut rate {
+                rates.take(sender, block.len() as u32, Instant::now());
+            }
             let mut discarded = 0;
             let mut submitted = Ok(());
             self.counters.received().add(count);
@@ -225,11 +258,15 @@ impl Acked {
         peer
     }
 
-    /// Writes a trouble to the log, at most once a minute and kind.
-    fn tell(&mut self, kind: &'static str, trouble: &str) {
-        let due = self.told.get(kind).is_none_or(|told| told.elapsed() >= TELL_AGAIN);
-        if due {
-            self.told.insert(kind, Instant::now());
+    /// Writes a trouble to the log, at most once a minute and cause; and when there are too many
+    /// causes, as a flood of strangers makes them, not all of them.
+    fn tell(&mut self, cause: &str, trouble: &str) {
+        if self.told.get(cause).is_some_and(|told| told.elapsed() < TELL_AGAIN) {
+            return;
+        }
+        self.told.retain(|_, told| told.elapsed() < TELL_AGAIN);
+        if self.told.len() < MOST_TOLD {
+            self.told.insert(cause.to_owned(), Instant::now());
             self.log.error(trouble);
         }
     }

@@ -19,7 +19,7 @@ rzmq_host::counters! {
         /// Lines of another host than their sender's certificate names (`enforcehost`), of either
         /// kind of delivery.
         discarded_host = "discarded_host",
-        /// Lines over the rate limit.
+        /// Lines over a rate limit, the input's or their sender's.
         discarded_ratelimit = "discarded_ratelimit",
         /// Lines that rsyslog's queue answered with an error.
         failed = "failed",
@@ -29,6 +29,13 @@ rzmq_host::counters! {
         refused = "refused",
         /// Frames that broke the protocol (acknowledged delivery).
         protocol_errors = "protocol_errors",
+        /// Times that a sender was told to wait, because it had handed over what it may in this time
+        /// (acknowledged delivery).
+        delayed_ratelimit = "delayed_ratelimit",
+        /// Hellos refused, because there are enough sessions (acknowledged delivery).
+        sessions_refused = "sessions_refused",
+        /// Sessions forgotten for others (acknowledged delivery).
+        sessions_forgotten = "sessions_forgotten",
         /// Sessions remembered (acknowledged delivery).
         sessions = "=sessions",
         /// Peers connected at present.

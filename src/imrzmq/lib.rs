@@ -15,6 +15,7 @@ mod hostname;
 mod listener;
 mod marks;
 mod params;
+mod peer_rate;
 mod statement;
 
 use listener::Listener;

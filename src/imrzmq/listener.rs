@@ -8,6 +8,7 @@ use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
+use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
@@ -109,6 +110,7 @@ impl Listener {
             submitter,
             acked,
             host_check: self.host_check(),
+            rates: self.statement.peer_limit.map(PeerRates::new),
             addresses,
             failed: 0,
             told: None,
@@ -133,7 +135,8 @@ impl Listener {
                 "maxmsgsize is below {FRAME_MIN} bytes: no acknowledged sender can be served here"
             ));
         }
-        let mut limits = ReceiverLimits::default();
+        let (sessions, sessions_of_key) = self.statement.sessions;
+        let mut limits = ReceiverLimits { sessions, sessions_of_key, ..ReceiverLimits::default() };
         limits.frames.frame = limits.frames.frame.min(frame);
         let marks = match self.rsyslogd.work_directory() {
             None => {
@@ -231,6 +234,7 @@ struct Intake<'a> {
     submitter: Submitter,
     acked: Option<Acked>,
     host_check: Option<HostCheck>,
+    rates: Option<PeerRates>,
     addresses: Addresses,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
@@ -335,6 +339,7 @@ impl Intake<'_> {
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),
             trusts_relays: self.listener.statement.trusts_relays,
             host_check: self.host_check.as_mut().map(|it| (it, Sender::of(received))),
+            rate: self.rates.as_mut().map(|it| (it, PeerRates::sender(received))),
         };
         acked.take(received, intake);
         true
@@ -342,7 +347,8 @@ impl Intake<'_> {
 
     /// Takes one message; answers whether its line is on its way to the queue.
     fn take(&mut self, received: &Received) -> bool {
-        let counters = &self.listener.counters;
+        let listener = self.listener;
+        let counters = &listener.counters;
         let line = received.body();
         if !received.authenticated() {
             counters.discarded_unauthenticated().add(1);
@@ -351,6 +357,18 @@ impl Intake<'_> {
         if line.is_empty() {
             counters.discarded_empty().add(1);
             return false;
+        }
+        if let Some(rates) = &mut self.rates {
+            let (sender, now) = (PeerRates::sender(received), Instant::now());
+            if rates.left(sender, now) == 0 {
+                counters.discarded_ratelimit().add(1);
+                let name = received.sender_name().or(received.peer_address()).unwrap_or(LOCAL);
+                let trouble =
+                    format!("{name} sends more lines than ratelimit.perpeer lets through");
+                self.tell(&trouble);
+                return false;
+            }
+            rates.take(sender, 1, now);
         }
         let address = received.peer_address();
         if let Some(check) = &mut self.host_check {

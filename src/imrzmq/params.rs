@@ -7,7 +7,7 @@ const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'st
     Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 9] = [
+const OWN: [Param; 13] = [
     socket_type(
         &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
         "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
@@ -43,6 +43,33 @@ const OWN: [Param; 9] = [
         Kind::Number(1, u32::MAX as i64),
         "10000",
         "Lines let through in an interval; the rest is discarded and counted.",
+    ),
+    param(
+        "ratelimit.perpeer.interval",
+        Kind::Number(0, 86_400),
+        "0",
+        "Seconds over which the lines of each sender are counted; 0 = no limit. A sender is its key; \
+         without CURVE, its address.",
+    ),
+    param(
+        "ratelimit.perpeer.burst",
+        Kind::Number(1, u32::MAX as i64),
+        "10000",
+        "Lines of one sender let through in an interval. Best-effort lines beyond that are discarded and \
+         counted; an acknowledged sender keeps them and waits.",
+    ),
+    param(
+        "maxsessions",
+        Kind::Number(1, 1_000_000),
+        "65536",
+        "Sessions of acknowledged delivery that a ROUTER remembers, 96 bytes each in its file of marks.",
+    ),
+    param(
+        "maxsessionsperkey",
+        Kind::Number(1, 1_000_000),
+        "1024",
+        "Of these, sessions of one key. One more takes the place of the one that its key has not spoken in \
+         for longest, if that is a minute; else it is refused.",
     ),
     param(
         "metadata",

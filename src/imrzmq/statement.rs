@@ -2,10 +2,12 @@
 //! touching the network.
 
 use crate::params::INPUT;
+use crate::peer_rate::PeerLimit;
 use rzmq_host::{Error, FlowControl, Log, RateLimit, Rsyslogd, Ruleset, Values};
 use rzmq_link::{Allowed, Security, SocketSpec, SocketType};
 use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, unusable};
+use std::time::Duration;
 
 /// An input's settings.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ pub(crate) struct Statement {
     pub(crate) spec: SocketSpec,
     pub(crate) flow: FlowControl,
     pub(crate) limit: Option<RateLimit>,
+    /// For each sender.
+    pub(crate) peer_limit: Option<PeerLimit>,
+    /// Sessions of acknowledged delivery, in all and of one key.
+    pub(crate) sessions: (usize, usize),
     pub(crate) metadata: bool,
     /// Senders may say whose line it was first.
     pub(crate) trusts_relays: bool,
@@ -67,6 +73,9 @@ impl Statement {
         }
         let seconds = values.number("ratelimit.interval").unwrap_or(0);
         let lines = values.number("ratelimit.burst").unwrap_or(10_000);
+        let count = |name, standard| {
+            values.number(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(standard)
+        };
         Ok(Self {
             spec,
             flow: match values.text("flowcontrol") {
@@ -78,6 +87,8 @@ impl Statement {
                 interval: u32::try_from(seconds).unwrap_or(u32::MAX),
                 burst: u32::try_from(lines).unwrap_or(u32::MAX),
             }),
+            peer_limit: peer_limit(values),
+            sessions: (count("maxsessions", 65_536), count("maxsessionsperkey", 1024)),
             metadata: values.switch("metadata").unwrap_or(false),
             trusts_relays,
             enforces_host,
@@ -142,4 +153,13 @@ fn contradictions_of_enforcehost(security: &Security, trusts_relays: bool) -> Ve
         );
     }
     mistakes
+}
+
+fn peer_limit(values: &Values) -> Option<PeerLimit> {
+    let seconds = values.number("ratelimit.perpeer.interval").unwrap_or(0);
+    let lines = values.number("ratelimit.perpeer.burst").unwrap_or(10_000);
+    (seconds > 0).then(|| PeerLimit {
+        interval: Duration::from_secs(seconds.unsigned_abs()),
+        burst: u32::try_from(lines).unwrap_or(u32::MAX),
+    })
 }

@@ -6,11 +6,11 @@ use std::time::Instant;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
-use harness::{Oracle, Proxy, SOON, Site, secs};
+use harness::{Keys, Oracle, Peer, Proxy, SOON, Site, secs};
 
 use crate::{
-    DIRECT, Figures, ONE_WORKER, Progress, cut_torn_line, feed_meanwhile, input, receiver,
-    receiving, sender, wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, curve_receiver_with, curve_sender, cut_torn_line,
+    feed_meanwhile, input, raw, receiver, receiving, sender, wait_for_all,
 };
 
 /// The receiver takes frames of 64 KiB: longer lines are refused by number, the rest goes on, and the
@@ -151,5 +151,46 @@ fn busy_sender_does_not_starve_another_on_the_same_socket() {
     receiver.wait_lines("out.log", total, secs(60));
     busy.stop().clean();
     other.stop().clean();
+    receiver.stop().clean();
+}
+
+/// Who hands over more than it may waits, and loses nothing.
+#[test]
+fn sender_over_its_rate_waits() {
+    let endpoint = free_endpoint();
+    let more = "ratelimit.perpeer.interval=\"1\" ratelimit.perpeer.burst=\"100\"";
+    let site = receiving(DIRECT).with("module(load=\"imrzmq\")").with(&input(&endpoint, more));
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").with(ONE_WORKER).start();
+    sender.feed(0..450);
+    let lines = receiver.wait_lines("out.log", 450, SOON);
+    Oracle::judge(0..450, &lines).once_in_order();
+    let counters = receiver.wait_stats("imrzmq", "in", "told to wait", |stats| {
+        stats["delayed_ratelimit"] >= 1 && stats["submitted"] == 450
+    });
+    assert_eq!(counters["discarded_ratelimit"], 0);
+    sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now: Rate"], SOON);
+    sender.stop().clean();
+    receiver.stop().clean();
+}
+
+#[test]
+fn sessions_of_one_key_are_limited_and_others_get_theirs() {
+    let endpoint = free_endpoint();
+    let (server, good, greedy) = (Keys::new("server"), Keys::new("good"), Keys::new("greedy"));
+    let few = "maxsessionsperkey=\"3\"";
+    let site = curve_receiver_with(&endpoint, DIRECT, &server, &[&good, &greedy], few);
+    let mut receiver = site.start();
+    let peer = Peer::new(zmq::DEALER).curve_client(&greedy, &server).connected_to(&endpoint);
+    for number in 0..3 {
+        assert_eq!(raw::greet(&peer, number as u32 + 1, raw::session(number)), 0);
+    }
+    raw::refused(&peer, &raw::hello(4, raw::session(4)), raw::SESSIONS);
+    receiver.wait_log(&["imrzmq[in]", "greedy", "gets no session", "maxsessionsperkey"], SOON);
+    receiver.wait_stats("imrzmq", "in", "refused", |stats| stats["sessions_refused"] == 1);
+    let mut sender = curve_sender(&endpoint, "", &good, &server).start();
+    sender.feed(0..10);
+    Oracle::judge(0..10, &receiver.wait_lines("out.log", 10, SOON)).once_in_order();
+    sender.stop().clean();
     receiver.stop().clean();
 }

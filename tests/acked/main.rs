@@ -90,6 +90,17 @@ fn receiver(endpoint: &str, queue: &str) -> Site {
 
 /// One that lets only these in.
 fn curve_receiver(endpoint: &str, queue: &str, own: &Keys, allowed: &[&Keys]) -> Site {
+    curve_receiver_with(endpoint, queue, own, allowed, "")
+}
+
+/// The same, with more parameters of the input.
+fn curve_receiver_with(
+    endpoint: &str,
+    queue: &str,
+    own: &Keys,
+    allowed: &[&Keys],
+    more: &str,
+) -> Site {
     let site = receiving(queue);
     let folder = site.path("allowed");
     let certificate = own.write(&site.path("keys"));
@@ -102,7 +113,7 @@ fn curve_receiver(endpoint: &str, queue: &str, own: &Keys, allowed: &[&Keys]) ->
         certificate.display(),
         folder.display()
     );
-    site.with(&module).with(&input(endpoint, ""))
+    site.with(&module).with(&input(endpoint, more))
 }
 
 fn action(endpoint: &str, more: &str) -> String {

@@ -12,6 +12,7 @@ pub const FENCED: u16 = 4;
 pub const MALFORMED: u16 = 5;
 pub const GAP: u16 = 7;
 pub const LIMIT: u16 = 8;
+pub const SESSIONS: u16 = 9;
 
 const WELCOME: u8 = 0x81;
 const ACK: u8 = 0x82;

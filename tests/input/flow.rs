@@ -74,3 +74,35 @@ fn rate_limit_lets_the_burst_pass_and_counts_the_rest() {
     let lines: Vec<_> = lines.iter().filter(|line| line.contains("n=")).collect();
     Oracle::judge(0..50, &lines).once_in_order();
 }
+
+/// One that has gone wild loses its own lines alone.
+#[test]
+fn rate_limit_of_each_sender_is_its_own() {
+    let endpoint = free_endpoint();
+    let more = "ratelimit.perpeer.interval=\"3600\" ratelimit.perpeer.burst=\"50\"";
+    let mut daemon = pull(&endpoint, more).start();
+    let from = |address: &str| {
+        let peer = Peer::new(zmq::PUSH);
+        peer.connect(&endpoint.replace("tcp://", &format!("tcp://{address}:0;")));
+        peer
+    };
+    let (wild, calm) = (from("127.0.0.7"), from("127.0.0.8"));
+    wild.send_numbers(1_000..1_500);
+    calm.send_numbers(0..50);
+    let counters = daemon.wait_stats("imrzmq", "in", "all", |c| c["received"] == 550);
+    assert_eq!(counters["discarded_ratelimit"], 450, "{counters:?}");
+    assert_eq!(counters["submitted"], 100, "{counters:?}");
+    daemon.wait_log(&["imrzmq[in]", "127.0.0.7 sends more lines than ratelimit.perpeer"], SOON);
+    let lines = daemon.wait_lines("out.log", 100, SOON);
+    let of = |numbers: std::ops::Range<usize>| {
+        let of: Vec<_> = lines
+            .iter()
+            .filter(|line| {
+                harness::oracle::number_of(line).is_some_and(|number| numbers.contains(&number))
+            })
+            .collect();
+        Oracle::judge(numbers, &of).once_in_order();
+    };
+    of(0..50);
+    of(1_000..1_050);
+}

@@ -232,5 +232,5 @@ fn options(compress: bool) -> SenderOptions {
 fn limits() -> ReceiverLimits {
     let frames = Limits { window: 1 << 20, frame: 65_536, lines: 8, expansion: 16 };
     let forget_after = Duration::from_secs(100);
-    ReceiverLimits { frames, line: LONGEST, sessions: 3, forget_after }
+    ReceiverLimits { frames, line: LONGEST, sessions: 3, sessions_of_key: 3, forget_after }
 }

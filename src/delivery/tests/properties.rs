@@ -366,6 +366,36 @@ proptest! {
     }
 }
 
+/// A key that keeps making sessions loses its own oldest one, and takes nobody else's place.
+#[test]
+fn sessions_of_one_key_are_limited() {
+    let limits = ReceiverLimits { sessions: 10, sessions_of_key: 2, ..ReceiverLimits::default() };
+    let mut receiver = Receiver::new("r", limits, []);
+    let mut hello = |now: u64, session: u8, key: u8| {
+        let options =
+            SenderOptions { software: String::new(), name: String::new(), compress: None };
+        let mut sender = Sender::new(options, SessionId([session; 16]));
+        let hello = sender.transmit(Duration::ZERO).unwrap().to_vec();
+        let now = Duration::from_secs(1_700_000_000 + now);
+        let reaction = receiver.receive(now, PeerId(session.into()), Some(Key([key; 32])), &hello);
+        let refused = match reaction {
+            Reaction::Reply(_) => None,
+            Reaction::Wrong(code, ..) => Some(code),
+            other => panic!("{other:?}"),
+        };
+        (refused, receiver.sessions(), receiver.forgotten())
+    };
+    assert_eq!(hello(0, 1, 1), (None, 1, 0));
+    assert_eq!(hello(1, 2, 1), (None, 2, 0));
+    assert_eq!(hello(2, 3, 1), (Some(ErrorCode::Sessions), 2, 0));
+    assert_eq!(hello(3, 4, 2), (None, 3, 0));
+    assert_eq!(hello(4, 1, 1), (None, 3, 0), "one that is known is no more");
+    // session 2 is the one not heard of for longest now, and for a minute
+    assert_eq!(hello(61, 3, 1), (None, 3, 1));
+    assert_eq!(hello(62, 1, 1), (None, 3, 1));
+    assert_eq!(hello(63, 2, 1), (Some(ErrorCode::Sessions), 3, 1));
+}
+
 #[test]
 fn a_full_table_of_sessions_gives_up_what_it_can() {
     let limits = ReceiverLimits {

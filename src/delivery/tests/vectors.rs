@@ -89,6 +89,7 @@ fn read(frame: &Frame<'_>) -> (Value, Vec<u8>) {
             let reason = match reason {
                 LaterReason::QueueError => 1,
                 LaterReason::Stopping => 2,
+                LaterReason::Rate => 3,
                 LaterReason::Other(other) => *other,
             };
             json!({"type": "LATER", "have": have, "milliseconds": milliseconds, "reason": reason,
