@@ -39,7 +39,9 @@ pub use error::Error;
 pub use fault::fault_point;
 pub use input::InputModule;
 pub use log::Log;
-pub use message::{FlowControl, LineContext, Property, RateLimit, Ruleset, SubmitError, Submitter};
+pub use message::{
+    FlowControl, LineContext, Property, RateLimit, RateLimitError, Ruleset, SubmitError, Submitter,
+};
 pub use output::{Batch, OutputModule, Verdict};
 pub use params::{Kind, Param, ParamError, Values, join, reference};
 pub use registration::{LoadError, Module, ModuleCell, Registered};

@@ -107,13 +107,44 @@ impl Ruleset {
     }
 }
 
-/// rsyslog's own rate limiter: at most `burst` lines in `interval` seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Seconds.
-    pub interval: u32,
-    /// Lines.
-    pub burst: u32,
+/// rsyslog's own rate limiter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RateLimit {
+    /// At most so many lines in so many seconds.
+    Lines {
+        /// Seconds.
+        interval: u32,
+        /// Lines.
+        burst: u32,
+    },
+    /// As a `ratelimit()` object of this name says.
+    Policy(String),
+}
+
+/// A rate limiter could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RateLimitError {
+    /// The release has no named policies.
+    #[error(
+        "this release of rsyslog has no ratelimit() objects; write ratelimit.interval and ratelimit.burst"
+    )]
+    NoPolicies,
+    /// There is none of this name.
+    #[error("there is no ratelimit(name=\"{0}\")")]
+    Unknown(String),
+    /// Memory is short.
+    #[error("memory is short")]
+    Memory,
+}
+
+impl RateLimit {
+    /// Whether the limiter can be made, now that the whole configuration is known.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check(&self, rsyslogd: &Rsyslogd) -> Result<(), RateLimitError> {
+        Limiter::new(rsyslogd, "check", self).map(drop)
+    }
 }
 
 /// What a line brings with it.
@@ -153,22 +184,21 @@ pub struct Submitter {
 unsafe impl Send for Submitter {}
 
 impl Submitter {
-    /// For the input `instance` of `module`, whose name the lines get as their input's; `None` when
-    /// memory is short.
+    /// For the input `instance` of `module`, whose name the lines get as their input's.
+    ///
+    /// # Errors
+    /// When memory is short, or the limiter cannot be made.
     pub fn new(
         rsyslogd: &Arc<Rsyslogd>,
         module: &str,
         instance: &str,
         ruleset: Option<Ruleset>,
         flow: FlowControl,
-        limit: Option<RateLimit>,
-    ) -> Option<Self> {
-        let limiter = match limit {
-            Some(limit) => Some(Limiter::new(instance, limit)?),
-            None => None,
-        };
-        Some(Self {
-            input_name: Property::new(rsyslogd, module)?,
+        limit: Option<&RateLimit>,
+    ) -> Result<Self, RateLimitError> {
+        let limiter = limit.map(|limit| Limiter::new(rsyslogd, instance, limit)).transpose()?;
+        Ok(Self {
+            input_name: Property::new(rsyslogd, module).ok_or(RateLimitError::Memory)?,
             ruleset,
             flow: flow.code(),
             max_message_size: rsyslogd.max_message_size(),
@@ -287,18 +317,35 @@ fn add_metadata(message: *mut sys::smsg_t, members: &[(&CStr, &str)]) {
 struct Limiter(*mut sys::ratelimit_t);
 
 impl Limiter {
-    fn new(name: &str, limit: RateLimit) -> Option<Self> {
+    fn new(rsyslogd: &Rsyslogd, name: &str, limit: &RateLimit) -> Result<Self, RateLimitError> {
         let mut limiter = ptr::null_mut();
-        let name = to_c(name);
-        // SAFETY: exported by rsyslogd; it copies the names.
-        unsafe {
-            let code = sys::ratelimitNew(&mut limiter, c"imrzmq".as_ptr(), name.as_ptr());
-            if code != sys::RS_RET_OK || limiter.is_null() {
-                return None;
+        let (module, name) = (c"imrzmq".as_ptr(), to_c(name));
+        let made = match limit {
+            RateLimit::Lines { interval, burst } => {
+                // SAFETY: exported by rsyslogd; it copies the names.
+                let code = unsafe { sys::ratelimitNew(&mut limiter, module, name.as_ptr()) };
+                if code == sys::RS_RET_OK && !limiter.is_null() {
+                    // SAFETY: exported by rsyslogd; the limiter was just made.
+                    unsafe { sys::ratelimitSetLinuxLike(limiter, *interval, *burst) };
+                }
+                (code == sys::RS_RET_OK).then_some(()).ok_or(RateLimitError::Memory)
             }
-            sys::ratelimitSetLinuxLike(limiter, limit.interval, limit.burst);
-        }
-        Some(Self(limiter))
+            RateLimit::Policy(policy) => {
+                let make = rsyslogd.named_limiter().ok_or(RateLimitError::NoPolicies)?;
+                let text = to_c(policy);
+                let configuration = rsyslogd.configuration();
+                // SAFETY: the function has this signature; it copies the names, and the
+                // configuration is the one that rsyslogd handed us.
+                let code = unsafe {
+                    make(&mut limiter, configuration, text.as_ptr(), module, name.as_ptr())
+                };
+                (code == sys::RS_RET_OK)
+                    .then_some(())
+                    .ok_or(RateLimitError::Unknown(policy.clone()))
+            }
+        };
+        made?;
+        if limiter.is_null() { Err(RateLimitError::Memory) } else { Ok(Self(limiter)) }
     }
 
     fn submit(&self, message: *mut sys::smsg_t) -> Result<bool, SubmitError> {

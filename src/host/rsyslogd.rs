@@ -9,7 +9,7 @@ use crate::log::Log;
 use crate::registration::LoadError;
 use crate::strings::{from_c, to_c};
 use crate::sys;
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -26,6 +26,16 @@ pub struct Rsyslogd {
     statistics: Option<Statistics>,
     configuration: AtomicPtr<sys::rsconf_t>,
 }
+
+/// Makes a limiter of a configuration's policy: the limiter, the configuration, the policy's name, and
+/// two names for messages.
+pub(crate) type NamedLimiter = unsafe extern "C" fn(
+    *mut *mut sys::ratelimit_t,
+    *mut sys::rsconf_t,
+    *const c_char,
+    *const c_char,
+    *const c_char,
+) -> sys::rsRetVal;
 
 /// The part of the statistics interface that is used, whatever its version.
 pub(crate) struct Statistics {
@@ -113,6 +123,24 @@ impl Rsyslogd {
             let mode: unsafe extern "C" fn(*mut sys::rsconf_t) -> c_int = std::mem::transmute(mode);
             mode(self.configuration()) == SPLIT
         }
+    }
+
+    /// The function that makes a rate limiter from a `ratelimit()` object of the configuration, where
+    /// the release has them.
+    pub(crate) fn named_limiter(&self) -> Option<NamedLimiter> {
+        // SAFETY: looks a name up in the running program.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"ratelimitNewFromConfig".as_ptr()) };
+        if found.is_null() {
+            return None;
+        }
+        // SAFETY: the function has had this signature in every release that exports it
+        // (runtime/ratelimit.h; 8.2608, 8.2610).
+        Some(unsafe { std::mem::transmute::<*mut c_void, NamedLimiter>(found) })
+    }
+
+    /// Whether the release has `ratelimit()` objects.
+    pub fn has_rate_policies(&self) -> bool {
+        self.named_limiter().is_some()
     }
 
     /// The work directory of the configuration, if one is set.

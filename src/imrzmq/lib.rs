@@ -80,7 +80,7 @@ impl InputModule for Imrzmq {
 
     fn check(&mut self, rsyslogd: &Arc<Rsyslogd>) {
         for statement in &mut self.statements {
-            statement.find_ruleset(rsyslogd);
+            statement.find_names(rsyslogd);
         }
     }
 

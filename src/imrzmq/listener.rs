@@ -11,7 +11,7 @@ use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
-use rzmq_host::{LineContext, Log, Property, Rsyslogd, SubmitError, Submitter};
+use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
 use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
@@ -95,12 +95,13 @@ impl Listener {
             &self.statement.spec.name,
             self.statement.ruleset,
             self.statement.flow,
-            self.statement.limit,
+            self.statement.limit.as_ref(),
         );
         let local = Property::new(&self.rsyslogd, LOCAL);
-        let (Some(submitter), Some(local)) = (submitter, local) else {
-            self.log.error("memory is short: this input does not work");
-            return;
+        let local = local.ok_or(RateLimitError::Memory);
+        let (submitter, local) = match submitter.and_then(|it| local.map(|local| (it, local))) {
+            Ok(both) => both,
+            Err(why) => return self.log.error(format!("{why}; this input does not work")),
         };
         let addresses = Addresses { known: HashMap::new(), local };
         let acked = self.acked();

@@ -7,7 +7,7 @@ const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'st
     Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 13] = [
+const OWN: [Param; 14] = [
     socket_type(
         &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
         "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
@@ -43,6 +43,12 @@ const OWN: [Param; 13] = [
         Kind::Number(1, u32::MAX as i64),
         "10000",
         "Lines let through in an interval; the rest is discarded and counted.",
+    ),
+    param(
+        "ratelimit.name",
+        Kind::Text,
+        "",
+        "Instead of these two: the name of a `ratelimit()` object, where the release has them (8.2608).",
     ),
     param(
         "ratelimit.perpeer.interval",

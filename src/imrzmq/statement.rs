@@ -24,7 +24,7 @@ pub(crate) struct Statement {
     pub(crate) trusts_relays: bool,
     /// Senders speak for the host that their certificate names, and for no other.
     pub(crate) enforces_host: bool,
-    /// Found in `find_ruleset`, once the configuration is whole.
+    /// Found in `find_names`, once the configuration is whole.
     pub(crate) ruleset: Option<Ruleset>,
     ruleset_name: Option<String>,
     is_named: bool,
@@ -71,6 +71,14 @@ impl Statement {
                 return Err(unusable(mistakes));
             }
         }
+        let lines_and_policy = ["ratelimit.interval", "ratelimit.burst"]
+            .into_iter()
+            .find(|name| values.is_written(name) && values.is_written("ratelimit.name"));
+        if let Some(name) = lines_and_policy {
+            return Err(unusable(vec![format!(
+                "parameters ratelimit.name and {name} contradict each other: write one of them"
+            )]));
+        }
         let seconds = values.number("ratelimit.interval").unwrap_or(0);
         let lines = values.number("ratelimit.burst").unwrap_or(10_000);
         let count = |name, standard| {
@@ -83,10 +91,13 @@ impl Statement {
                 Some("no") => FlowControl::No,
                 _ => FlowControl::Full,
             },
-            limit: (seconds > 0).then(|| RateLimit {
-                interval: u32::try_from(seconds).unwrap_or(u32::MAX),
-                burst: u32::try_from(lines).unwrap_or(u32::MAX),
-            }),
+            limit: match values.text("ratelimit.name") {
+                Some(policy) => Some(RateLimit::Policy(policy.to_owned())),
+                None => (seconds > 0).then(|| RateLimit::Lines {
+                    interval: u32::try_from(seconds).unwrap_or(u32::MAX),
+                    burst: u32::try_from(lines).unwrap_or(u32::MAX),
+                }),
+            },
             peer_limit: peer_limit(values),
             sessions: (count("maxsessions", 65_536), count("maxsessionsperkey", 1024)),
             metadata: values.switch("metadata").unwrap_or(false),
@@ -117,8 +128,11 @@ impl Statement {
         Log::instance("imrzmq", &self.spec.name)
     }
 
-    /// Finds the ruleset now that the whole configuration is known.
-    pub(crate) fn find_ruleset(&mut self, rsyslogd: &Rsyslogd) {
+    /// Finds what it names, now that the whole configuration is known.
+    pub(crate) fn find_names(&mut self, rsyslogd: &Rsyslogd) {
+        if let Some(Err(why)) = self.limit.as_ref().map(|limit| limit.check(rsyslogd)) {
+            self.log().error(format!("{why}; this input does not work"));
+        }
         let Some(name) = &self.ruleset_name else {
             return;
         };

@@ -106,3 +106,25 @@ fn rate_limit_of_each_sender_is_its_own() {
     of(0..50);
     of(1_000..1_050);
 }
+
+/// A policy of the core by its name, where the release has such objects; an error where not.
+#[test]
+fn rate_limit_by_the_name_of_a_policy() {
+    let endpoint = free_endpoint();
+    let policy = "ratelimit(name=\"ours\" interval=\"300\" burst=\"50\")";
+    if harness::paths::rsyslog_release() < 2608 {
+        let check = pull(&endpoint, "ratelimit.name=\"ours\"").check();
+        check.says(&["imrzmq[in]", "has no ratelimit() objects"]);
+        return;
+    }
+    let check = pull(&endpoint, "ratelimit.name=\"theirs\"").check();
+    check.says(&["imrzmq[in]", "there is no ratelimit(name=\"theirs\")"]);
+    let site = Site::new().with(policy).receiving(
+        "",
+        &format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" ratelimit.name=\"ours\""),
+    );
+    let mut daemon = site.start();
+    let _peer = Peer::push(&endpoint).with_numbers(0..500);
+    let counters = daemon.wait_stats("imrzmq", "in", "all 500", |c| c["received"] == 500);
+    assert_eq!(counters["discarded_ratelimit"], 450, "{counters:?}");
+}
