@@ -29,6 +29,26 @@ fn topics_by_comma_and_as_array_subscribe() {
     }
 }
 
+/// More than the 1000 messages that libzmq holds by default, which drops the rest.
+#[test]
+fn thousands_of_topics_all_subscribe() {
+    let topics: Vec<_> = (0..3000).map(|number| format!("topic{number:05}")).collect();
+    let endpoint = free_endpoint();
+    let publisher = Peer::new(zmq::XPUB);
+    publisher.bind(&endpoint);
+    let list = topics.join(",");
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"{list}\"");
+    let daemon = Site::receiver("", &input).start();
+    let mut subscriptions: Vec<_> = topics
+        .iter()
+        .map(|_| publisher.receive(SOON).expect("a subscription"))
+        .map(|frames| String::from_utf8_lossy(&frames[0][1..]).into_owned())
+        .collect();
+    subscriptions.sort();
+    assert_eq!(subscriptions, topics);
+    drop(daemon);
+}
+
 #[test]
 fn one_input_may_have_several_endpoints() {
     let (tcp, connected) = (free_endpoint(), Peer::new(zmq::PUSH));
