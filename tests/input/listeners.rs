@@ -36,8 +36,9 @@ fn thousands_of_topics_all_subscribe() {
     let endpoint = free_endpoint();
     let publisher = Peer::new(zmq::XPUB);
     publisher.bind(&endpoint);
-    let list = topics.join(",");
-    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=\"{list}\"");
+    // On lines of their own: rsyslogd puts a line break into a line after each 10 KiB.
+    let list = topics.join("\",\n\"");
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=[\"{list}\"]");
     let daemon = Site::receiver("", &input).start();
     let mut subscriptions: Vec<_> = topics
         .iter()
