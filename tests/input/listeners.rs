@@ -46,7 +46,8 @@ fn thousands_of_topics_all_subscribe() {
         .map(|frames| String::from_utf8_lossy(&frames[0][1..]).into_owned())
         .collect();
     subscriptions.sort();
-    assert_eq!(subscriptions, topics);
+    let first_wrong = subscriptions.iter().zip(&topics).find(|(found, wanted)| found != wanted);
+    assert_eq!(first_wrong, None);
     drop(daemon);
 }
 
