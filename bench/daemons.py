@@ -97,6 +97,13 @@ def fill_in(text, values):
     return text
 
 
+def as_command(target, words):
+    """How to run this again, wherever its result was written to."""
+    ours = ("--json", "--load", "--modules")
+    kept = [word for before, word in zip(["", *words], words) if word not in ours and before not in ours]
+    return f'make {target} ARGS="{" ".join(kept)}"' if kept else f"make {target}"
+
+
 def busy_seconds():
     """CPU seconds that all processes of this machine have used, and what its host took away."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(
