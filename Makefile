@@ -99,6 +99,13 @@ bench: ## speed and CPU beside plain TCP, TLS and the C modules
 	@$(MAKE) --no-print-directory build
 	@bench/run $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: ## CPU a line with up to 500 senders, and with up to 10,000 topics
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory build
+	$(CARGO) build --locked --release -p rzmq-load
+	@bench/scale --load $(BUILT)/rzmq-load $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each
 	@scripts/setup fuzz

@@ -71,6 +71,10 @@ void ratelimitDestruct(ratelimit_t *pThis);
 /* libfastjson (json_object.h), linked by rsyslogd itself in every release */
 struct fjson_object *fjson_object_new_object(void);
 struct fjson_object *fjson_object_new_string_len(const char *s, int len);
-void fjson_object_object_add(struct fjson_object *obj, const char *key, struct fjson_object *val);
+/* the key is not there yet; it is not copied and outlives the object */
+#define FJSON_OBJECT_ADD_KEY_IS_NEW 2
+#define FJSON_OBJECT_KEY_IS_CONSTANT 4
+void fjson_object_object_add_ex(struct fjson_object *obj, const char *key, struct fjson_object *val,
+				unsigned opts);
 
 #endif

@@ -9,8 +9,8 @@
 
 use crate::block::Block;
 use crate::wire::{
-    Codec, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits, RefusedReason,
-    SessionId, VERSION, Welcome, WireError, decode,
+    Codec, DATA_HEAD, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits,
+    RefusedReason, SessionId, VERSION, Welcome, WireError, decode,
 };
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -282,7 +282,7 @@ impl Sender {
 
     /// The longest line that fits into a frame the receiver takes.
     pub fn longest_line(&self) -> usize {
-        (self.limits.frame as usize).saturating_sub(crate::wire::DATA_HEAD + 4)
+        (self.limits.frame as usize).saturating_sub(DATA_HEAD + 4)
     }
 
     /// Gives numbers to lines and packs them into frames. A line longer than
@@ -305,11 +305,14 @@ impl Sender {
     }
 
     fn pack(&mut self, lines: &[&[u8]]) {
-        let bytes: usize = lines.iter().map(|line| 4 + line.len()).sum();
-        let mut raw = Vec::with_capacity(bytes);
-        Block::encode(lines, &mut raw);
+        // The lines are copied once, to where a raw block lies in its frame.
+        let size: usize = lines.iter().map(|line| 4 + line.len()).sum();
+        let mut bytes = Vec::with_capacity(DATA_HEAD + size);
+        bytes.resize(DATA_HEAD, 0);
+        Block::encode(lines, &mut bytes);
+        let raw = &bytes[DATA_HEAD..];
         let packed = self.options.compress.and_then(|level| {
-            let packed = zstd::bulk::compress(&raw, level).ok()?;
+            let packed = zstd::bulk::compress(raw, level).ok()?;
             let most = packed.len().saturating_mul(self.limits.expansion as usize);
             (packed.len() < raw.len() && raw.len() <= most).then_some(packed)
         });
@@ -317,15 +320,20 @@ impl Sender {
             first: self.next,
             count: lines.len() as u32,
             raw: raw.len() as u32,
-            crc: crc32fast::hash(&raw),
+            crc: crc32fast::hash(raw),
             codec: if packed.is_some() { Codec::Zstd } else { Codec::Raw },
             resend: false,
             fields: &[],
-            block: packed.as_deref().unwrap_or(&raw),
+            block: packed.as_deref().unwrap_or_default(),
         };
-        let mut bytes = Vec::with_capacity(crate::wire::DATA_HEAD + data.block.len());
-        data.encode(&mut bytes);
+        let mut head = Vec::with_capacity(DATA_HEAD + data.block.len());
+        data.encode(&mut head);
         let Data { first, count, crc, .. } = data;
+        if packed.is_some() {
+            bytes = head;
+        } else {
+            bytes[..DATA_HEAD].copy_from_slice(&head);
+        }
         self.frames.push_back(OutFrame { first, count, crc, bytes });
         self.next += u64::from(count);
     }

@@ -152,8 +152,8 @@ impl RateLimit {
 pub struct LineContext<'a> {
     /// The sender's address.
     pub from: &'a Property,
-    /// Members of `$!rzmq`; empty = no such object.
-    pub metadata: &'a [(&'a CStr, &'a str)],
+    /// Members of `$!rzmq`, each name once; empty = no such object.
+    pub metadata: &'a [(&'static CStr, &'a str)],
 }
 
 /// The queue reported a failure: lines of the batch that was handed over may be missing.
@@ -296,8 +296,11 @@ impl Drop for Submitter {
 }
 
 /// Sets `$!rzmq` of a message of ours.
-fn add_metadata(message: *mut sys::smsg_t, members: &[(&CStr, &str)]) {
-    // SAFETY: libfastjson copies names and texts; the object is handed over to the message.
+fn add_metadata(message: *mut sys::smsg_t, members: &[(&'static CStr, &str)]) {
+    const OPTIONS: u32 = sys::FJSON_OBJECT_ADD_KEY_IS_NEW | sys::FJSON_OBJECT_KEY_IS_CONSTANT;
+    // SAFETY: libfastjson copies the texts. It keeps pointers to the names, which are part of this
+    // module: rsyslogd unloads modules after its queues and their messages are gone. The object is
+    // handed over to the message.
     unsafe {
         let object = sys::fjson_object_new_object();
         if object.is_null() {
@@ -306,7 +309,7 @@ fn add_metadata(message: *mut sys::smsg_t, members: &[(&CStr, &str)]) {
         for (name, text) in members {
             let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
             let value = sys::fjson_object_new_string_len(text.as_ptr().cast(), length);
-            sys::fjson_object_object_add(object, name.as_ptr(), value);
+            sys::fjson_object_object_add_ex(object, name.as_ptr(), value, OPTIONS);
         }
         sys::msgAddJSON(message, c"!rzmq".as_ptr().cast_mut().cast(), object, 0, 0);
     }

@@ -2,7 +2,8 @@
 //! docs/protocol.md is the protocol. Frames of all senders come from one socket, which takes turns
 //! between them; a message that is no frame of the protocol is a best-effort line (listener.rs).
 //!
-//! For each chunk of lines: submit, write the mark, acknowledge, in this order. When the queue answers
+//! For each chunk of lines: submit, write the mark, acknowledge, in this order; within a frame only now
+//! and then, as each acknowledgement wakes threads on both sides. When the queue answers
 //! an error, or rsyslogd stops, the sender is told "later" and nothing is acknowledged.
 
 use crate::counters::InputCounters;
@@ -11,17 +12,20 @@ use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use rzmq_delivery::{
     ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
-    RefusedReason, SessionId,
+    RefusedReason,
 };
 use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
 use rzmq_link::{Received, Sent, Socket};
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Lines that are submitted and acknowledged at once.
+/// Lines that are submitted and noted at once.
 const CHUNK: u32 = 128;
+/// Between two acknowledgements within a frame: only a slow queue comes to a second one.
+const ANSWER_AGAIN: Duration = Duration::from_millis(5);
 /// What a sender waits when the queue answered an error.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// What a sender waits when this side stops.
@@ -52,7 +56,7 @@ pub(crate) struct Intake<'a> {
     pub(crate) submitter: &'a mut Submitter,
     pub(crate) from: &'a Property,
     /// Members of `$!rzmq` that all lines of the message share; `None` = no metadata.
-    pub(crate) metadata: Option<&'a [(&'a CStr, &'a str)]>,
+    pub(crate) metadata: Option<&'a [(&'static CStr, &'a str)]>,
     /// Heads may say whose line it was first.
     pub(crate) trusts_relays: bool,
     /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
@@ -135,8 +139,11 @@ impl Acked {
         let Intake { socket, submitter, from, metadata, trusts_relays, mut host_check, mut rate } =
             intake;
         self.counters.duplicates().add(incoming.duplicates.into());
-        let (session, resend) = (incoming.session, incoming.resend);
+        let resend = if incoming.resend { "1" } else { "0" };
+        let session = metadata.map(|_| incoming.session.to_string());
+        let mut id = String::new();
         let mut refused = Vec::new();
+        let mut answered = Instant::now();
         loop {
             if submitter.is_stopping() {
                 let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
@@ -158,7 +165,7 @@ impl Acked {
             if let Some((rates, sender)) = &mut rate {
                 rates.take(sender, block.len() as u32, Instant::now());
             }
-            let mut discarded = 0;
+            let (mut discarded, mut total) = (0, 0);
             let mut submitted = Ok(());
             self.counters.received().add(count);
             for (line, number) in block.lines().zip(first..) {
@@ -167,7 +174,7 @@ impl Acked {
                     head = Head { uuid: head.uuid, ..Head::default() };
                 }
                 let bytes = u32::try_from(line.len()).unwrap_or(u32::MAX);
-                self.counters.bytes().add(bytes.into());
+                total += u64::from(bytes);
                 if line.is_empty() {
                     self.counters.discarded_empty().add(1);
                     discarded += 1;
@@ -184,12 +191,15 @@ impl Acked {
                     discarded += 1;
                     continue;
                 }
-                let added = match metadata {
-                    None => submitter.add(line, LineContext { from, metadata: &[] }),
-                    Some(shared) => {
+                let added = match (metadata, &session) {
+                    (Some(shared), Some(session)) => {
+                        id.clear();
+                        // Writing to a String cannot fail.
+                        let _ = write!(id, "{session}:{number}");
                         let context = LineContext { from, metadata: shared };
-                        add_with_id(submitter, line, context, head, (session, number, resend))
+                        add_with_id(submitter, line, context, head, (&id, resend))
                     }
+                    _ => submitter.add(line, LineContext { from, metadata: &[] }),
                 };
                 match added {
                     Ok(true) => {}
@@ -200,6 +210,7 @@ impl Acked {
                     Err(why) => submitted = Err(why),
                 }
             }
+            self.counters.bytes().add(total);
             let submitted = submitted.and(submitter.flush());
             if let Err(why) = submitted {
                 self.queue_failed(&why, count - discarded);
@@ -218,8 +229,11 @@ impl Acked {
             if !accepted.reply.is_empty() {
                 self.answer(socket, routing_id, &accepted.reply);
             }
-            let acknowledgement = self.receiver.acknowledge(incoming);
-            self.answer_if(socket, routing_id, acknowledgement);
+            if !incoming.has_more() || answered.elapsed() >= ANSWER_AGAIN {
+                answered = Instant::now();
+                let acknowledgement = self.receiver.acknowledge(incoming);
+                self.answer_if(socket, routing_id, acknowledgement);
+            }
         }
     }
 
@@ -278,13 +292,12 @@ fn add_with_id(
     line: &[u8],
     context: LineContext<'_>,
     head: Head<'_>,
-    (session, number, resend): (SessionId, u64, bool),
+    (own, resend): (&str, &str),
 ) -> Result<bool, SubmitError> {
-    let own = format!("{session}:{number}");
-    let id = if head.origin_id.is_empty() { &own } else { head.origin_id };
+    let id = if head.origin_id.is_empty() { own } else { head.origin_id };
     let entries = [
         (c"id", id),
-        (c"resend", if resend { "1" } else { "0" }),
+        (c"resend", resend),
         (c"uuid", head.uuid),
         (c"origin_peer", head.origin_name),
         (c"origin_address", head.origin_address),

@@ -327,7 +327,7 @@ impl Intake<'_> {
         }
         let address = received.peer_address();
         let key = received.key();
-        let members: [Option<(&CStr, &str)>; 3] = [
+        let members: [Option<(&'static CStr, &str)>; 3] = [
             received.sender_name().map(|name| (c"peer", name)),
             key.map(|key| (c"key", key)),
             Some((c"address", address.unwrap_or(LOCAL))),
@@ -381,7 +381,7 @@ impl Intake<'_> {
         let added = if self.listener.statement.metadata {
             let key = received.key();
             let topic = received.topic().map(String::from_utf8_lossy);
-            let members: [Option<(&CStr, &str)>; 4] = [
+            let members: [Option<(&'static CStr, &str)>; 4] = [
                 received.sender_name().map(|name| (c"peer", name)),
                 key.map(|key| (c"key", key)),
                 Some((c"address", address.unwrap_or(LOCAL))),

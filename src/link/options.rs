@@ -87,10 +87,14 @@ impl Options {
     /// Sets them all; must come before bind and connect.
     pub(crate) fn apply(&self, socket: &Socket, kind: SocketType) -> Result<(), LinkError> {
         let keepalive = self.tcp_keepalive.map_or(-1, i32::from);
+        let subscribes = matches!(kind, SocketType::Sub | SocketType::Dish);
+        // All that such a socket sends are its subscriptions: beyond the mark libzmq drops them
+        // without a word.
+        let snd_hwm = if subscribes { 0 } else { self.snd_hwm };
         let numbers = [
             ("ipv6", zmq_sys::ZMQ_IPV6, i32::from(self.ipv6)),
             ("tcpkeepalive", zmq_sys::ZMQ_TCP_KEEPALIVE, keepalive),
-            ("sndhwm", zmq_sys::ZMQ_SNDHWM, self.snd_hwm),
+            ("sndhwm", zmq_sys::ZMQ_SNDHWM, snd_hwm),
             ("rcvhwm", zmq_sys::ZMQ_RCVHWM, self.rcv_hwm),
             (
                 "immediate",
@@ -183,6 +187,14 @@ mod tests {
             (zmq_sys::ZMQ_IMMEDIATE, 1),
         ] {
             assert_eq!(socket.get_int(option).unwrap(), expected, "option {option}");
+        }
+    }
+
+    #[test]
+    fn a_subscriber_has_room_for_all_its_subscriptions() {
+        for kind in [SocketType::Sub, SocketType::Dish] {
+            let socket = applied(&Options::default(), kind).unwrap();
+            assert_eq!(socket.get_int(zmq_sys::ZMQ_SNDHWM).unwrap(), 0, "{}", kind.name());
         }
     }
 

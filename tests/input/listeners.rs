@@ -29,6 +29,28 @@ fn topics_by_comma_and_as_array_subscribe() {
     }
 }
 
+/// More than the 1000 messages that libzmq holds by default, which drops the rest.
+#[test]
+fn thousands_of_topics_all_subscribe() {
+    let topics: Vec<_> = (0..3000).map(|number| format!("topic{number:05}")).collect();
+    let endpoint = free_endpoint();
+    let publisher = Peer::new(zmq::XPUB);
+    publisher.bind(&endpoint);
+    // On lines of their own: rsyslogd puts a line break into a line after each 10 KiB.
+    let list = topics.join("\",\n\"");
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" topics=[\"{list}\"]");
+    let daemon = Site::receiver("", &input).start();
+    let mut subscriptions: Vec<_> = topics
+        .iter()
+        .map(|_| publisher.receive(SOON).expect("a subscription"))
+        .map(|frames| String::from_utf8_lossy(&frames[0][1..]).into_owned())
+        .collect();
+    subscriptions.sort();
+    let first_wrong = subscriptions.iter().zip(&topics).find(|(found, wanted)| found != wanted);
+    assert_eq!(first_wrong, None);
+    drop(daemon);
+}
+
 #[test]
 fn one_input_may_have_several_endpoints() {
     let (tcp, connected) = (free_endpoint(), Peer::new(zmq::PUSH));
