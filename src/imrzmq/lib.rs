@@ -22,17 +22,16 @@ use listener::Listener;
 use rustix::event::{Timespec, poll};
 use rzmq_host::{Error, InputModule, LoadError, Log, Module, Param, Rsyslogd, Values};
 use rzmq_link::{Context, spawn_without_signals};
-use rzmq_module::Credentials;
+use rzmq_module::{Credentials, Hup};
 use statement::Statement;
 use std::ffi::CStr;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 /// How long rsyslog's input thread sleeps; the signal of a stop ends it early.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// For HUP, which comes to the module as a whole; the listeners own it.
-static CONTEXT: Mutex<Weak<Context>> = Mutex::new(Weak::new());
+static HUP: Hup = Hup::new();
 
 /// What `module(load="imrzmq")` says, and its inputs.
 #[derive(Default)]
@@ -41,6 +40,12 @@ struct Imrzmq {
     io_threads: i32,
     statements: Vec<Statement>,
     listeners: Vec<Listener>,
+}
+
+impl Drop for Imrzmq {
+    fn drop(&mut self) {
+        HUP.end();
+    }
 }
 
 rzmq_host::input_module!(Imrzmq);
@@ -59,14 +64,11 @@ impl Module for Imrzmq {
             credentials.security().map_err(Error::new)?;
         }
         let io_threads = values.int("iothreads").unwrap_or(1);
-        Ok(Self { credentials, io_threads, ..Self::default() })
+        Ok(Self { credentials, io_threads, statements: Vec::new(), listeners: Vec::new() })
     }
 
     fn hup() {
-        let context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(context) = context {
-            context.look_at_credentials();
-        }
+        HUP.came();
     }
 }
 
@@ -89,7 +91,7 @@ impl InputModule for Imrzmq {
             return Ok(());
         }
         let context = Arc::new(Context::new(self.io_threads).map_err(Error::new)?);
-        *CONTEXT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&context);
+        HUP.lead_to(&context);
         for statement in self.statements.drain(..) {
             self.listeners.push(Listener::new(rsyslogd, &context, statement));
         }
@@ -102,10 +104,10 @@ impl InputModule for Imrzmq {
         Ok(())
     }
 
-    fn run(self, rsyslogd: &Arc<Rsyslogd>) {
+    fn run(mut self, rsyslogd: &Arc<Rsyslogd>) {
         let mut threads = Vec::new();
         let mut wakers = Vec::new();
-        for listener in self.listeners {
+        for listener in std::mem::take(&mut self.listeners) {
             let started = UnixStream::pair().and_then(|(waker, wake)| {
                 wakers.push(waker);
                 spawn_without_signals("imrzmq listener", move || listener.run(&wake))

@@ -1,14 +1,16 @@
 //! What imrzmq and omrzmq share: the parameters both have, and rsyslogd's log as the place for the
 //! link's notices. The only crate beside the modules that knows both host and link.
 //!
-//! No threads, no locks.
+//! No threads; one lock, for HUP (hup.rs).
 
+mod hup;
 mod notices;
 mod params;
 pub mod reference;
 mod security;
 pub mod statefile;
 
+pub use hup::Hup;
 pub use notices::{InstanceNotices, PeerCounters};
 pub use params::{INSTANCE, Instance, MODULE, mistake, socket_type, unusable};
 pub use security::Credentials;

@@ -28,17 +28,16 @@ mod worker;
 use action::Action;
 use rzmq_host::{Batch, Error, LoadError, Module, OutputModule, Param, Rsyslogd, Values, Verdict};
 use rzmq_link::Context;
-use rzmq_module::{Credentials, unusable};
+use rzmq_module::{Credentials, Hup, unusable};
 use statement::Statement;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use stop::StopClock;
 use worker::Worker;
 
-/// For HUP; the actions own it.
-static CONTEXT: Mutex<Weak<Context>> = Mutex::new(Weak::new());
+static HUP: Hup = Hup::new();
 
 /// What `module(load="omrzmq")` says, and its actions.
 struct Omrzmq {
@@ -54,6 +53,7 @@ impl Drop for Omrzmq {
         for action in &self.actions {
             action.release();
         }
+        HUP.end();
     }
 }
 
@@ -81,10 +81,7 @@ impl Module for Omrzmq {
     }
 
     fn hup() {
-        let context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(context) = context {
-            context.look_at_credentials();
-        }
+        HUP.came();
     }
 }
 
@@ -131,7 +128,7 @@ impl OutputModule for Omrzmq {
         match Context::new(self.io_threads) {
             Ok(context) => {
                 let context = Arc::new(context);
-                *CONTEXT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&context);
+                HUP.lead_to(&context);
                 for action in &self.actions {
                     action.activate_privileged(&context);
                 }
