@@ -272,12 +272,17 @@ impl Intake<'_> {
     fn renew_keys(&mut self) -> Result<(), LinkError> {
         match self.socket.renewal() {
             Renewal::None => {}
-            Renewal::Rebind => {
-                self.socket.rebind()?;
-                self.listener
-                    .log
-                    .info("bound anew with the new key; its peers come back by themselves");
-            }
+            Renewal::Rebind => match self.socket.rebind() {
+                Ok(()) => {
+                    self.listener
+                        .log
+                        .info("bound anew with the new key; its peers come back by themselves");
+                }
+                Err(why @ LinkError::NoRightToRebind(_)) => {
+                    self.listener.log.error(why.to_string());
+                }
+                Err(why) => return Err(why),
+            },
             Renewal::Reopen => self.socket = self.listener.open()?,
         }
         Ok(())

@@ -135,6 +135,8 @@ pub enum CertificateError {
         path: PathBuf,
         /// The system's reason.
         reason: String,
+        /// The reason is missing rights.
+        denied: bool,
     },
     /// It is no file.
     #[error("{path} is {found}, not a certificate file", path = path.display())]
@@ -320,7 +322,8 @@ impl CertificateError {
             Some(errno) => raw::Errno(errno).to_string(),
             None => error.to_string(),
         };
-        CertificateError::Unreadable { path: path.to_owned(), reason }
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        CertificateError::Unreadable { path: path.to_owned(), reason, denied }
     }
 }
 

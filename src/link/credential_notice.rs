@@ -57,6 +57,11 @@ pub enum CredentialNotice {
         /// Which, and why not.
         why: String,
     },
+    /// A key cannot be read with the rights that this process has by now.
+    OutOfReach {
+        /// Which, and why not.
+        why: String,
+    },
 }
 
 impl CredentialNotice {
@@ -65,7 +70,8 @@ impl CredentialNotice {
         match self {
             CredentialNotice::Allowed { .. }
             | CredentialNotice::OwnKeyReplaced { .. }
-            | CredentialNotice::ServerKeysReplaced { .. } => false,
+            | CredentialNotice::ServerKeysReplaced { .. }
+            | CredentialNotice::OutOfReach { .. } => false,
             CredentialNotice::Removed { .. }
             | CredentialNotice::Unusable { .. }
             | CredentialNotice::ListKept { .. }
@@ -100,6 +106,10 @@ impl fmt::Display for CredentialNotice {
                 f.write_str("the server is known by another key now:")?;
                 keys.iter().try_for_each(|key| write!(f, " {key}"))
             }
+            CredentialNotice::OutOfReach { why } => write!(
+                f,
+                "{why} (with the rights that are left); if it changes, that counts from the next start"
+            ),
             CredentialNotice::KeyKept { why } => write!(f, "{why}; the key read before stays"),
         }
     }

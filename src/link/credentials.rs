@@ -124,7 +124,7 @@ impl OwnKey {
             Ok(true) => {
                 CredentialNotice::OwnKeyReplaced { path: path.clone(), key: self.pair().public }
             }
-            Err(why) => CredentialNotice::KeyKept { why: why.to_string() },
+            Err(why) => kept(&why),
         };
         findings.notices.push(notice);
     }
@@ -178,8 +178,19 @@ impl ServerKeys {
                 let keys = self.certificates.get().iter().map(|it| it.public).collect();
                 findings.notices.push(CredentialNotice::ServerKeysReplaced { keys });
             }
-            Err(why) => findings.notices.push(CredentialNotice::KeyKept { why: why.to_string() }),
+            Err(why) => findings.notices.push(kept(&why)),
         }
+    }
+}
+
+/// Root's keys out of reach are what a privilege drop is for; anything else is a mistake.
+fn kept(why: &CertificateError) -> CredentialNotice {
+    let why_text = why.to_string();
+    match why {
+        CertificateError::Unreadable { denied: true, .. } => {
+            CredentialNotice::OutOfReach { why: why_text }
+        }
+        _ => CredentialNotice::KeyKept { why: why_text },
     }
 }
 

@@ -90,6 +90,9 @@ pub enum LinkError {
         /// What it means, and what to do where that is known.
         reason: String,
     },
+    /// The address was bound with rights that are gone since.
+    #[error("no right to bind {0} again: the key read before stays until a restart")]
+    NoRightToRebind(String),
     /// The address could not be taken again after the key had been replaced.
     #[error("cannot bind {address} again with the new key: {reason}")]
     Rebind {

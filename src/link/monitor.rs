@@ -35,7 +35,7 @@ const THREAD: &str = "rzmq-monitor";
 const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
     | zmq_sys::ZMQ_EVENT_CLOSED
-    | zmq_sys::ZMQ_EVENT_LISTENING
+    | zmq_sys::ZMQ_EVENT_CONNECT_DELAYED
     | zmq_sys::ZMQ_EVENT_ACCEPTED
     | zmq_sys::ZMQ_EVENT_ACCEPT_FAILED
     | zmq_sys::ZMQ_EVENT_DISCONNECTED
@@ -198,9 +198,9 @@ struct Connections {
     peers: Arc<Peers>,
     throttle: Throttle,
     roster: Arc<Roster>,
-    /// Endpoints that are ours.
-    bound: HashSet<String>,
-    /// Endpoints of others, the end of whose last connection was told.
+    /// Endpoints that are called.
+    called: HashSet<String>,
+    /// Those of them where the end of the last connection, or attempt, was told.
     explained: HashSet<String>,
     /// Failures whose DISCONNECTED is about to come.
     failures: VecDeque<Failure>,
@@ -230,7 +230,7 @@ impl Connections {
             peers,
             throttle: Throttle::new(),
             roster,
-            bound: HashSet::new(),
+            called: HashSet::new(),
             explained: HashSet::new(),
             failures: VecDeque::new(),
             refused: 0,
@@ -251,9 +251,10 @@ impl Connections {
                     });
                 }
             }
-            zmq_sys::ZMQ_EVENT_CONNECTED => self.roster.connected(value as RawFd, now),
-            zmq_sys::ZMQ_EVENT_LISTENING => {
-                self.bound.insert(endpoint.to_owned());
+            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.calls(endpoint),
+            zmq_sys::ZMQ_EVENT_CONNECTED => {
+                self.calls(endpoint);
+                self.roster.connected(value as RawFd, now);
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 self.peers.connected.fetch_add(1, Ordering::Relaxed);
@@ -285,11 +286,11 @@ impl Connections {
                 })),
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
-            // a connection that did not come about
-            zmq_sys::ZMQ_EVENT_CLOSED if !self.bound.contains(endpoint) => {
+            // also said of our own endpoints, when they are closed
+            zmq_sys::ZMQ_EVENT_CLOSED if self.called.contains(endpoint) => {
                 self.unreachable(endpoint, now);
             }
-            // also said after each of these, and alone where a name cannot be resolved
+            // said after each of these, and alone where a name cannot be resolved
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED if !self.explained.remove(endpoint) => {
                 self.unreachable(endpoint, now);
                 self.explained.remove(endpoint);
@@ -304,6 +305,12 @@ impl Connections {
         }
     }
 
+    fn calls(&mut self, endpoint: &str) {
+        if !self.called.contains(endpoint) {
+            self.called.insert(endpoint.to_owned());
+        }
+    }
+
     fn unreachable(&mut self, endpoint: &str, now: Instant) {
         self.explained.insert(endpoint.to_owned());
         self.tell(&format!("unreachable {endpoint}"), now, |held_back| Notice::Unreachable {
@@ -313,7 +320,7 @@ impl Connections {
     }
 
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if !self.bound.contains(endpoint) {
+        if self.called.contains(endpoint) {
             self.explained.insert(endpoint.to_owned());
         }
         let ended = self.roster.ended(fd, now);

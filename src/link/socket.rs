@@ -336,8 +336,19 @@ impl Socket {
 
     /// Binds anew with the keys that its credentials have now. Its peers are cut once, and come
     /// back; what has arrived from them can be received still.
+    ///
+    /// # Errors
+    /// [`LinkError::NoRightToRebind`]: nothing has changed, and the old keys stay. Any other: an
+    /// address is lost, and the socket is good for nothing but to be dropped.
     pub fn rebind(&mut self) -> Result<(), LinkError> {
         self.trust.keys = self.security.keys();
+        // The right to a low port may be gone with the privileges. The system says so before it says
+        // that the address is taken, which it is.
+        for address in self.bound.iter().filter(|address| address.starts_with("tcp://")) {
+            if self.raw.bind(address).is_err_and(|errno| errno.0 == libc::EACCES) {
+                return Err(LinkError::NoRightToRebind(address.clone()));
+            }
+        }
         for (address, index) in self.bound.iter().zip(&self.bound_as) {
             show_keys(&self.raw, &self.security, *index)?;
             let failed = |errno: Errno| LinkError::Rebind {

@@ -28,6 +28,8 @@ use crate::security::Security;
 const THREAD: &str = "rzmq-keys";
 /// The longest time until a change is seen of which the system does not tell.
 const LOOK: Duration = Duration::from_secs(2);
+/// Unless there is so much to look at that this would be more than one part in so many of the time.
+const SHARE: u32 = 50;
 /// A change is often one of many: so long after the last of them they are looked at together, and
 /// so long after the first in any case.
 const SETTLE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
@@ -125,10 +127,12 @@ fn lock(entries: &Entries) -> MutexGuard<'_, Vec<Arc<Entry>>> {
 fn watch(woken: &UnixStream, entries: &Entries) {
     // without inotify (its limits are the system's) there are the regular looks
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
+    let mut pause = LOOK;
     loop {
-        if !wait(woken, events.as_ref()) {
+        if !wait(woken, events.as_ref(), pause) {
             return;
         }
+        let began = Instant::now();
         let entries = lock(entries).clone();
         if let Some(events) = &events {
             let paths: BTreeSet<_> =
@@ -136,15 +140,16 @@ fn watch(woken: &UnixStream, entries: &Entries) {
             paths.iter().for_each(|path| watch_path(events, path));
         }
         look(&entries);
+        pause = LOOK.max(began.elapsed() * SHARE);
     }
 }
 
-/// Waits until there is something to look at; false: the end.
-fn wait(woken: &UnixStream, events: Option<&OwnedFd>) -> bool {
+/// Waits until there is something to look at, or for the pause; false: the end.
+fn wait(woken: &UnixStream, events: Option<&OwnedFd>, pause: Duration) -> bool {
     let mut first: Option<Instant> = None;
     loop {
         let patience = match first {
-            None => LOOK,
+            None => pause,
             Some(first) if first.elapsed() >= SETTLE.1 => return true,
             Some(_) => SETTLE.0,
         };

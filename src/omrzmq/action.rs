@@ -145,6 +145,7 @@ impl Action {
                 Ok(()) => {
                     self.log.info("bound anew with the new key; its peers come back by themselves");
                 }
+                Err(why @ LinkError::NoRightToRebind(_)) => self.log.error(why.to_string()),
                 Err(why) => {
                     self.log.error(format!("{why}; the socket is opened anew"));
                     *binding = None;

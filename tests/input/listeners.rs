@@ -117,15 +117,19 @@ fn hup_in_the_middle_of_a_stream_is_harmless() {
     daemon.stop().clean().within(STOP);
 }
 
+/// Below 1024 there are few ports and other programs: the first that is free at an address of the
+/// test's own.
+fn free_low_port(address: &str) -> Option<u16> {
+    (700..1000).find(|&port| TcpListener::bind((address, port)).is_ok())
+}
+
 /// A low port and a key that root alone can read, with privileges dropped afterwards.
 #[test]
 fn low_port_and_root_only_key_with_privilege_drop() {
     if !is_root() {
         return skipped("low_port_and_root_only_key_with_privilege_drop", "needs root");
     }
-    // Below 1024 there are few ports and other programs: take the first that is free.
-    let Some(port) = (700..1000).find(|&port| TcpListener::bind(("127.0.0.5", port)).is_ok())
-    else {
+    let Some(port) = free_low_port("127.0.0.5") else {
         return skipped("low_port_and_root_only_key_with_privilege_drop", "no free low port");
     };
     let endpoint = format!("tcp://127.0.0.5:{port}");
@@ -158,6 +162,69 @@ fn low_port_and_root_only_key_with_privilege_drop() {
     peer.send_numbers(0..10);
     let lines = daemon.wait_lines("logs/out.log", 10, SOON);
     Oracle::judge(0..10, &lines).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+/// A key that is replaced after the privileges are gone needs the address anew, and there is no right
+/// to a low port any more: the old key stays, and the address too.
+#[test]
+fn low_port_outlives_a_new_key_with_privileges_dropped() {
+    use std::os::unix::fs::chown;
+    const NOBODY: u32 = 65_534;
+    if !is_root() {
+        return skipped("low_port_outlives_a_new_key_with_privileges_dropped", "needs root");
+    }
+    let Some(port) = free_low_port("127.0.0.6") else {
+        return skipped(
+            "low_port_outlives_a_new_key_with_privileges_dropped",
+            "no low port is free",
+        );
+    };
+    let endpoint = format!("tcp://127.0.0.6:{port}");
+    let site = Site::new();
+    let (server, client) = (Keys::new("server"), Keys::new("client"));
+    let write = |keys: &Keys, folder: &str| {
+        keys.write(&site.path(folder));
+        chown(site.path(&format!("{folder}/server_secret")), Some(NOBODY), None).expect("chown");
+    };
+    write(&server, "keys");
+    client.write_public(&site.path("allowed"));
+    let open = |mode| fs::Permissions::from_mode(mode);
+    fs::set_permissions(site.path(""), open(0o755)).expect("mode");
+    fs::set_permissions(site.work(), open(0o777)).expect("mode");
+    fs::create_dir(site.path("logs")).expect("folder");
+    fs::set_permissions(site.path("logs"), open(0o777)).expect("mode");
+    let trust = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        site.path("keys/server").display(),
+        site.path("allowed").display()
+    );
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {trust}");
+    let new = Keys::new("server");
+    write(&new, "new");
+    let new = site.path("new/server_secret");
+    let secret = site.path("keys/server_secret");
+    let site = site
+        .without_feed()
+        .with("$PrivDropToUser nobody")
+        .with("$PrivDropToGroup nogroup")
+        .with(&format!("module(load=\"imrzmq\")\ninput(type=\"imrzmq\" {input})"))
+        .file("logs/out.log", "%msg%\\n");
+    let mut daemon = site.start();
+    let pusher = || {
+        let peer = Peer::new(zmq::PUSH).curve_client(&client, &server);
+        peer.connect(&endpoint);
+        peer
+    };
+    let early = pusher();
+    early.send_numbers(0..10);
+    daemon.wait_lines("logs/out.log", 10, SOON);
+    fs::rename(new, secret).expect("the new key");
+    daemon.wait_log(&["imrzmq[in]", "no right to bind", "stays until a restart"], SOON);
+    let late = pusher();
+    late.send_numbers(10..20);
+    let lines = daemon.wait_lines("logs/out.log", 20, SOON);
+    Oracle::judge(0..20, &lines).once_in_order();
     daemon.stop().clean().within(STOP);
 }
 
