@@ -7,6 +7,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rzmq_link::{Renewal, SocketType};
@@ -230,4 +231,49 @@ fn two_endpoints_have_two_keys_of_one_server() {
         send(&push, &[server.as_bytes()]);
         assert_eq!(receive(&pull).body(), server.as_bytes());
     }
+}
+
+/// A foreign server whose authenticator answers as it is told.
+fn foreign_server(keys: &Keys, status: Arc<Mutex<&'static str>>) -> (zmq::Socket, String) {
+    let context = zmq::Context::new();
+    let handler = context.socket(zmq::REP).unwrap();
+    handler.bind("inproc://zeromq.zap.01").unwrap();
+    std::thread::spawn(move || {
+        while let Ok(request) = handler.recv_multipart(0) {
+            let status = status.lock().unwrap().as_bytes().to_vec();
+            let id = request[1].clone();
+            let answer = [b"1.0".to_vec(), id, status, vec![], b"user".to_vec(), vec![]];
+            if handler.send_multipart(answer, 0).is_err() {
+                return;
+            }
+        }
+    });
+    let text = fs::read_to_string(keys.path("server_secret")).unwrap();
+    let secret = text.split("secret-key = \"").nth(1).unwrap();
+    let socket = context.socket(zmq::PULL).unwrap();
+    socket.set_curve_server(true).unwrap();
+    socket.set_curve_secretkey(&zmq::z85_decode(&secret[..40]).unwrap()).unwrap();
+    socket.set_zap_domain("foreign").unwrap();
+    socket.set_rcvtimeo(PATIENCE.as_millis() as i32).unwrap();
+    socket.bind("tcp://127.0.0.1:*").unwrap();
+    let endpoint = socket.get_last_endpoint().unwrap().unwrap();
+    (socket, endpoint)
+}
+
+/// libzmq itself would never try again.
+#[test]
+fn a_server_that_refuses_for_good_is_asked_again() {
+    let keys = Keys::new(&["server", "web"]);
+    let status = Arc::new(Mutex::new("400"));
+    let (pull, endpoint) = foreign_server(&keys, status.clone());
+    let (context, log) = (context(), Log::new());
+    let client = spec(SocketType::Push, &endpoint, &keys.client("server", "web"));
+    let mut push = context.open(&client, log.clone()).unwrap();
+    let told = log.wait_for("the server refused our key");
+    assert!(told.contains("(status 400)"), "{told}");
+    until("it is to be opened anew", || push.renewal() == Renewal::Reopen);
+    *status.lock().unwrap() = "200";
+    push = open(&context, &client);
+    send(&push, &[b"at last"]);
+    assert_eq!(pull.recv_bytes(0).unwrap(), b"at last");
 }
