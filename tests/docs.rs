@@ -327,7 +327,7 @@ fn log_lines_of_the_operations_page_are_in_the_source() {
 
 /// A test that is named as the source of a promise must be there.
 #[test]
-fn tests_that_the_guarantee_page_names_exist() {
+fn tests_that_the_pages_of_promises_name_exist() {
     fn add(folder: &Path, text: &mut String) {
         for entry in fs::read_dir(folder).expect("tests") {
             let path = entry.expect("tests").path();
@@ -340,8 +340,16 @@ fn tests_that_the_guarantee_page_names_exist() {
     }
     let mut tests = String::new();
     add(&repository().join("tests"), &mut tests);
-    add(&repository().join("src/delivery/tests"), &mut tests);
-    let page = page("docs/guarantees.md");
+    for folder in ["src/delivery/tests", "src/link/tests"] {
+        add(&repository().join(folder), &mut tests);
+    }
+    for page in ["docs/guarantees.md", "docs/security.md"] {
+        tests_that_it_names_exist(page, &tests);
+    }
+}
+
+fn tests_that_it_names_exist(name: &str, tests: &str) {
+    let page = page(name);
     let spans = page.prose.iter().flat_map(|(_, line)| code_spans(line));
     let is_name = |span: &&str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -350,8 +358,8 @@ fn tests_that_the_guarantee_page_names_exist() {
     let names: BTreeSet<_> = spans.filter(is_name).collect();
     let missing: Vec<_> =
         names.iter().filter(|name| !tests.contains(&format!("fn {name}()"))).collect();
-    assert!(missing.is_empty(), "no such tests: {missing:#?}");
-    assert!(names.len() > 20, "only {} tests are named", names.len());
+    assert!(missing.is_empty(), "{name}: no such tests: {missing:#?}");
+    assert!(names.len() > 20, "{name}: only {} tests are named", names.len());
 }
 
 #[test]

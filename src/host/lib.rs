@@ -27,6 +27,7 @@ mod output;
 mod params;
 mod registration;
 mod rsyslogd;
+mod secure_defaults;
 mod strings;
 #[allow(missing_docs, non_camel_case_types, non_snake_case, non_upper_case_globals)]
 #[allow(dead_code, unreachable_pub, clippy::all, clippy::undocumented_unsafe_blocks)]
@@ -46,6 +47,7 @@ pub use output::{Batch, OutputModule, Verdict};
 pub use params::{Kind, Param, ParamError, Values, join, reference};
 pub use registration::{LoadError, Module, ModuleCell, Registered};
 pub use rsyslogd::Rsyslogd;
+pub use secure_defaults::SecureDefaults;
 
 /// What the exported macros need; not for other use.
 #[doc(hidden)]

@@ -37,7 +37,7 @@ impl Log {
 
     /// An error. While the configuration is checked (`rsyslogd -N1`) it makes the check fail.
     pub fn error(&self, sentence: impl AsRef<str>) {
-        let text = to_c(&format!("{}{}", self.prefix, sentence.as_ref()));
+        let text = to_c(&self.line(sentence.as_ref()));
         // SAFETY: LogError formats with "%s" and one NUL-terminated string; any thread may call it.
         unsafe { sys::LogError(0, NO_ERRCODE, c"%s".as_ptr(), text.as_ptr()) };
     }
@@ -46,12 +46,8 @@ impl Log {
     pub fn warning(&self, sentence: impl AsRef<str>) {
         if is_configuration_check() {
             // Nobody is left to tell when the terminal is gone.
-            let _ = writeln!(
-                std::io::stderr(),
-                "rsyslogd: warning: {}{}",
-                self.prefix,
-                sentence.as_ref()
-            );
+            let _ =
+                writeln!(std::io::stderr(), "rsyslogd: warning: {}", self.line(sentence.as_ref()));
         } else {
             self.message(LOG_WARNING, sentence.as_ref());
         }
@@ -62,8 +58,21 @@ impl Log {
         self.message(LOG_INFO, sentence.as_ref());
     }
 
+    /// One line, whatever a peer or a file had to say: a line feed would begin another, and an escape
+    /// sequence speak to the terminal.
+    fn line(&self, sentence: &str) -> String {
+        let mut line = String::with_capacity(self.prefix.len() + sentence.len());
+        for character in self.prefix.chars().chain(sentence.chars()) {
+            match character.is_control() {
+                true => line.extend(character.escape_default()),
+                false => line.push(character),
+            }
+        }
+        line
+    }
+
     fn message(&self, severity: c_int, sentence: &str) {
-        let text = to_c(&format!("{}{sentence}", self.prefix));
+        let text = to_c(&self.line(sentence));
         // SAFETY: as for LogError in `error`.
         unsafe { sys::LogMsg(0, NO_ERRCODE, severity, c"%s".as_ptr(), text.as_ptr()) };
     }
@@ -76,4 +85,16 @@ fn is_configuration_check() -> bool {
     let flag = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"iConfigVerify".as_ptr()) };
     // SAFETY: where the name exists it is an int that is set once, before modules are loaded.
     !flag.is_null() && unsafe { flag.cast::<c_int>().read() } != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_says_is_one_line() {
+        let line =
+            Log::instance("omrzmq", "a").line("it says: ü\nrsyslogd: all is well\x1b[2J\u{9b}");
+        assert_eq!(line, "omrzmq[a]: it says: ü\\nrsyslogd: all is well\\u{1b}[2J\\u{9b}");
+    }
 }

@@ -7,6 +7,7 @@
 use crate::layout;
 use crate::log::Log;
 use crate::registration::LoadError;
+use crate::secure_defaults::SecureDefaults;
 use crate::strings::{from_c, to_c};
 use crate::sys;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -39,7 +40,7 @@ pub(crate) type NamedLimiter = unsafe extern "C" fn(
 
 /// The part of the statistics interface that is used, whatever its version.
 pub(crate) struct Statistics {
-    version: c_int,
+    pub(crate) version: c_int,
     pub(crate) common: sys::statsobj_common_t,
     pub(crate) add_counter: unsafe extern "C" fn(
         *mut sys::statsobj_t,
@@ -188,6 +189,11 @@ impl Rsyslogd {
         // SAFETY: in this release the configuration is larger than this (interfaces.h), and the
         // field is set once, before modules are activated.
         unsafe { (*configuration).inputStartupPolicy == 1 }
+    }
+
+    /// What the administrator wants of settings that are not secure, as far as the configuration is read.
+    pub fn secure_defaults(&self) -> SecureDefaults {
+        SecureDefaults::of(self)
     }
 
     /// The configuration that is being loaded or runs.

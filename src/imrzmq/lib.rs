@@ -75,8 +75,8 @@ impl Module for Imrzmq {
 impl InputModule for Imrzmq {
     const INPUT_PARAMS: &'static [Param] = Statement::PARAMS;
 
-    fn add_input(&mut self, _rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<(), Error> {
-        self.statements.push(Statement::read(&self.credentials, values)?);
+    fn add_input(&mut self, rsyslogd: &Arc<Rsyslogd>, values: &Values) -> Result<(), Error> {
+        self.statements.push(Statement::read(rsyslogd, &self.credentials, values)?);
         Ok(())
     }
 

@@ -36,9 +36,18 @@ impl Statement {
     pub(crate) const PARAMS: &'static [rzmq_host::Param] = &INPUT;
 
     /// Reads the statement; the error lists every mistake.
-    pub(crate) fn read(module: &Credentials, values: &Values) -> Result<Self, Error> {
-        let instance = Instance::read(values, module, SocketType::INPUTS).map_err(unusable)?;
+    pub(crate) fn read(
+        rsyslogd: &Rsyslogd,
+        module: &Credentials,
+        values: &Values,
+    ) -> Result<Self, Error> {
+        let defaults = rsyslogd.secure_defaults();
+        let instance = Instance::read(values, module, SocketType::INPUTS, defaults);
+        let instance = instance.map_err(unusable)?;
         let log = Log::instance("imrzmq", &instance.spec.name);
+        if let Some(warning) = &instance.lets_anybody_in {
+            log.warning(warning);
+        }
         for sentence in instance.broken_certificates() {
             log.error(sentence);
         }

@@ -238,7 +238,11 @@ impl Domain {
             Admission::Anybody => true,
             Admission::Known(_) => {
                 let admitted = self.roster.admit(address, key, Instant::now());
-                let Err(limit) = admitted else { return true };
+                let Err(limit) = admitted else {
+                    // Taken off the list since? Whoever took it off may have looked for its
+                    // connections before this one was known to be its.
+                    return self.security.admission(&key) != Admission::Refused;
+                };
                 notice::count(&*self.notices, Change::ConnectionRefused);
                 self.tell(&format!("limit {address} {key}"), |held_back| {
                     let peer = address.to_owned();

@@ -317,6 +317,14 @@ pub(crate) fn with_secret_suffix(path: &Path) -> PathBuf {
 }
 
 impl CertificateError {
+    /// The file that is there and cannot be read: no rights, no descriptors left.
+    pub(crate) fn file_out_of_reach(&self) -> Option<&Path> {
+        match self {
+            CertificateError::Unreadable { path, .. } if path.exists() => Some(path),
+            _ => None,
+        }
+    }
+
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> CertificateError {
         let reason = match error.raw_os_error() {
             Some(errno) => raw::Errno(errno).to_string(),

@@ -3,7 +3,8 @@
 //!
 //! What cannot be read again stays as it was, and is told: a mistake made while rsyslogd runs
 //! neither stops it nor lets anybody in. Only a certificate that is gone, or is none any more, takes
-//! its key off the list.
+//! its key off the list; one that is there and cannot be read (after a privilege drop, or without a
+//! descriptor left) does not.
 //!
 //! Locks: one a credential, held to look something up or to put the new state in place; never while
 //! a file is read.
@@ -297,8 +298,14 @@ impl AllowList {
         for why in told.iter().filter(|why| !seen.told.contains(why)) {
             findings.notices.push(CredentialNotice::Unusable { why: why.clone() });
         }
+        let out_of_reach: Vec<_> =
+            directory.broken.iter().filter_map(CertificateError::file_out_of_reach).collect();
+        // looked at again and again, until all can be read
+        let stamps = if out_of_reach.is_empty() { stamps } else { BTreeMap::new() };
         *seen = Seen { stamps, told };
-        let (old, new) = (self.admitted(), by_key(directory.certificates));
+        let old = self.admitted();
+        let kept = old.values().filter(|it| out_of_reach.contains(&it.path.as_path())).cloned();
+        let new = by_key(kept.chain(directory.certificates).collect());
         for (key, certificate) in new.iter().filter(|(key, _)| !old.contains_key(key)) {
             let name = certificate.label();
             findings.notices.push(CredentialNotice::Allowed { name, key: *key });

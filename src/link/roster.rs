@@ -3,14 +3,15 @@
 //! libzmq tells of a connection in three places, and in none of them all of it: the monitor has the
 //! descriptor and the peer's address, the authenticator the key and the address without the port, a
 //! message the descriptor and the key. Here they come together. The authenticator's word makes a key
-//! a candidate for each connection from that address whose handshake may be under way; the first
-//! message proves it. So a connection that never sent anything may have more than one candidate
+//! a candidate for each connection with that address whose handshake may be under way, those that the
+//! monitor tells of later included; the first message proves it. So a connection that never sent anything may have more than one candidate
 //! where several peers shook hands at once behind one address, and is closed with any of them: its
 //! owner, if still allowed, comes back at once.
 //!
 //! A connection is closed with shutdown(2), upon which libzmq sees its end and closes the descriptor.
 //!
-//! Threads: monitor, authenticator, watcher and the socket's own. Locks: one, held for a step.
+//! Threads: monitor, authenticator, watcher and the socket's own. Locks: the connections, held for a
+//! step; within it the keys let in lately.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +39,16 @@ pub(crate) struct Limits {
 pub(crate) struct Roster {
     limits: Limits,
     connections: Mutex<HashMap<RawFd, Connection>>,
+    /// Keys let in lately. A new one drives out what is too old to matter.
+    admitted: Mutex<Vec<Admitted>>,
+}
+
+/// A key that was let in, from this address.
+#[derive(Debug)]
+struct Admitted {
+    key: PublicKey,
+    address: Option<IpAddr>,
+    at: Instant,
 }
 
 #[derive(Debug)]
@@ -76,6 +87,11 @@ impl Candidates {
         }
     }
 
+    /// A key that must be one of these, or nothing was known of them.
+    fn may_be(&self, key: &PublicKey) -> bool {
+        matches!(self, Candidates::Any(keys) if keys.is_empty()) || self.contain(key)
+    }
+
     fn are_only(&self, key: &PublicKey) -> bool {
         match self {
             Candidates::Any(keys) => keys.as_slice() == [*key],
@@ -90,8 +106,14 @@ impl Connection {
         Connection { peer, accepted, since, keys, closed_here: false }
     }
 
-    fn is_from(&self, address: Option<IpAddr>) -> bool {
-        self.accepted && self.peer.map(|peer| peer.ip()) == address
+    fn may_be_of(&mut self, admitted: &Admitted) {
+        if self.peer.map(|peer| peer.ip()) != admitted.address {
+            return;
+        }
+        match &mut self.keys {
+            Candidates::Any(keys) if !keys.contains(&admitted.key) => keys.push(admitted.key),
+            _ => {}
+        }
     }
 
     fn close(&mut self, fd: RawFd) {
@@ -102,11 +124,29 @@ impl Connection {
 
 impl Roster {
     pub(crate) fn new(limits: Limits) -> Roster {
-        Roster { limits, connections: Mutex::default() }
+        Roster { limits, connections: Mutex::default(), admitted: Mutex::default() }
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<RawFd, Connection>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, Vec<Admitted>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one handshake may have been under way both then and now. libzmq ends it at its
+    /// deadline; a little more, for it is not this clock's.
+    fn is_recent(&self, then: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(then) <= self.limits.handshake + Duration::from_secs(1)
+    }
+
+    /// The authenticator may have heard of this connection first.
+    fn catch_up(&self, connection: &mut Connection) {
+        let now = connection.since;
+        let admitted = self.admitted();
+        let recent = admitted.iter().filter(|it| self.is_recent(it.at, now));
+        recent.for_each(|it| connection.may_be_of(it));
     }
 
     /// A peer has called. It is shown the door if there are enough.
@@ -122,18 +162,25 @@ impl Roster {
         if limit.is_some() {
             connection.close(fd);
         }
+        self.catch_up(&mut connection);
         connections.insert(fd, connection);
         limit.map_or(Ok(peer), |limit| Err(Refused { peer, limit }))
     }
 
     /// This side has called.
     pub(crate) fn connected(&self, fd: RawFd, now: Instant) {
-        self.connections().insert(fd, Connection::new(None, false, now));
+        let mut connection = Connection::new(raw::peer_of(fd), false, now);
+        let mut connections = self.connections();
+        self.catch_up(&mut connection);
+        connections.insert(fd, connection);
     }
 
     /// A connection has ended.
     pub(crate) fn ended(&self, fd: RawFd, now: Instant) -> Option<Ended> {
-        let Connection { peer, since, closed_here, .. } = self.connections().remove(&fd)?;
+        let Connection { peer, accepted, since, closed_here, .. } =
+            self.connections().remove(&fd)?;
+        // where this side has called, the endpoint says who it is
+        let peer = peer.filter(|_| accepted);
         Some(Ended { peer, age: now.saturating_duration_since(since), closed_here })
     }
 
@@ -145,28 +192,30 @@ impl Roster {
     /// The authenticator is about to let a key in. `address` is libzmq's: an IP address, or what
     /// it knows of a local peer.
     pub(crate) fn admit(&self, address: &str, key: PublicKey, now: Instant) -> Result<(), Limit> {
+        // a link-local address has its interface behind it
+        let address = address.split('%').next().unwrap_or_default();
         let address = address.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
-        // libzmq ends a handshake at its deadline; a little more, for it is not this clock's
-        let longest = self.limits.handshake + Duration::from_secs(1);
         let mut connections = self.connections();
         let open = connections.values().filter(|connection| connection.keys.are_only(&key)).count();
         if open >= self.limits.of_one_key {
             return Err(Limit::OfOneKey(self.limits.of_one_key, key));
         }
-        for connection in connections.values_mut() {
-            let may_be = connection.is_from(address)
-                && now.saturating_duration_since(connection.since) <= longest;
-            match &mut connection.keys {
-                Candidates::Any(keys) if may_be && !keys.contains(&key) => keys.push(key),
-                _ => {}
-            }
+        let new = Admitted { key, address, at: now };
+        for connection in connections.values_mut().filter(|it| self.is_recent(it.since, now)) {
+            connection.may_be_of(&new);
         }
+        let mut admitted = self.admitted();
+        let is_other = |it: &Admitted| (it.key, it.address) != (key, address);
+        admitted.retain(|it| self.is_recent(it.at, now) && is_other(it));
+        admitted.push(new);
         Ok(())
     }
 
-    /// A message came on this connection from the owner of this key.
+    /// A message came on this connection from the owner of this key. It may have waited, and the
+    /// descriptor be another's by now: a connection that cannot be of this key stays as it is.
     pub(crate) fn proven(&self, fd: RawFd, key: PublicKey) {
-        if let Some(connection) = self.connections().get_mut(&fd) {
+        let mut connections = self.connections();
+        if let Some(connection) = connections.get_mut(&fd).filter(|it| it.keys.may_be(&key)) {
             connection.keys = Candidates::Proven(key);
         }
     }
@@ -318,5 +367,40 @@ mod tests {
             roster.close_all_of(&key(1));
             assert!(!calls.is_closed(0));
         }
+    }
+
+    #[test]
+    fn a_key_that_was_let_in_before_the_monitor_told_of_its_connection_is_cut_too() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        let fd = calls.call();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        roster.accepted(fd, now + Duration::from_secs(1)).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        assert!(calls.is_closed(0));
+    }
+
+    #[test]
+    fn a_peer_that_this_side_has_called_is_cut_too() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        calls.call();
+        let fd = calls.ends[0].0.as_raw_fd();
+        roster.connected(fd, now);
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        assert!(calls.is_closed(0));
+        assert_eq!(roster.ended(fd, now).unwrap().peer, None);
+    }
+
+    /// A message of the first has waited until the second had the descriptor.
+    #[test]
+    fn a_message_does_not_make_anothers_connection_its_senders() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        let fd = calls.call();
+        roster.accepted(fd, now).unwrap();
+        roster.admit("127.0.0.1", key(2), now).unwrap();
+        roster.proven(fd, key(1));
+        assert_eq!(roster.close_all_of(&key(1)), 0);
+        assert_eq!(roster.close_all_of(&key(2)), 1);
+        assert!(calls.is_closed(0));
     }
 }

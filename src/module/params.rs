@@ -1,7 +1,8 @@
 //! Parameters that imrzmq and omrzmq have in common, and what they mean to the link.
 
 use crate::Credentials;
-use rzmq_host::{Error, Kind, Param, ParamError, Values};
+use crate::security::judge;
+use rzmq_host::{Error, Kind, Param, ParamError, SecureDefaults, Values};
 use rzmq_link::{Allowed, Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,6 +179,8 @@ pub struct Instance {
     pub is_named: bool,
     /// The endpoints as they are written.
     pub endpoints_text: String,
+    /// It lets anybody in, and the administrator wants to be told of such.
+    pub lets_anybody_in: Option<String>,
 }
 
 impl Instance {
@@ -187,10 +190,16 @@ impl Instance {
         values: &Values,
         module: &Credentials,
         allowed: &[SocketType],
+        defaults: SecureDefaults,
     ) -> Result<Self, Vec<String>> {
         let mut mistakes = Vec::new();
         let security = Credentials::read(values).over(module).security();
         let security = security.map_err(|why| mistakes.push(why)).ok();
+        let judged = security.as_ref().map_or(Ok(None), |it| judge(it, defaults));
+        let lets_anybody_in = judged.unwrap_or_else(|why| {
+            mistakes.push(why);
+            None
+        });
         let endpoints_text = values.text("endpoints").unwrap_or_default().to_string();
         let written_type = values.text("socktype").unwrap_or_default();
         let socket_type = SocketType::parse(written_type, allowed);
@@ -214,7 +223,7 @@ impl Instance {
             topics: values.list("topics").unwrap_or_default().to_vec(),
         };
         spec.check().map_err(|why| vec![why.to_string()])?;
-        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text })
+        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text, lets_anybody_in })
     }
 
     /// Certificates among the allowed ones that cannot be used, a sentence each.

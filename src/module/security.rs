@@ -1,7 +1,8 @@
-//! The four parameters of trust, on the module and on its instances.
+//! The four parameters of trust, on the module and on its instances, and what the core's
+//! `global(compatibility.defaults.secure="…")` makes of those that let anybody in.
 
-use rzmq_host::Values;
-use rzmq_link::{Security, SecuritySettings};
+use rzmq_host::{SecureDefaults, Values};
+use rzmq_link::{Allowed, Security, SecuritySettings};
 
 /// What is written of the four parameters.
 #[derive(Debug, Clone, Default)]
@@ -51,5 +52,33 @@ impl Credentials {
             clientcertpath: self.clientcertpath.as_deref(),
         };
         Security::from_settings(&settings).map_err(|why| why.to_string())
+    }
+}
+
+/// What is to be said of a statement that lets anybody in: `Err`, that it cannot be used.
+pub(crate) fn judge(
+    security: &Security,
+    defaults: SecureDefaults,
+) -> Result<Option<String>, String> {
+    let open = match security {
+        Security::Plaintext => {
+            "without authtype everything travels in plaintext, and whoever reaches the endpoint is let in. \
+             Write authtype=\"CURVESERVER\" or authtype=\"CURVECLIENT\" with servercertpath and clientcertpath"
+        }
+        Security::Server { allowed: Allowed::Any, .. } => {
+            "clientcertpath=\"*\" lets any key in. Write the folder of the allowed clients' certificates"
+        }
+        Security::Server { .. } | Security::Client { .. } => return Ok(None),
+    };
+    match defaults {
+        SecureDefaults::Off => Ok(None),
+        SecureDefaults::Warn => Ok(Some(format!(
+            "{open}. global(compatibility.defaults.secure=\"strict\") makes this an error, \
+             \"backward-compatible\" silences it"
+        ))),
+        SecureDefaults::Strict => Err(format!(
+            "{open}. global(compatibility.defaults.secure=\"strict\") demands it; with \
+             \"backward-compatible\" there, it is not asked for"
+        )),
     }
 }

@@ -88,7 +88,9 @@ impl Statement {
         module: &Credentials,
         values: &Values,
     ) -> Result<Self, Error> {
-        let instance = Instance::read(values, module, SocketType::OUTPUTS).map_err(unusable)?;
+        let defaults = rsyslogd.secure_defaults();
+        let instance = Instance::read(values, module, SocketType::OUTPUTS, defaults);
+        let instance = instance.map_err(unusable)?;
         let mistakes = Self::mistakes(&instance, values);
         if !mistakes.is_empty() {
             return Err(unusable(mistakes));
@@ -101,7 +103,7 @@ impl Statement {
             }
         }
         Self::warn(rsyslogd, &instance, values);
-        let Instance { mut spec, is_named, endpoints_text } = instance;
+        let Instance { mut spec, is_named, endpoints_text, .. } = instance;
         let topics = std::mem::take(&mut spec.topics);
         let topic_frame = values.switch("topicframe").unwrap_or(false);
         let dynamic = values.switch("dynatopic").unwrap_or(false);
@@ -123,6 +125,9 @@ impl Statement {
         let log = Log::instance("omrzmq", &spec.name);
         let waits = !spec.socket_type.publishes() || spec.options.pub_nodrop;
         for warning in warnings(values, waits, rsyslogd.requeues_at_stop()) {
+            log.warning(warning);
+        }
+        if let Some(warning) = &instance.lets_anybody_in {
             log.warning(warning);
         }
         for sentence in instance.broken_certificates() {

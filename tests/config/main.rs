@@ -1,6 +1,7 @@
 //! Bad input: `rsyslogd -N1` finds every mistake in a parameter or a certificate, names the
 //! instance, the parameter, the value and what is allowed, and nothing falls back to plaintext.
 
+mod secure;
 mod trust;
 mod values;
 

@@ -94,13 +94,14 @@ impl Check {
     }
 }
 
-/// The lines of `rsyslogd -N1` that are about this configuration. The last phrase is what 8.2608 and
-/// later say of each one that does not ask for their new defaults.
+/// The lines of `rsyslogd -N1` that are about this configuration. The last two phrases are what 8.2608 and
+/// later, and our modules there, say of each one that does not ask for their new defaults.
 pub fn complaints(text: &str) -> Vec<&str> {
     let of_every_configuration = [
         "config validation run",
         "End of config validation",
         "insecure default in use: global(abortOnUncleanConfig=",
+        "global(compatibility.defaults.secure=\"strict\") makes this an error",
     ];
     text.lines()
         .filter(|line| !of_every_configuration.iter().any(|phrase| line.contains(phrase)))

@@ -126,6 +126,23 @@ fn oversize_line_is_split_where_the_core_is_told_to() {
     oversize("split", &[1024, 1024, length - 2048]);
 }
 
+/// Documented: the pieces of a line that the core splits do not go where their input says.
+#[test]
+fn pieces_of_a_split_line_leave_the_ruleset_of_their_input() {
+    let endpoint = free_endpoint();
+    let mut daemon = Site::new()
+        .global("maxMessageSize=\"1k\" oversizemsg.input.mode=\"split\"")
+        .receiving_in_ruleset("", &format!("endpoints=\"{endpoint}\" socktype=\"PULL\""))
+        .file("default.log", "%rawmsg%\\n")
+        .start();
+    let peer = Peer::push(&endpoint);
+    peer.send_texts([syslog_line(&"abcdefghij".repeat(350)), syslog_line("the next one")]);
+    let in_ruleset = daemon.wait_lines("out.log", 1, SOON);
+    let by_default = daemon.wait_lines("default.log", 4, SOON);
+    assert!(in_ruleset.len() == 1 && in_ruleset[0].ends_with("the next one"), "{in_ruleset:?}");
+    assert_eq!(by_default.len(), 4);
+}
+
 #[test]
 fn oversize_line_is_accepted_where_the_core_is_told_to() {
     oversize("accept", &[syslog_line(&"abcdefghij".repeat(300)).len()]);

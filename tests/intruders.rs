@@ -1,0 +1,210 @@
+//! Attempts to get in, or to be taken for somebody else, with bytes that no honest ZeroMQ sends.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+
+use harness::ports::free_endpoint;
+use harness::skip::{is_root, skipped};
+use harness::{Keys, Peer, SOON, Site, secs};
+
+/// The greeting of ZMTP 3 with this mechanism.
+fn greeting(mechanism: &str) -> Vec<u8> {
+    let mut bytes = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0".to_vec();
+    bytes.extend_from_slice(mechanism.as_bytes());
+    bytes.resize(64, 0);
+    bytes
+}
+
+/// The command READY of ZMTP 3 with properties of our choice.
+fn ready(properties: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = b"\x05READY".to_vec();
+    for (name, value) in [("Socket-Type", "PUSH")].iter().chain(properties) {
+        body.push(name.len() as u8);
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        body.extend_from_slice(value.as_bytes());
+    }
+    let mut frame = vec![4, body.len() as u8];
+    frame.extend_from_slice(&body);
+    frame
+}
+
+fn message(text: &str) -> Vec<u8> {
+    let mut frame = vec![0, text.len() as u8];
+    frame.extend_from_slice(text.as_bytes());
+    frame
+}
+
+/// Says these pieces, each when the other side has said something; waits until it is hung up on.
+fn say_until_hung_up(endpoint: &str, pieces: &[Vec<u8>]) {
+    let address = endpoint.trim_start_matches("tcp://");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(SOON)).expect("a deadline");
+    let mut buffer = [0; 4096];
+    for piece in pieces {
+        // an error: it has hung up already
+        let _ = stream.write_all(piece);
+        if matches!(stream.read(&mut buffer), Ok(0) | Err(_)) {
+            return;
+        }
+    }
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+            Err(error) => panic!("not hung up: {error}"),
+        }
+    }
+}
+
+/// A server, one client that it allows, and its parameters.
+fn server(site: &Site) -> (Keys, Keys, String) {
+    let (server, client) = (Keys::new("server"), Keys::new("client"));
+    let own = server.write(&site.path("keys"));
+    client.write_public(&site.path("allowed"));
+    let parameters = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        own.display(),
+        site.path("allowed").display()
+    );
+    (server, client, parameters)
+}
+
+/// Protocol versions from before CURVE, other mechanisms, and names that a peer gives itself.
+#[test]
+fn no_older_protocol_and_no_other_mechanism_gets_past_curve() {
+    let (site, endpoint) = (Site::new(), free_endpoint());
+    let (server, client, parameters) = server(&site);
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" handshakeivl=\"500\" {parameters}"
+    );
+    let mut daemon = site.receiving("", &input).start();
+    let claimed = client.public_z85();
+    let claims: &[(&str, &str)] = &[("User-Id", &claimed), ("Identity", &claimed)];
+    let line = message("<13>1 - intruder app - - - got in");
+    let attempts: [Vec<Vec<u8>>; 7] = [
+        // ZMTP 1.0 has no greeting: an identity, then messages
+        vec![[b"\x01\0".as_slice(), b"\x0a\0<13>got in"].concat()],
+        // the same behind the signature of later versions
+        vec![b"\xff\0\0\0\0\0\0\0\x01\x7f\0".to_vec(), [b"\x01\0".as_slice(), &line].concat()],
+        // ZMTP 2.0: revision, socket type PUSH, an identity, then messages
+        vec![b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x08".to_vec(), [b"\0\0".as_slice(), &line].concat()],
+        vec![greeting("NULL"), ready(claims), line.clone()],
+        vec![greeting("PLAIN"), b"\x04\x0a\x05HELLO\x01a\x01b".to_vec(), line.clone()],
+        // the right mechanism, and then as if there were none
+        vec![greeting("CURVE"), ready(claims), line.clone()],
+        vec![greeting("CURVE"), line],
+    ];
+    for pieces in &attempts {
+        say_until_hung_up(&endpoint, pieces);
+    }
+    let friend = Peer::new(zmq::PUSH).curve_client(&client, &server);
+    friend.connect(&endpoint);
+    friend.send_numbers(0..3);
+    daemon.wait_lines("out.log", 3, SOON);
+    let counters = daemon.wait_stats("imrzmq", "in", "three lines", |c| c["submitted"] == 3);
+    assert_eq!((counters["received"], counters["discarded_unauthenticated"]), (3, 0));
+    assert_eq!(daemon.lines("out.log").len(), 3);
+}
+
+/// Without CURVE a peer may call itself what it likes, and is called nothing.
+#[test]
+fn what_a_plaintext_peer_says_of_itself_is_not_believed() {
+    let (site, endpoint) = (Site::new(), free_endpoint());
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" metadata=\"on\"");
+    let mut daemon = site
+        .without_feed()
+        .with("module(load=\"imrzmq\")")
+        .with(&format!("input(type=\"imrzmq\" {input})"))
+        .file("out.log", "%fromhost-ip%,%$!rzmq!peer%,%$!rzmq!key%,%$!rzmq!address%\\n")
+        .start();
+    let claimed = Keys::new("somebody").public_z85();
+    let claims: &[(&str, &str)] =
+        &[("User-Id", &claimed), ("Peer-Address", "192.0.2.66"), ("name", "somebody")];
+    let mut stream = TcpStream::connect(endpoint.trim_start_matches("tcp://")).expect("there");
+    let mut buffer = [0; 4096];
+    for piece in [greeting("NULL"), ready(claims), message("<13>1 - a b - - - c")] {
+        stream.write_all(&piece).expect("taken");
+        // its greeting, then its READY; nothing comes after the message
+        stream.set_read_timeout(Some(secs(1))).expect("a deadline");
+        let _ = stream.read(&mut buffer);
+    }
+    assert_eq!(daemon.wait_lines("out.log", 1, SOON), ["127.0.0.1,,,127.0.0.1"]);
+}
+
+/// After a privilege drop certificates that root alone may read are there and out of reach: a change
+/// beside them takes nobody off the list.
+#[test]
+fn a_certificate_that_can_no_longer_be_read_stays_in_force() {
+    if !is_root() {
+        return skipped("a_certificate_that_can_no_longer_be_read_stays_in_force", "needs root");
+    }
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let (server, client, parameters) = server(&site);
+    let open = |name: &str, mode| {
+        fs::set_permissions(site.path(name), fs::Permissions::from_mode(mode)).expect("mode");
+    };
+    open("allowed/client", 0o600);
+    fs::create_dir(site.path("logs")).expect("a folder");
+    for folder in ["", "work", "logs"] {
+        open(folder, 0o777);
+    }
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {parameters}");
+    let later = site.path("allowed");
+    let gone = site.path("allowed/client");
+    let mut daemon = site
+        .with("$PrivDropToUser nobody")
+        .with("$PrivDropToGroup nogroup")
+        .with(&format!("module(load=\"imrzmq\")\ninput(type=\"imrzmq\" {input})"))
+        .file("logs/out.log", "%msg%\\n")
+        .start();
+    assert_ne!(daemon.proc_status("Uid:"), 0, "rsyslogd still runs as root");
+    let pusher = |own: &Keys| {
+        let peer = Peer::new(zmq::PUSH).curve_client(own, &server);
+        peer.connect(&endpoint);
+        peer
+    };
+    let early = pusher(&client);
+    early.send_numbers(0..5);
+    daemon.wait_lines("logs/out.log", 5, SOON);
+    let second = Keys::new("second");
+    second.write_public(&later);
+    daemon.wait_log(&["imrzmq[in]", "not allowed in", "client", "Permission denied"], SOON);
+    let late = pusher(&second);
+    late.send_numbers(5..10);
+    daemon.wait_lines("logs/out.log", 10, SOON);
+    early.send_numbers(10..15);
+    daemon.wait_lines("logs/out.log", 15, SOON);
+    assert!(!daemon.logged(&["no longer allowed"]), "{}", daemon.log());
+    fs::remove_file(&gone).expect("removed");
+    daemon.wait_log(&["no longer allowed: client", "connections closed: 1"], SOON);
+}
+
+/// Documented: under `enforcehost` it is the name that counts, so two keys of one name speak for one
+/// host.
+#[test]
+fn two_certificates_of_one_name_both_speak_for_it() {
+    let (site, endpoint) = (Site::new(), free_endpoint());
+    let (server, _, parameters) = server(&site);
+    let (first, second) = (Keys::new("web1"), Keys::new("web1"));
+    first.write_public(&site.path("allowed"));
+    let written = second.write_public(&site.path("second"));
+    fs::rename(written, site.path("allowed/web1.next")).expect("beside the first");
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" enforcehost=\"on\" {parameters}"
+    );
+    let mut daemon = site.receiving("", &input).start();
+    let peers = [&first, &second].map(|own| {
+        let peer = Peer::new(zmq::PUSH).curve_client(own, &server);
+        peer.connect(&endpoint);
+        peer.send_texts(["<13>1 - web1 app - - - own", "<13>1 - web2 app - - - foreign"]);
+        peer
+    });
+    daemon.wait_stats("imrzmq", "in", "four lines", |c| c["received"] == 4);
+    let counters = daemon.wait_stats("imrzmq", "in", "two taken", |c| c["submitted"] == 2);
+    assert_eq!(counters["discarded_host"], 2);
+    drop(peers);
+}
