@@ -55,10 +55,13 @@ struct Admitted {
 struct Connection {
     /// None: not by TCP, or gone before it could be asked.
     peer: Option<SocketAddr>,
+    /// On this host, and not by TCP.
+    local: bool,
     /// The peer called, not this side.
     accepted: bool,
     since: Instant,
     keys: Candidates,
+    past_handshake: bool,
     closed_here: bool,
 }
 
@@ -75,6 +78,8 @@ enum Candidates {
 pub(crate) struct Ended {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) age: Duration,
+    /// Surely; without this it may have been too.
+    pub(crate) past_handshake: bool,
     /// It was closed by this side, which has told why.
     pub(crate) closed_here: bool,
 }
@@ -103,7 +108,8 @@ impl Candidates {
 impl Connection {
     fn new(peer: Option<SocketAddr>, accepted: bool, since: Instant) -> Connection {
         let keys = Candidates::Any(Vec::new());
-        Connection { peer, accepted, since, keys, closed_here: false }
+        let (local, past_handshake, closed_here) = (false, false, false);
+        Connection { peer, local, accepted, since, keys, past_handshake, closed_here }
     }
 
     fn may_be_of(&mut self, admitted: &Admitted) {
@@ -116,9 +122,13 @@ impl Connection {
         }
     }
 
+    /// One that was gone before it could be asked for its peer is left alone: its descriptor may be
+    /// another file of rsyslogd's by now.
     fn close(&mut self, fd: RawFd) {
         self.closed_here = true;
-        raw::shut_down(fd, self.peer);
+        if self.peer.is_some() || self.local {
+            raw::shut_down(fd, self.peer);
+        }
     }
 }
 
@@ -150,7 +160,7 @@ impl Roster {
     }
 
     /// A peer has called. It is shown the door if there are enough.
-    pub(crate) fn accepted(&self, fd: RawFd, now: Instant) -> Result<Option<SocketAddr>, Refused> {
+    pub(crate) fn accepted(&self, fd: RawFd, local: bool, now: Instant) -> Result<(), Refused> {
         let peer = raw::peer_of(fd);
         let mut connections = self.connections();
         let limit = if connections.len() >= self.limits.connections {
@@ -158,13 +168,13 @@ impl Roster {
         } else {
             nearly_out_of_files(fd).then(|| Limit::OpenFiles(connections.len()))
         };
-        let mut connection = Connection::new(peer, true, now);
+        let mut connection = Connection { local, ..Connection::new(peer, true, now) };
         if limit.is_some() {
             connection.close(fd);
         }
         self.catch_up(&mut connection);
         connections.insert(fd, connection);
-        limit.map_or(Ok(peer), |limit| Err(Refused { peer, limit }))
+        limit.map_or(Ok(()), |limit| Err(Refused { peer, limit }))
     }
 
     /// This side has called.
@@ -177,11 +187,12 @@ impl Roster {
 
     /// A connection has ended.
     pub(crate) fn ended(&self, fd: RawFd, now: Instant) -> Option<Ended> {
-        let Connection { peer, accepted, since, closed_here, .. } =
+        let Connection { peer, accepted, since, past_handshake, closed_here, .. } =
             self.connections().remove(&fd)?;
         // where this side has called, the endpoint says who it is
         let peer = peer.filter(|_| accepted);
-        Some(Ended { peer, age: now.saturating_duration_since(since), closed_here })
+        let age = now.saturating_duration_since(since);
+        Some(Ended { peer, age, past_handshake, closed_here })
     }
 
     /// How many connections there are, handshakes included.
@@ -196,7 +207,12 @@ impl Roster {
         let address = address.split('%').next().unwrap_or_default();
         let address = address.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
         let mut connections = self.connections();
-        let open = connections.values().filter(|connection| connection.keys.are_only(&key)).count();
+        let of_key = || connections.values().filter(|connection| connection.keys.are_only(&key));
+        let open = of_key().filter(|connection| connection.past_handshake).count();
+        let pending =
+            |it: &&Connection| !it.past_handshake && it.peer.map(|peer| peer.ip()) == address;
+        // the one that this is about may be among these
+        let open = open + of_key().filter(pending).count().saturating_sub(1);
         if open >= self.limits.of_one_key {
             return Err(Limit::OfOneKey(self.limits.of_one_key, key));
         }
@@ -217,7 +233,23 @@ impl Roster {
         let mut connections = self.connections();
         if let Some(connection) = connections.get_mut(&fd).filter(|it| it.keys.may_be(&key)) {
             connection.keys = Candidates::Proven(key);
+            connection.past_handshake = true;
         }
+    }
+
+    /// This connection is past its handshake.
+    pub(crate) fn past_handshake(&self, fd: RawFd) {
+        if let Some(connection) = self.connections().get_mut(&fd) {
+            connection.past_handshake = true;
+        }
+    }
+
+    /// Closes one connection; answers its peer.
+    pub(crate) fn close(&self, fd: RawFd) -> Option<SocketAddr> {
+        let mut connections = self.connections();
+        let connection = connections.get_mut(&fd)?;
+        connection.close(fd);
+        connection.peer
     }
 
     /// Closes every connection on which a peer has called.
@@ -296,10 +328,10 @@ mod tests {
     fn one_too_many_is_closed_and_told_apart() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         for _ in 0..3 {
-            assert!(roster.accepted(calls.call(), now).unwrap().is_some());
+            assert!(roster.accepted(calls.call(), false, now).is_ok());
         }
         let fourth = calls.call();
-        let refused = roster.accepted(fourth, now).unwrap_err();
+        let refused = roster.accepted(fourth, false, now).unwrap_err();
         assert_eq!(refused.limit, Limit::Connections(3));
         assert!(calls.is_closed(3) && !calls.is_closed(0));
         assert!(roster.ended(fourth, now).unwrap().closed_here);
@@ -310,8 +342,8 @@ mod tests {
     fn only_connections_of_the_key_are_closed_once_messages_have_proven_whose_they_are() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let (first, second) = (calls.call(), calls.call());
-        roster.accepted(first, now).unwrap();
-        roster.accepted(second, now).unwrap();
+        roster.accepted(first, false, now).unwrap();
+        roster.accepted(second, false, now).unwrap();
         // both shake hands at once, from one address
         roster.admit("127.0.0.1", key(1), now).unwrap();
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -327,11 +359,11 @@ mod tests {
     fn a_silent_connection_is_known_by_its_address_and_time() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let early = calls.call();
-        roster.accepted(early, now).unwrap();
+        roster.accepted(early, false, now).unwrap();
         roster.admit("::ffff:127.0.0.1", key(1), now).unwrap();
         let later = now + Duration::from_secs(60);
         let late = calls.call();
-        roster.accepted(late, later).unwrap();
+        roster.accepted(late, false, later).unwrap();
         roster.admit("10.0.0.1", key(3), later).unwrap();
         roster.admit("127.0.0.1", key(2), later).unwrap();
         assert_eq!(roster.close_all_of(&key(3)), 0);
@@ -344,12 +376,13 @@ mod tests {
     #[test]
     fn a_key_has_so_many_connections() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
-        for second in 0..2 {
-            let now = now + Duration::from_secs(60 * second);
+        for _ in 0..2 {
             let fd = calls.call();
-            roster.accepted(fd, now).unwrap();
+            roster.accepted(fd, false, now).unwrap();
             roster.admit("127.0.0.1", key(1), now).unwrap();
+            roster.past_handshake(fd);
         }
+        roster.accepted(calls.call(), false, now).unwrap();
         let limit = roster.admit("127.0.0.1", key(1), now).unwrap_err();
         assert_eq!(limit, Limit::OfOneKey(2, key(1)));
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -359,7 +392,7 @@ mod tests {
     fn a_descriptor_that_is_another_connection_by_now_is_left_alone() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, now).unwrap();
+        roster.accepted(fd, false, now).unwrap();
         roster.proven(fd, key(1));
         drop(calls.ends.pop());
         let again = calls.call();
@@ -374,7 +407,7 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
         roster.admit("127.0.0.1", key(1), now).unwrap();
-        roster.accepted(fd, now + Duration::from_secs(1)).unwrap();
+        roster.accepted(fd, false, now + Duration::from_secs(1)).unwrap();
         assert_eq!(roster.close_all_of(&key(1)), 1);
         assert!(calls.is_closed(0));
     }
@@ -396,11 +429,25 @@ mod tests {
     fn a_message_does_not_make_anothers_connection_its_senders() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, now).unwrap();
+        roster.accepted(fd, false, now).unwrap();
         roster.admit("127.0.0.1", key(2), now).unwrap();
         roster.proven(fd, key(1));
         assert_eq!(roster.close_all_of(&key(1)), 0);
         assert_eq!(roster.close_all_of(&key(2)), 1);
         assert!(calls.is_closed(0));
+    }
+
+    /// A peer that was gone at once: what has its descriptor by now is not ours to close.
+    #[test]
+    fn a_local_socket_that_took_a_descriptor_is_left_alone() {
+        let roster = Roster::new(Limits { connections: 0, ..LIMITS });
+        let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
+        far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let fd = near.as_raw_fd();
+        roster.accepted(fd, false, Instant::now()).unwrap_err();
+        assert!(far.read(&mut [0]).is_err(), "it was closed");
+        assert!(roster.ended(fd, Instant::now()).unwrap().closed_here);
+        roster.accepted(fd, true, Instant::now()).unwrap_err();
+        assert_eq!(far.read(&mut [0]).unwrap(), 0, "a local peer too many is closed");
     }
 }
