@@ -4,7 +4,8 @@ from xml.sax.saxutils import escape
 
 WIDTH, MARGIN = 960, 20
 LEFT, RIGHT = 84, 190  # the scale's figures, and the curves' names
-TOP, PLOT, GAP = 76, 78, 34
+TOP, PLOT, GAP = 94, 78, 34
+HOLE = 2  # seconds without a value that break a curve
 
 STYLE = """
 text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
@@ -43,7 +44,18 @@ def ceiling(value):
         step *= 10
 
 
-def draw(title, note, seconds, panels, events):
+def pieces(curve):
+    """The curve where it has values."""
+    found, before = [], None
+    for second, value in curve:
+        if before is None or second - before > HOLE:
+            found.append([])
+        found[-1].append((second, value))
+        before = second
+    return found
+
+
+def draw(title, notes, seconds, panels, events):
     """`panels`: (title, [(name, [(second, value)])]); `events`: (second, number)."""
     height = TOP + len(panels) * (PLOT + GAP) + 24
     right = WIDTH - MARGIN - RIGHT
@@ -57,7 +69,7 @@ def draw(title, note, seconds, panels, events):
         f"<style>{STYLE}</style>",
         f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8" class="page"/>',
         text(MARGIN, 30, title, "title"),
-        text(MARGIN, 50, note, "note"),
+        *(text(MARGIN, 50 + 17 * index, note, "note") for index, note in enumerate(notes)),
     ]
     bottom = TOP + len(panels) * (PLOT + GAP) - 6
     for second, number in events:
@@ -81,10 +93,9 @@ def draw(title, note, seconds, panels, events):
                 line(right + 14, y - 4, right + 32, y - 4, f"c c{number}"),
                 text(right + 38, y, legend, "note"),
             ]
-            points = " ".join(
-                f"{across(second):.1f},{top + PLOT * (1 - value / highest):.1f}" for second, value in curve
-            )
-            drawn.append(f'<polyline points="{points}" class="c c{number}"/>')
+            for piece in pieces(curve):
+                points = [f"{across(at):.1f},{top + PLOT * (1 - value / highest):.1f}" for at, value in piece]
+                drawn.append(f'<polyline points="{" ".join(points)}" class="c c{number}"/>')
     for second in range(0, int(seconds) + 1, 10):
         drawn.append(text(across(second), bottom + 16, f"{second} s", "note", "middle"))
     return "\n".join([*drawn, "</svg>", ""])

@@ -400,7 +400,8 @@ impl Acked {
                     }
                     if !follows {
                         let (options, session) = (self.options.clone(), frame.session);
-                        self.sender = Sender::resume(options, session, frame.first + settled);
+                        self.sender =
+                            Sender::resume(options, session, frame.first.saturating_add(settled));
                         self.lengths.clear();
                         self.resent = 0;
                     }

@@ -73,6 +73,15 @@ pub fn add_up(daemons: &mut [&mut Rsyslogd]) {
     }
 }
 
+/// All that was to happen has happened: what the daemons count adds up, and they stop, one by one.
+#[track_caller]
+pub fn end(daemons: &mut [&mut Rsyslogd]) {
+    add_up(daemons);
+    for daemon in daemons {
+        daemon.stop().clean();
+    }
+}
+
 /// What does not add up in the latest report.
 pub fn violations(stats: &Stats) -> Vec<String> {
     let mut wrong = Vec::new();
