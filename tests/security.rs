@@ -60,7 +60,7 @@ fn strangers_key_is_refused_logged_and_counted_by_an_input() {
     friend.send_numbers(0..10);
     let lines = daemon.wait_lines("out.log", 10, SOON);
     Oracle::judge(0..10, &lines).once_in_order();
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn strangers_key_is_refused_logged_and_counted_by_a_publisher() {
         friend.receive(millis(100))
     });
     assert!(stranger.receive(millis(300)).is_none(), "a stranger was served");
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 /// A stranger that tries again and again does not fill the log.
@@ -185,7 +185,7 @@ fn wrong_server_key_is_an_error_and_nothing_is_sent_or_lost() {
     let peer = Peer::new(zmq::PULL).curve_server(&right);
     peer.bind(&endpoint);
     Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn curve_client_never_talks_to_a_plaintext_server() {
     daemon.feed(0..10);
     daemon.wait_log(&["omrzmq[out]", &endpoint], SOON);
     assert!(plain.receive(millis(500)).is_none(), "sent in plaintext");
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 /// The sender learns that its key is refused, keeps its lines, and spools them at the stop.
@@ -261,7 +261,7 @@ fn anonymous_client_is_a_stranger_to_a_list() {
     receiving.wait_log(&["imrzmq[in]", "127.0.0.1"], SOON);
     receiving.wait_stats("imrzmq", "in", "keys_refused", |c| c["keys_refused"] >= 1);
     assert!(receiving.lines("out.log").is_empty());
-    sending.stop().clean().within(STOP);
+    sending.end().clean().within(STOP);
 }
 
 /// Nothing on the wire can be read: a line that is known is looked for in what passes a relay.

@@ -172,7 +172,7 @@ fn a_removed_client_is_cut_within_three_seconds_and_others_are_not_disturbed() {
     assert!(!db.logged(&["omrzmq[out]", "lost"]), "db was disturbed: {}", db.log());
     web.stop().clean().within(STOP);
     db.stop().clean().within(STOP);
-    receiver.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_best_effort_peer_that_is_removed_is_cut_too() {
     peer.send_numbers(10..20);
     wait_for(&place.site, "web", 20);
     Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
-    receiver.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
 }
 
 /// A certificate that is replaced by another of the same name: the old key is out, the new one in.
@@ -217,7 +217,7 @@ fn a_replaced_client_certificate_changes_who_is_let_in() {
     after.send_numbers(10..20);
     wait_for(&place.site, "web", 20);
     receiver.wait_log(&["refused 127.0.0.1", &old.public_z85()], SOON);
-    receiver.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_broken_certificate_is_named_and_hup_is_harmless() {
     peer.connect(&place.endpoint);
     peer.send_numbers(0..10);
     wait_for(&place.site, "web", 10);
-    receiver.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
 }
 
 /// Acceptance 4 of the issue: nothing lost, nothing doubled.
@@ -266,7 +266,7 @@ fn a_servers_key_is_replaced_under_load() {
     wait_for(&place.site, "web", TOTAL);
     Oracle::judge(0..TOTAL, &lines(&place.site, "web")).once_in_order();
     sender.stop().clean().within(STOP);
-    receiver.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn two_endpoints_serve_two_keys_while_a_fleet_moves_over() {
         sender.stop().clean().within(STOP);
     }
     Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
-    receiver.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
 }
 
 /// A publisher with nothing to say follows its key all the same.
@@ -336,5 +336,5 @@ fn a_publishers_key_is_replaced() {
         publisher.feeder().texts(["hello"]);
         new.receive(harness::millis(100))
     });
-    publisher.stop().clean().within(STOP);
+    publisher.end().clean().within(STOP);
 }

@@ -54,7 +54,8 @@ pub(crate) struct Acked {
     numbers: Vec<u64>,
     /// Behind the last of them.
     target: u64,
-    bytes: u64,
+    /// Bytes of each unsettled line, without what acknowledged delivery adds.
+    lengths: VecDeque<u32>,
     offered_again: OfferedAgain<u64>,
     resent: u64,
     /// The session's rest went into the spool, where it is finished: lines to come need another one.
@@ -134,7 +135,7 @@ impl Acked {
             received: Received::new(),
             numbers: Vec::new(),
             target: 0,
-            bytes: 0,
+            lengths: VecDeque::new(),
             offered_again: OfferedAgain::new(),
             resent: 0,
             given_up: false,
@@ -231,6 +232,7 @@ impl Acked {
         }
         // A line that fits into no frame of this receiver is settled here: refused.
         if self.sender.settled() != before {
+            self.count_settled(context, before);
             self.note_refused(context);
         }
         Ok(taken)
@@ -248,8 +250,7 @@ impl Acked {
             self.heard = Instant::now();
             let before = self.sender.settled();
             let event = self.sender.receive(self.clock.elapsed(), self.received.body());
-            let settled = self.sender.settled() - before;
-            context.running.counters.sent().add(settled);
+            self.count_settled(context, before);
             match event {
                 Ok(event) => self.note(context, event),
                 Err(why) => {
@@ -258,6 +259,14 @@ impl Acked {
             }
             self.note_refused(context);
         }
+    }
+
+    /// Counts what is settled since so much was.
+    fn count_settled(&mut self, context: Context<'_>, before: u64) {
+        let settled = self.sender.settled() - before;
+        let lengths = self.lengths.drain(..self.lengths.len().min(settled as usize));
+        context.running.counters.bytes().add(lengths.map(u64::from).sum());
+        context.running.counters.sent().add(settled);
     }
 
     fn note(&mut self, context: Context<'_>, event: Event) {
@@ -382,18 +391,24 @@ impl Acked {
             };
             let lines = record.lines();
             match record {
-                Record::Frame(frame) => {
-                    let follows =
-                        frame.session == self.sender.session() && frame.first == self.sender.next();
+                Record::Frame(frame, settled) => {
+                    let follows = frame.session == self.sender.session()
+                        && frame.first == self.sender.next()
+                        && settled == 0;
                     if !follows && !self.spooled.is_empty() {
                         return Ok(true);
                     }
                     if !follows {
                         let (options, session) = (self.options.clone(), frame.session);
-                        self.sender = Sender::resume(options, session, frame.first);
+                        self.sender =
+                            Sender::resume(options, session, frame.first.saturating_add(settled));
+                        self.lengths.clear();
                         self.resent = 0;
                     }
                     let session = frame.session;
+                    for line in frame.lines().iter().skip(settled as usize) {
+                        self.lengths.push_back(length(Head::split(line).1));
+                    }
                     if !self.sender.restore(frame) {
                         return Err(CarrierError::Frame(session));
                     }
@@ -401,7 +416,9 @@ impl Acked {
                 // The action was best-effort when it spooled.
                 Record::Line(texts) => {
                     let mut line = Vec::new();
-                    Head::default().encode(texts.first().map_or(&[], Vec::as_slice), &mut line);
+                    let text = texts.first().map_or(&[][..], Vec::as_slice);
+                    Head::default().encode(text, &mut line);
+                    self.lengths.push_back(length(text));
                     self.sender.offer(&[&line]);
                 }
             }
@@ -415,23 +432,31 @@ impl Acked {
     /// A session of their own for lines to come.
     fn renew(&mut self) {
         self.sender = Sender::new(self.options.clone(), new_session());
+        self.lengths.clear();
         self.resent = 0;
         self.given_up = false;
     }
 
-    /// Lets go of the records of the spool that are settled; answers how many.
-    fn settle_spool(&mut self, context: Context<'_>) -> Result<usize, CarrierError> {
+    /// Lets go of the lines of the spool that are settled; answers how many.
+    fn settle_spool(&mut self, context: Context<'_>) -> Result<u64, CarrierError> {
         let mut spool = context.running.spool();
         let Some(spool) = spool.as_mut() else { return Ok(0) };
         let mut gone = 0;
-        while let Some(&(end, lines, behind)) = self.spooled.front() {
-            if end > self.sender.settled() {
+        while let Some((end, lines, behind)) = self.spooled.front_mut() {
+            let left = end.saturating_sub(self.sender.settled()).min(*lines);
+            let settled = *lines - left;
+            if left == 0 {
+                spool.sent(settled, *behind, 0)?;
+                self.spooled.pop_front();
+            } else if settled > 0 {
+                spool.sent_part(settled)?;
+                *lines = left;
+            }
+            context.running.counters.resumed().add(settled);
+            gone += settled;
+            if left > 0 {
                 break;
             }
-            spool.sent(lines, behind, 0)?;
-            self.spooled.pop_front();
-            context.running.counters.resumed().add(lines);
-            gone += 1;
         }
         context.running.counters.in_spool().set(spool.lines());
         Ok(gone)
@@ -445,7 +470,6 @@ impl Carrier for Acked {
         }
         self.go_back(context);
         self.numbers.clear();
-        self.bytes = 0;
         let with_heads = self.with_heads(batch);
         let mut lines = Vec::with_capacity(batch.len());
         let mut target = self.sender.settled();
@@ -457,23 +481,26 @@ impl Carrier for Acked {
                     &bytes[start..ends[index]]
                 }
             };
-            self.bytes += line.len() as u64;
-            let number = match self.offered_again.recognise(batch.text(index, 0)) {
+            let text = batch.text(index, 0);
+            let number = match self.offered_again.recognise(text) {
                 Some(number) => number,
                 None if line.len() > self.sender.longest_line() => {
                     let refused = Refused {
                         session: self.sender.session(),
                         number: None,
                         reason: &RefusedReason::TooLong,
-                        text: batch.text(index, 0),
+                        text,
                         bytes: line.len(),
                     };
                     refused::note(context, &refused);
+                    context.running.counters.sent().add(1);
+                    context.running.counters.bytes().add(text.len() as u64);
                     self.numbers.push(0);
                     continue;
                 }
                 None => {
                     lines.push(line);
+                    self.lengths.push_back(length(text));
                     self.sender.next() + lines.len() as u64 - 1
                 }
             };
@@ -494,7 +521,6 @@ impl Carrier for Acked {
             let settled = self.sender.settled();
             self.drive(context, SLICE)?;
             if self.sender.settled() >= self.target {
-                context.running.counters.bytes().add(self.bytes);
                 return Ok(Advance::Done);
             }
             if self.sender.settled() == settled {
@@ -519,20 +545,16 @@ impl Carrier for Acked {
         }
     }
 
-    fn give_up_rest(
-        &mut self,
-        _context: Context<'_>,
-        _batch: Batch<'_>,
-        records: &mut Vec<u8>,
-    ) -> Rest {
+    fn give_up_rest(&mut self, _batch: Batch<'_>) -> Rest {
         self.given_up = true;
-        let unsettled = self.sender.next() - self.sender.settled();
-        let mut lines = 0;
+        self.lengths.clear();
+        let settled = self.sender.settled();
+        let mut rest = Rest { records: Vec::new(), lines: self.sender.next() - settled };
         for frame in self.sender.take_unsettled() {
-            lines += u64::from(frame.count);
-            record::encode_frame(&frame, records);
+            let settled = settled.saturating_sub(frame.first);
+            record::encode_frame(&frame, settled, &mut rest.records);
         }
-        Rest { lines, unsettled }
+        rest
     }
 
     fn suspended(&mut self, batch: Batch<'_>) {
@@ -553,6 +575,10 @@ impl Carrier for Acked {
         self.drive(context, SLICE)?;
         Ok(if self.settle_spool(context)? > 0 { SpoolStep::Moved } else { SpoolStep::Waited })
     }
+}
+
+fn length(text: &[u8]) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
 fn new_session() -> SessionId {

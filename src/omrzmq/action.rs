@@ -301,12 +301,12 @@ impl Running {
         lock(&self.spare).push(carrier);
     }
 
-    /// Puts encoded records into the spool: all of them or none.
-    pub(crate) fn keep(&self, records: &[u8], rest: Rest) -> Result<(), Unkept> {
+    /// Puts what is left of a batch into the spool: all of it or nothing.
+    pub(crate) fn keep(&self, rest: &Rest) -> Result<(), Unkept> {
         let mut spool = self.spool();
         let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
-        spool.append(records, rest.lines)?;
-        self.counters.spooled().add(rest.unsettled);
+        spool.append(&rest.records, rest.lines)?;
+        self.counters.spooled().add(rest.lines);
         self.counters.in_spool().set(spool.lines());
         Ok(())
     }

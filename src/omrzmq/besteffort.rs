@@ -103,18 +103,13 @@ impl Carrier for BestEffort {
         }
     }
 
-    fn give_up_rest(
-        &mut self,
-        _context: Context<'_>,
-        batch: Batch<'_>,
-        records: &mut Vec<u8>,
-    ) -> Rest {
+    fn give_up_rest(&mut self, batch: Batch<'_>) -> Rest {
+        let mut records = Vec::new();
         for line in self.line..batch.len() {
             let texts = (0..batch.templates()).map(|text| batch.text(line, text));
-            record::encode_line(texts, records);
+            record::encode_line(texts, &mut records);
         }
-        let lines = (batch.len() - self.line) as u64;
-        Rest { lines, unsettled: lines }
+        Rest { records, lines: (batch.len() - self.line) as u64 }
     }
 
     fn suspended(&mut self, batch: Batch<'_>) {
@@ -226,12 +221,14 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
             }
             return Ok(Some(sent));
         }
-        Record::Frame(frame) => frame.lines(),
+        Record::Frame(frame, settled) => frame.lines().split_off(*settled as usize),
     };
     // The action was acknowledged when it spooled and is best-effort now: line by line, waiting for
     // room, so that the record is gone as a whole.
+    let mut bytes = 0;
     for line in &lines {
         let (_, text) = Head::split(line);
+        bytes += text.len() as u64;
         while socket.send(&[text])? == Sent::Full {
             if action.stop.grace_is_over() {
                 return Ok(Some(Sent::Full));
@@ -242,6 +239,7 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
     let count = lines.len() as u64;
     spool.sent(record.lines(), behind, held)?;
     counters.sent().add(count);
+    counters.bytes().add(bytes);
     counters.resumed().add(count);
     counters.in_spool().set(spool.lines());
     Ok(Some(Sent::Taken))

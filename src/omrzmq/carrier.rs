@@ -32,12 +32,7 @@ pub(crate) trait Carrier: Send {
 
     /// The stop's grace is over: the batch's rest as records for the spool. It is no longer this
     /// carrier's.
-    fn give_up_rest(
-        &mut self,
-        context: Context<'_>,
-        batch: Batch<'_>,
-        records: &mut Vec<u8>,
-    ) -> Rest;
+    fn give_up_rest(&mut self, batch: Batch<'_>) -> Rest;
 
     /// The batch stays rsyslog's, which offers it again.
     fn suspended(&mut self, batch: Batch<'_>);
@@ -85,12 +80,12 @@ impl Stuck {
 }
 
 /// What is left of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Rest {
-    /// Lines in the records.
+    /// As the spool keeps it.
+    pub(crate) records: Vec<u8>,
+    /// Lines that are not known to be with the peer.
     pub(crate) lines: u64,
-    /// Those of them that are not known to be with the peer.
-    pub(crate) unsettled: u64,
 }
 
 /// What a step came to.

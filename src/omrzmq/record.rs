@@ -2,9 +2,9 @@
 //!
 //! A record is the length of its body (u32), the CRC-32 of its body (u32), and the body. The body
 //! begins with a number (u16). From 1 on it is that of the texts of a line: for each its length (u32)
-//! and its bytes, the line itself first, then its dynamic topics. 0 is a frame: two bytes of zero, its
-//! session (16), the number of its first line (u64), its lines (u32), and the encoded DATA frame to
-//! the end. All numbers are little endian.
+//! and its bytes, the line itself first, then its dynamic topics. 0 is a frame: how many of its lines,
+//! from the first on, are settled (u16), its session (16), the number of its first line (u64), its lines
+//! (u32), and the encoded DATA frame to the end. All numbers are little endian.
 
 use rzmq_delivery::{SessionId, SpooledFrame};
 use std::io::Read;
@@ -22,16 +22,16 @@ pub(crate) type Texts = Vec<Vec<u8>>;
 pub(crate) enum Record {
     /// A line of best-effort delivery.
     Line(Texts),
-    /// A frame of acknowledged delivery.
-    Frame(SpooledFrame),
+    /// A frame of acknowledged delivery, and how many of its lines are settled.
+    Frame(SpooledFrame, u64),
 }
 
 impl Record {
-    /// Lines in it.
+    /// Lines in it that are not settled.
     pub(crate) fn lines(&self) -> u64 {
         match self {
             Self::Line(_) => 1,
-            Self::Frame(frame) => frame.count.into(),
+            Self::Frame(frame, settled) => u64::from(frame.count).saturating_sub(*settled),
         }
     }
 }
@@ -51,10 +51,12 @@ pub(crate) fn encode_line<'a>(texts: impl Iterator<Item = &'a [u8]>, out: &mut V
     finish(start, out);
 }
 
-/// Appends the record of a frame.
-pub(crate) fn encode_frame(frame: &SpooledFrame, out: &mut Vec<u8>) {
+/// Appends the record of a frame whose first lines are settled.
+pub(crate) fn encode_frame(frame: &SpooledFrame, settled: u64, out: &mut Vec<u8>) {
     let start = begin(out);
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[0; 2]);
+    // A frame holds 65,536 lines at the most, and one of them is not settled.
+    out.extend_from_slice(&u16::try_from(settled).unwrap_or(u16::MAX).to_le_bytes());
     out.extend_from_slice(&frame.session.0);
     out.extend_from_slice(&frame.first.to_le_bytes());
     out.extend_from_slice(&frame.count.to_le_bytes());
@@ -97,23 +99,25 @@ pub(crate) fn read(reader: &mut impl Read, body: &mut Vec<u8>) -> Option<(Record
 fn decode(body: &[u8]) -> Option<Record> {
     let (number, rest) = body.split_first_chunk()?;
     match u16::from_le_bytes(*number) {
-        0 => frame(rest).map(Record::Frame),
+        0 => frame(rest),
         number => texts(number, rest).map(Record::Line),
     }
 }
 
-fn frame(rest: &[u8]) -> Option<SpooledFrame> {
-    let (_, rest) = rest.split_first_chunk::<2>()?;
+fn frame(rest: &[u8]) -> Option<Record> {
+    let (settled, rest) = rest.split_first_chunk()?;
+    let settled = u16::from_le_bytes(*settled);
     let (session, rest) = rest.split_first_chunk()?;
     let (first, rest) = rest.split_first_chunk()?;
     let (count, bytes) = rest.split_first_chunk()?;
     let count = u32::from_le_bytes(*count);
-    (count > 0).then(|| SpooledFrame {
+    let frame = || SpooledFrame {
         session: SessionId(*session),
         first: u64::from_le_bytes(*first),
         count,
         bytes: bytes.to_vec(),
-    })
+    };
+    (count > settled.into()).then(|| Record::Frame(frame(), settled.into()))
 }
 
 fn texts(number: u16, mut rest: &[u8]) -> Option<Texts> {

@@ -3,7 +3,7 @@
 //!
 //! A state file (module/statefile.rs) with records (record.rs) in the order in which the lines were
 //! committed. Bytes 48 to 55 of its header are the offset of the first record that a later process
-//! sends. It has one owner, who holds it under a mutex; this file knows neither threads nor locks.
+//! sends, bytes 56 to 63 how many of the lines that this record has left are settled. It has one owner, who holds it under a mutex; this file knows neither threads nor locks.
 
 use crate::record::{self, Record};
 use rzmq_module::statefile::{HEADER, StateFile, StateFileError};
@@ -31,6 +31,8 @@ pub(crate) struct Spool {
     file: StateFile,
     /// Offset of the first record that is not sent yet.
     next: u64,
+    /// Of the lines it holds, those that are settled.
+    part: u64,
     /// Offsets behind the records that are sent but that libzmq may still hold: a process that comes
     /// after a kill -9 sends them again.
     in_doubt: VecDeque<u64>,
@@ -44,33 +46,38 @@ impl Spool {
         let (file, foreign) = StateFile::open(path, MAGIC, owner)?;
         let mut findings: Vec<_> = foreign.into_iter().map(Finding::Foreign).collect();
         let end = file.len()?;
-        let mut spool = Self { file, next: HEADER, in_doubt: VecDeque::new(), end, lines: 0 };
+        let mut spool =
+            Self { file, next: HEADER, part: 0, in_doubt: VecDeque::new(), end, lines: 0 };
         findings.extend(spool.examine()?.map(Finding::TornTail));
         Ok((spool, findings))
     }
 
     /// Walks the records from the first unsent one: counts them and cuts off what is damaged.
     fn examine(&mut self) -> Result<Option<u64>, StateFileError> {
-        let mut settled = [0; 8];
+        let mut settled = [0; 16];
         self.file.read(&mut settled, SETTLED)?;
-        let settled = u64::from_le_bytes(settled);
-        if (HEADER..=self.end).contains(&settled) {
-            self.next = settled;
+        let settled = Settled::read(settled);
+        if (HEADER..=self.end).contains(&settled.offset) {
+            self.next = settled.offset;
         } else {
             // A new file; or the process died while it shortened an empty spool.
-            self.note_settled(HEADER)?;
+            self.note_settled(HEADER, 0)?;
         }
         let (lines, bytes) = walk(self.file.file(), self.next);
         self.lines = lines;
         let good = self.next + bytes;
         let torn = self.end - good;
-        if torn == 0 {
-            return Ok(None);
+        if torn > 0 {
+            self.file.copy_from(good, "torn")?;
+            self.file.truncate(good)?;
+            self.end = good;
         }
-        self.file.copy_from(good, "torn")?;
-        self.file.truncate(good)?;
-        self.end = good;
-        Ok(Some(torn))
+        let first = self.first()?.map_or(0, |(record, _)| record.lines());
+        if settled.offset == self.next && settled.part < first {
+            self.part = settled.part;
+            self.lines -= settled.part;
+        }
+        Ok((torn > 0).then_some(torn))
     }
 
     /// Lines that are not sent yet.
@@ -108,7 +115,12 @@ impl Spool {
         }
         let mut reader = Cursor { file: self.file.file(), at: offset };
         match record::read(&mut reader, &mut Vec::new()) {
-            Some((record, bytes)) => Ok(Some((record, offset + bytes))),
+            Some((mut record, bytes)) => {
+                if let Record::Frame(_, settled) = &mut record {
+                    *settled += if offset == self.next { self.part } else { 0 };
+                }
+                Ok(Some((record, offset + bytes)))
+            }
             None => Err(StateFileError::File {
                 path: self.file.path().into(),
                 what: "read",
@@ -127,24 +139,33 @@ impl Spool {
         held: usize,
     ) -> Result<(), StateFileError> {
         self.next = behind;
+        self.part = 0;
         self.lines = self.lines.saturating_sub(lines);
         self.in_doubt.push_back(behind);
         let mut settled = None;
         while self.in_doubt.len() > held {
             settled = self.in_doubt.pop_front();
         }
-        settled.map_or(Ok(()), |offset| self.note_settled(offset))
+        settled.map_or(Ok(()), |offset| self.note_settled(offset, 0))
+    }
+
+    /// Of the first record, so many more lines are settled, and not yet all.
+    pub(crate) fn sent_part(&mut self, lines: u64) -> Result<(), StateFileError> {
+        self.part += lines;
+        self.lines = self.lines.saturating_sub(lines);
+        self.in_doubt.clear();
+        self.note_settled(self.next, self.part)
     }
 
     /// All records sent so far are settled; an empty spool gives its space back.
     pub(crate) fn settle(&mut self) -> Result<(), StateFileError> {
         self.in_doubt.clear();
-        self.note_settled(self.next)?;
+        self.note_settled(self.next, self.part)?;
         if self.next >= self.end {
             // In this order, so that a process that dies in between leaves an offset at or beyond
             // the end, which means that nothing waits.
             self.file.truncate(HEADER)?;
-            self.note_settled(HEADER)?;
+            self.note_settled(HEADER, 0)?;
             self.next = HEADER;
             self.end = HEADER;
             self.lines = 0;
@@ -152,14 +173,27 @@ impl Spool {
         Ok(())
     }
 
-    fn note_settled(&self, offset: u64) -> Result<(), StateFileError> {
-        self.file.write(&offset.to_le_bytes(), SETTLED)
+    fn note_settled(&self, offset: u64, part: u64) -> Result<(), StateFileError> {
+        self.file.write(&[offset.to_le_bytes(), part.to_le_bytes()].concat(), SETTLED)
     }
 
     /// Closes the spool: synced if lines wait in it, removed if none do.
     pub(crate) fn close(mut self) -> Result<(), StateFileError> {
         self.settle()?;
         if self.lines > 0 { self.file.sync() } else { self.file.remove() }
+    }
+}
+
+/// What the header says of the records that are sent.
+struct Settled {
+    offset: u64,
+    part: u64,
+}
+
+impl Settled {
+    fn read([a, b, c, d, e, f, g, h, part @ ..]: [u8; 16]) -> Self {
+        let offset = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        Self { offset, part: u64::from_le_bytes(part) }
     }
 }
 
@@ -186,8 +220,9 @@ pub(crate) fn count_lines(path: &Path) -> Option<u64> {
     let mut file = File::open(path).ok()?;
     let mut header = [0; HEADER as usize];
     file.read_exact(&mut header).ok()?;
-    let settled = header.get(SETTLED as usize..)?.first_chunk().copied().map(u64::from_le_bytes)?;
-    header.starts_with(MAGIC).then(|| walk(&file, settled.max(HEADER)).0)
+    let settled = Settled::read(*header.get(SETTLED as usize..)?.first_chunk()?);
+    let lines = || walk(&file, settled.offset.max(HEADER)).0.saturating_sub(settled.part);
+    header.starts_with(MAGIC).then(lines)
 }
 
 /// Lines and bytes of the whole records from an offset on.
@@ -278,12 +313,40 @@ mod tests {
             bytes: b"frame".to_vec(),
         };
         let mut block = Vec::new();
-        record::encode_frame(&frame, &mut block);
+        record::encode_frame(&frame, 0, &mut block);
         spool.append(&block, 3).unwrap();
         drop(spool);
         let (spool, _) = Spool::open(&path, "a").unwrap();
         assert_eq!((spool.lines(), count_lines(&path)), (3, Some(3)));
-        assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame));
+        assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame, 0));
+    }
+
+    #[test]
+    fn lines_of_a_frame_that_are_settled_stay_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.spool");
+        let (mut spool, _) = Spool::open(&path, "a").unwrap();
+        let frame = |first| SpooledFrame {
+            session: SessionId([7; 16]),
+            first,
+            count: 10,
+            bytes: b"frame".to_vec(),
+        };
+        let mut block = Vec::new();
+        record::encode_frame(&frame(0), 2, &mut block);
+        record::encode_frame(&frame(10), 0, &mut block);
+        spool.append(&block, 18).unwrap();
+        spool.sent_part(3).unwrap();
+        spool.sent_part(1).unwrap();
+        assert_eq!(spool.lines(), 14);
+        drop(spool); // as a kill -9 leaves it
+        let (mut spool, _) = Spool::open(&path, "a").unwrap();
+        assert_eq!((spool.lines(), count_lines(&path)), (14, Some(14)));
+        let (record, behind) = spool.first().unwrap().unwrap();
+        assert_eq!(record, Record::Frame(frame(0), 6));
+        spool.sent(record.lines(), behind, 0).unwrap();
+        assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame(10), 0));
+        assert_eq!((spool.lines(), count_lines(&path)), (10, Some(10)));
     }
 
     #[test]

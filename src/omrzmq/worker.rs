@@ -178,9 +178,8 @@ fn carry(
 /// The stop's grace is over: what is not sent goes into the spool, or, for a publisher, nowhere.
 fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
     let Context { action, running } = context;
-    let mut records = Vec::new();
-    let rest = carrier.give_up_rest(context, batch, &mut records);
-    let lines = rest.unsettled;
+    let rest = carrier.give_up_rest(batch);
+    let lines = rest.lines;
     if !action.statement.spools() {
         running.counters.discarded().add(lines);
         let loss = "lines that were not published before the stop are discarded: a publisher's lines are \
@@ -188,7 +187,7 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
         action.tell_loss(running, loss);
         return Verdict::Done;
     }
-    match running.keep(&records, rest) {
+    match running.keep(&rest) {
         Ok(()) => {
             running.spool_takes_all();
             Verdict::Done
@@ -213,9 +212,7 @@ fn keep_for_keeper(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch
     if !action.statement.spools() {
         return keep_rest(carrier, context, batch);
     }
-    let mut records = Vec::new();
-    let rest = carrier.give_up_rest(context, batch, &mut records);
-    match running.keep(&records, rest) {
+    match running.keep(&carrier.give_up_rest(batch)) {
         Ok(()) => {
             action.send_spool_again(running);
             Verdict::Done

@@ -8,6 +8,7 @@ use std::time::Instant;
 use harness::Site;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
+use harness::sums::end;
 
 use crate::{
     DIRECT, Figures, ONE_WORKER, Progress, feed_meanwhile, lines, patience, receiver, sender,
@@ -65,8 +66,7 @@ fn clock_of(which: &str) {
     }
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let case = format!("clock of the {which} stepped");
     Figures::of(&case, since, total, &receiver.lines("out.log")).exact();
 }

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Half, Keys, Proxy, Rsyslogd, Site, millis};
 
 use crate::{
@@ -26,8 +27,7 @@ fn under_load(case: &str, receiving: &Site, sending: &Site, mut harm: impl FnMut
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
     numbers_add_up(&mut sender, &mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let case = format!("{case}, {rounds} times");
     Figures::of(&case, since, total, &receiver.lines("out.log")).exact();
 }
@@ -105,8 +105,7 @@ fn stalled_path_is_found_by_heartbeats_and_what_was_in_flight_arrives_once() {
     }
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     Figures::of("stalled, twice", since, total, &receiver.lines("out.log")).exact();
 }
 
@@ -131,8 +130,7 @@ fn sender_restarted_while_the_path_is_gone_keeps_ids_and_order() {
     sender.feed(total / 2..total);
     proxy.come_back();
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     Figures::of("cut, sender restarted", since, total, &lines).exact();
 }

@@ -10,6 +10,7 @@ use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
+use harness::sums::end;
 use harness::{Oracle, Peer, SOON, Site, secs};
 use tempfile::TempDir;
 
@@ -100,8 +101,7 @@ fn queue_on_a_full_disk_makes_the_sender_wait_and_everything_arrives_once_there_
     fs::remove_file(ballast).expect("ballast");
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     let figures = Figures::of("disk of the queue full", since, total, &lines);
     figures.all.nothing_lost();
@@ -136,8 +136,7 @@ fn marks_on_a_full_disk_are_told_of_and_delivery_goes_on() {
     let total = SESSIONS + 1_000;
     sender.feed(SESSIONS..total);
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     Figures::of("disk of the marks full", since, total, &lines).exact();
 }
@@ -156,6 +155,5 @@ fn marks_that_cannot_be_made_are_an_error_at_the_start() {
     let mut sender = sender(&endpoint, "").start();
     sender.feed(0..CHUNK);
     Oracle::judge(0..CHUNK, &receiver.wait_lines("out.log", CHUNK, SOON)).once_in_order();
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }

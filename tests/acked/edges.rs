@@ -6,6 +6,7 @@ use std::time::Instant;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Keys, Oracle, Peer, Proxy, SOON, Site, secs};
 
 use crate::{
@@ -42,8 +43,7 @@ fn lines_too_long_for_the_receiver_are_refused_and_the_rest_goes_on() {
     sender.wait_stats("omrzmq", "out", "30 lines refused", |stats| stats["refused"] == 30);
     let kept = fs::read_to_string(&refused).expect("refused lines");
     assert_eq!(kept.matches("xxxxx\n").count(), 30, "each refused line is in the file");
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 /// A killed receiver that has also lost its marks: what it had acknowledged does not come again, for
@@ -67,8 +67,7 @@ fn receiver_that_lost_its_marks_loses_no_line() {
     }
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     // What is not acknowledged is a window at the most; here a batch of the main queue.
     Figures::of("marks lost, twice", since, total, &lines).once_by_id(2 * 4_096);
@@ -101,8 +100,7 @@ fn lines_offered_again_after_suspended_are_not_sent_twice() {
         lines.into_iter().partition(|line| line.ends_with("twin"));
     assert_eq!(twins.len(), 3, "{twins:?}");
     Oracle::judge(0..100, &numbers).once();
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 /// One file of marks has one input.
@@ -120,7 +118,7 @@ fn two_inputs_of_one_name_are_told_of() {
     }
     let mut receiver = site.start();
     receiver.wait_log(&["imrzmq[in]", "imrzmq-in.marks", "locked"], SOON);
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 /// A receiver that serves other frames of its socket in turn: a window of large frames of one sender
@@ -149,9 +147,8 @@ fn busy_sender_does_not_starve_another_on_the_same_socket() {
     feeding.join().expect("fed");
     let total = 59_000 + 20;
     receiver.wait_lines("out.log", total, secs(60));
-    busy.stop().clean();
-    other.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut busy, &mut other]);
+    receiver.end().clean();
 }
 
 /// Who hands over more than it may waits, and loses nothing.
@@ -170,8 +167,7 @@ fn sender_over_its_rate_waits() {
     });
     assert_eq!(counters["discarded_ratelimit"], 0);
     sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now: Rate"], SOON);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 #[test]
@@ -191,6 +187,5 @@ fn sessions_of_one_key_are_limited_and_others_get_theirs() {
     let mut sender = curve_sender(&endpoint, "", &good, &server).start();
     sender.feed(0..10);
     Oracle::judge(0..10, &receiver.wait_lines("out.log", 10, SOON)).once_in_order();
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }

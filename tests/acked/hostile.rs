@@ -6,6 +6,7 @@ use std::time::Instant;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Keys, Oracle, Peer, SOON, millis, secs};
 
 use crate::raw::{self, Answer, Claims};
@@ -94,8 +95,7 @@ fn wrong_frames_are_answered_counted_and_named_and_others_go_on() {
     let lines = receiver.wait_lines("out.log", total + 3, SOON);
     Oracle::judge(0..total + 3, &lines).once_in_order();
     assert_eq!(counters["discarded_unauthenticated"], 0);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 /// Frames of a later minor version are skipped: unknown types from 0x40 on, unknown fields.
@@ -116,7 +116,7 @@ fn what_may_be_skipped_is_skipped() {
     raw::say(&peer, &claims.frame(&[&field[..], &block].concat()));
     raw::acknowledged(&peer, 2);
     Oracle::judge(0..2, &receiver.wait_lines("out.log", 2, SOON)).once_in_order();
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn session_of_another_key_is_refused() {
     raw::say(&first, &raw::data(2, &texts(2..4)));
     raw::acknowledged(&first, 4);
     Oracle::judge(0..4, &receiver.wait_lines("out.log", 4, SOON)).once_in_order();
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn binding_to_the_key_outlives_the_receiver() {
     let second = connect(&two);
     raw::refused(&second, &raw::hello(1, raw::session(1)), raw::OTHER_KEY);
     assert_eq!(raw::greet(&connect(&one), 1, raw::session(1)), 2);
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 /// Two connections name one session: the later one has it.
@@ -176,7 +176,7 @@ fn second_connection_of_a_session_fences_the_first() {
     raw::say(&second, &raw::data(2, &texts(2..4)));
     raw::acknowledged(&second, 4);
     Oracle::judge(0..4, &receiver.wait_lines("out.log", 4, SOON)).once_in_order();
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 /// Hellos as fast as they go, and answers that nobody reads.
@@ -205,8 +205,7 @@ fn flood_of_hellos_holds_nobody_up() {
     Oracle::judge(0..5_000, &lines).once_in_order();
     let grown = receiver.memory().saturating_sub(memory);
     assert!(grown < 64 << 10, "the receiver grew by {grown} KiB");
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 /// A thousand sessions, remembered over a kill: what they send again is known.
@@ -236,7 +235,7 @@ fn thousand_sessions_are_remembered_over_a_kill() {
         stats["sessions"] == SESSIONS as i64 && stats["submitted"] == 0
     });
     Oracle::judge(0..SESSIONS, &receiver.lines("out.log")).once_in_order();
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 /// A thousand connections, a session each.
@@ -261,5 +260,5 @@ fn many_connections_with_a_session_each_are_served() {
     }
     let total = 5 * CONNECTIONS;
     Oracle::judge(0..total, &receiver.wait_lines("out.log", total, SOON)).once();
-    receiver.stop().clean();
+    receiver.end().clean();
 }

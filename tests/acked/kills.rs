@@ -8,6 +8,7 @@ use crate::{
 };
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Proxy, Rsyslogd, Site};
 
 /// A sender's queue that survives a kill.
@@ -39,8 +40,7 @@ fn receiver_killed_again_and_again_loses_nothing_and_ids_drop_the_doubles() {
     }
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let case = format!("receiver killed {rounds} times");
     let lines = receiver.lines("out.log");
     let figures = Figures::of(&case, since, total, &lines);
@@ -81,8 +81,7 @@ fn sender_killed_with_a_disk_queue_loses_nothing_of_it() {
         progress.reaches(end, patience(total));
     }
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let case = format!("sender killed {rounds} times with a Disk queue (id: uuid)");
     let figures = Figures::of(&case, since, total, &receiver.lines("out.log"));
     figures.once_by_id(BATCH * rounds);
@@ -108,8 +107,7 @@ fn both_killed_at_once_lose_nothing_of_the_disk_queue() {
     kill_and_start(&mut receiver, &site);
     sender = sending.start();
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let figures = Figures::of("both killed", since, total, &receiver.lines("out.log"));
     figures.all.nothing_lost();
     assert!(figures.doubled() <= 2 * CHUNK, "{} doubled", figures.doubled());

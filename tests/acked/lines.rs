@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Keys, Oracle, Peer, SOON, Site, secs};
 
 use crate::{DIRECT, curve_receiver, curve_sender, receiver, sender};
@@ -26,7 +27,7 @@ fn lines_arrive_once_in_order_with_ids_and_numbers_add_up() {
         stats["received"] == 5000 && stats["submitted"] == 5000 && stats["duplicates"] == 0
     });
     sender.stop().clean().within(secs(2));
-    receiver.stop().clean().within(secs(2));
+    receiver.end().clean().within(secs(2));
 }
 
 #[test]
@@ -40,8 +41,7 @@ fn over_curve_with_compression_and_two_workers_nothing_is_lost() {
     sender.feed(0..20_000);
     let lines = receiver.wait_lines("out.log", 20_000, secs(30));
     Oracle::judge(0..20_000, &lines).once();
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 #[test]
@@ -60,9 +60,8 @@ fn best_effort_and_acknowledged_senders_share_a_router() {
     );
     let lines = receiver.wait_lines("out.log", 2100, SOON);
     Oracle::judge(0..2100, &lines).once();
-    acked.stop().clean();
-    plain.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut acked, &mut plain]);
+    receiver.end().clean();
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn a_peer_that_does_not_speak_the_protocol_is_named() {
     let mut sender = sender(&endpoint, "").start();
     sender.feed(0..10);
     sender.wait_log(&["omrzmq[out]", "does not answer the hello", &endpoint], secs(15));
-    sender.stop().clean().within(secs(2));
+    sender.end().clean().within(secs(2));
 }
 
 #[test]
@@ -96,8 +95,7 @@ fn a_foreign_or_damaged_file_of_marks_is_never_trusted() {
     sender.feed(100..200);
     let lines = receiver.wait_lines("out.log", 200, SOON);
     Oracle::judge(0..200, &lines).once();
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Rsyslogd, SOON};
 
 use crate::{
@@ -70,8 +71,7 @@ fn memory_is_flat_while_the_peer_is_away_and_everything_arrives_when_it_is_back(
     wait_for_all(&mut receiver, total);
     Figures::of("peer away", since, total, &receiver.lines("out.log")).exact();
     memory.is_flat("peer away, sender");
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }
 
 /// A queue in memory that is bounded: the feed waits, nothing grows.
@@ -98,6 +98,5 @@ fn bounded_queue_holds_the_feed_back_while_the_peer_is_away() {
     memory.note("delivered", &sender);
     Figures::of("bounded queue", since, total, &receiver.lines("out.log")).exact();
     memory.is_flat("bounded queue, sender");
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use harness::ports::free_endpoint;
+use harness::sums::end;
 use harness::{Oracle, SOON, Site, secs};
 
 use crate::{
@@ -31,8 +32,7 @@ fn receiver_that_stands_still_for_a_while_gets_everything_once() {
     receiver.signal("CONT");
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     Figures::of("receiver stands still", since, total, &lines).exact();
 }
@@ -58,8 +58,7 @@ fn receiver_that_stands_still_until_the_connection_is_given_up_gets_everything_o
     receiver.signal("CONT");
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     Figures::of("receiver stands still, given up", since, total, &lines).exact();
 }
@@ -137,8 +136,7 @@ fn full_queue_makes_its_sender_wait_and_nobody_else() {
     let counters =
         waiting.wait_stats("omrzmq", "out", "all sent", |stats| stats["sent"] == total as i64);
     assert_eq!(counters["resent"], 0, "sent again: {counters:?}");
-    waiting.stop().clean();
-    free.stop().clean();
+    end(&mut [&mut waiting, &mut free]);
     receiver.stop().clean();
     Figures::of("queue full", since, total, &receiver.lines("out.log")).all.once();
 }

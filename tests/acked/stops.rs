@@ -6,6 +6,7 @@ use std::time::Instant;
 use harness::paths::rsyslog_release;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
+use harness::sums::end;
 use harness::{Oracle, SOON, secs};
 
 use crate::{
@@ -30,8 +31,7 @@ fn receiver_stopped_again_and_again_loses_and_doubles_nothing() {
     }
     feeding.join().expect("fed");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let case = format!("receiver stopped {rounds} times");
     Figures::of(&case, since, total, &receiver.lines("out.log")).exact();
 }
@@ -67,8 +67,7 @@ fn stopped_in_turn(case: &str, total: usize, main_queue: &str, queue: &str) {
         sender = sending.start();
     }
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let case = format!("both stopped {rounds} times, {case}");
     Figures::of(&case, since, total, &receiver.lines("out.log")).all.once();
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
@@ -187,5 +186,5 @@ fn peer_away_at_the_stop_the_spool_goes_first_under_the_same_ids() {
     Oracle::judge(0..600, &lines).once_in_order();
     sender.stop().clean();
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
-    receiver.stop().clean();
+    receiver.end().clean();
 }

@@ -98,7 +98,7 @@ fn second_receiver_takes_over_when_the_first_dies_and_gives_back_when_it_returns
     pair.judge(next + 500);
     sender.stop().clean();
     pair.first.stop().clean();
-    pair.second.stop().clean();
+    pair.second.end().clean();
 }
 
 /// Cut off without a word: heartbeats find it.
@@ -120,7 +120,7 @@ fn second_receiver_takes_over_when_the_first_is_cut_off_and_gives_back_when_it_r
     pair.judge(next + 500);
     sender.stop().clean();
     pair.first.stop().clean();
-    pair.second.stop().clean();
+    pair.second.end().clean();
 }
 
 /// Cut off under load: what was in doubt at the first may be at both, under one id.
@@ -140,7 +140,7 @@ fn first_receiver_reset_under_load_loses_nothing_and_ids_drop_what_both_have() {
     assert!(both <= 4_096, "{both} lines are at both receivers");
     sender.stop().clean();
     pair.first.stop().clean();
-    pair.second.stop().clean();
+    pair.second.end().clean();
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn neither_receiver_there_at_the_start_nothing_is_lost() {
     Oracle::judge(0..1_000, &pair.lines()).once();
     sender.stop().clean();
     pair.first.stop().clean();
-    pair.second.stop().clean();
+    pair.second.end().clean();
 }
 
 #[test]
@@ -175,5 +175,5 @@ fn balance_uses_both_with_two_workers_and_one_takes_all_when_the_other_dies() {
     pair.wait_total(30_000);
     pair.judge(30_000);
     sender.stop().clean();
-    pair.second.stop().clean();
+    pair.second.end().clean();
 }

@@ -20,6 +20,7 @@ pub mod rsyslogd;
 pub mod site;
 pub mod skip;
 pub mod stats;
+pub mod sums;
 pub mod valgrind;
 pub mod wait;
 

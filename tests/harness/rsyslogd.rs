@@ -16,6 +16,7 @@ use crate::feed::Feeder;
 use crate::paths;
 use crate::site::{Scratch, Site, lines_of};
 use crate::stats::{Counters, Stats};
+use crate::sums::add_up;
 use crate::wait::try_until;
 
 /// A daemon that ignores SIGTERM this long is killed, and the test learns of it.
@@ -289,6 +290,13 @@ impl Rsyslogd {
         let start = Instant::now();
         self.terminate();
         self.end_since(start)
+    }
+
+    /// As [`Rsyslogd::stop`], after its counters were seen to add up.
+    #[track_caller]
+    pub fn end(&mut self) -> Ending {
+        add_up(&mut [self]);
+        self.stop()
     }
 
     /// SIGTERM alone.

@@ -32,6 +32,7 @@ pub struct Site {
     parts: Vec<String>,
     feed: Option<String>,
     work_directory: bool,
+    statistics: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) valgrind: Option<Valgrind>,
 }
@@ -55,6 +56,7 @@ impl Site {
             parts: Vec::new(),
             feed: Some(String::new()),
             work_directory: true,
+            statistics: "json".to_owned(),
             environment: Vec::new(),
             valgrind: None,
         }
@@ -137,6 +139,12 @@ impl Site {
         self
     }
 
+    /// impstats in another format, which the harness does not read.
+    pub fn statistics(mut self, format: &str) -> Self {
+        self.statistics = format.to_owned();
+        self
+    }
+
     /// No imptcp feed.
     pub fn without_feed(mut self) -> Self {
         self.feed = None;
@@ -208,8 +216,9 @@ impl Site {
             line(&format!("global({parameters})"));
         }
         line(&format!(
-            "module(load=\"impstats\" interval=\"1\" format=\"json\" log.syslog=\"off\" \
+            "module(load=\"impstats\" interval=\"1\" format=\"{}\" log.syslog=\"off\" \
              log.file=\"{}\")",
+            self.statistics,
             self.path("stats.json").display()
         ));
         if let (Some(socket), Some(parameters)) = (self.feed_socket(), &self.feed) {

@@ -1,4 +1,4 @@
-//! impstats' file as numbers: the latest value of each counter, by origin and name.
+//! impstats' file as numbers: the values of each counter, by origin and name, report by report.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 /// One object's counters.
 pub type Counters = BTreeMap<String, i64>;
 
-/// All objects of the latest reports.
+/// All objects, with the reports of each in order.
 #[derive(Debug, Default, Clone)]
 pub struct Stats {
-    objects: BTreeMap<(String, String), Counters>,
+    objects: BTreeMap<(String, String), Vec<Counters>>,
 }
 
 impl Stats {
@@ -32,14 +32,24 @@ impl Stats {
                 .flatten()
                 .filter_map(|(key, value)| Some((key.clone(), number(value)?)))
                 .collect();
-            stats.objects.insert((word("origin"), word("name")), counters);
+            stats.objects.entry((word("origin"), word("name"))).or_default().push(counters);
         }
         stats
     }
 
-    /// The counters of one object.
+    /// The counters of one object in its latest report.
     pub fn get(&self, origin: &str, name: &str) -> Option<&Counters> {
-        self.objects.get(&(origin.to_owned(), name.to_owned()))
+        self.history(origin, name).last()
+    }
+
+    /// The counters of one object, report by report.
+    pub fn history(&self, origin: &str, name: &str) -> &[Counters] {
+        self.objects.get(&(origin.to_owned(), name.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Reports that have come whole.
+    pub fn reports(&self) -> usize {
+        self.objects.values().map(Vec::len).min().unwrap_or(0)
     }
 
     /// One counter; a counter that is not there is no number.

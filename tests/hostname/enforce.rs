@@ -89,7 +89,7 @@ fn a_key_of_one_host_does_not_speak_for_another() {
     let told = archive.log().lines().filter(|line| line.contains("(web1)")).count();
     assert_eq!(told, 1, "once a minute for each certificate");
     host.stop().clean();
-    archive.stop().clean().within(secs(2));
+    archive.end().clean().within(secs(2));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_acknowledged_sender_is_told_which_lines_are_not_its_own() {
     assert_eq!(kept.lines().filter(|line| line.contains("web2 app: foreign")).count(), 100);
     assert!(!kept.contains("own"), "its own lines are not refused");
     host.stop().clean().within(secs(2));
-    archive.stop().clean().within(secs(2));
+    archive.end().clean().within(secs(2));
 }
 
 /// A line that rsyslog would split into several messages could bring a second HOSTNAME.
@@ -132,7 +132,7 @@ fn a_line_that_would_be_split_speaks_for_nobody() {
     peer.send_texts([split, format!("{head}whole")]);
     let lines = archive.wait_lines("out.log", 1, SOON);
     archive.wait_log(&["(web1)", "cannot be determined"], SOON);
-    archive.stop().clean();
+    archive.end().clean();
     assert_eq!(lines, ["web1 whole"]);
 }
 

@@ -28,7 +28,7 @@ fn fails_over(more: &str) {
         next += 1;
         peer.receive(millis(300))
     });
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn what_the_stop_spooled_is_counted_in_the_log() {
     let site = pusher(&endpoint, "");
     let mut daemon = site.start();
     daemon.feed(0..77);
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
     assert!(daemon.logged(&["omrzmq[out]", "77"]), "no word of the 77 spooled lines");
 }
 

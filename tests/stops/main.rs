@@ -32,6 +32,6 @@ fn spooled(site: &Site, count: usize) {
 
 /// The spool that is sent is gone once everything is settled and rsyslogd has stopped.
 fn ends_without_spool(site: &Site, daemon: &mut Rsyslogd) {
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
     assert!(site.spools().is_empty(), "spools are left: {:?}", site.spools());
 }

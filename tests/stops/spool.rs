@@ -137,7 +137,7 @@ fn unclaimed_spool_is_named_with_its_lines_and_kept() {
         .sending("", &format!("name=\"other\" endpoints=\"{endpoint}\" socktype=\"PUSH\""));
     let mut daemon = site.start();
     daemon.wait_log(&["omrzmq", &spool.display().to_string(), "123"], SOON);
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
     assert!(spool.exists(), "an unclaimed spool was removed");
 }
 
@@ -217,7 +217,7 @@ fn spool_that_cannot_be_made_is_an_error_at_start() {
     let peer = peer_at(&endpoint);
     daemon.feed(0..10);
     Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn no_work_directory_is_an_error_at_start_that_says_what_a_stop_may_lose() {
     let endpoint = free_endpoint();
     let mut daemon = pusher(&endpoint, "").without_work_directory().start();
     daemon.wait_log(&["omrzmq[out]", "workDirectory"], SOON);
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }
 
 /// The spool's name is made from `name`: it must stay in the work directory.
@@ -261,5 +261,5 @@ fn second_daemon_with_the_same_spool_is_told() {
     let mut other = second.start();
     other.wait_log(&["omrzmq[out]", "omrzmq-out.spool"], SOON);
     other.stop().clean().within(STOP);
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
 }

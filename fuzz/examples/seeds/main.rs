@@ -135,19 +135,19 @@ fn records() -> Result<(), Box<dyn Error>> {
         record::encode_line(texts.iter().copied(), &mut out);
         out
     };
-    let frames = |compress: Option<i32>, lines: &[&[u8]]| {
+    let frames = |compress: Option<i32>, settled: u64, lines: &[&[u8]]| {
         let options = SenderOptions { software: String::new(), name: String::new(), compress };
         let mut sender = Sender::new(options, SessionId([7; 16]));
         sender.offer(lines);
         let mut out = Vec::new();
         for frame in sender.take_unsettled() {
-            record::encode_frame(&frame, &mut out);
+            record::encode_frame(&frame, settled, &mut out);
         }
         out
     };
     let long = [b'x'; 300];
     let (one, topics) = (line(&[b"a line"]), line(&[b"a line", b"topic", b""]));
-    let (raw, packed) = (frames(None, &[b"one", b"", b"three"]), frames(Some(1), &[&long, &long]));
+    let (raw, packed) = (frames(None, 0, &[b"one", b"", b"three"]), frames(Some(1), 0, &[&long, &long]));
     for (title, file) in [
         ("a line", one.clone()),
         ("an empty line", line(&[b""])),
@@ -156,7 +156,9 @@ fn records() -> Result<(), Box<dyn Error>> {
         ("lines", [&one[..], &topics, &one].concat()),
         ("a frame", raw.clone()),
         ("a packed frame", packed.clone()),
-        ("a frame with heads", frames(None, &[b"\0\x03\x01\x01uone", b"\0\0\0two"])),
+        ("a frame with heads", frames(None, 0, &[b"\0\x03\x01\x01uone", b"\0\0\0two"])),
+        ("a frame of which two lines are settled", frames(None, 2, &[b"one", b"", b"three"])),
+        ("a frame of which all lines are settled", frames(None, 3, &[b"one", b"", b"three"])),
         ("frames and lines", [&raw[..], &one, &packed, &topics].concat()),
     ] {
         corpus.add(title, &file)?;
