@@ -132,13 +132,42 @@ fn session_of_another_key_is_refused() {
     raw::acknowledged(&first, 2);
     raw::refused(&second, &raw::hello(1, raw::session(1)), raw::OTHER_KEY);
     receiver.wait_log(&["imrzmq[in]", "127.0.0.1", "two", "another key"], SOON);
-    // Nor by the routing id of the other, nor after a restart.
     raw::say(&second, &raw::data(2, &texts(9..10)));
     raw::silent(&second, millis(200));
     raw::say(&first, &raw::data(2, &texts(2..4)));
     raw::acknowledged(&first, 4);
     Oracle::judge(0..4, &receiver.wait_lines("out.log", 4, SOON)).once_in_order();
     receiver.end().clean();
+}
+
+/// A routing id is what a peer says, and the receiver knows its connections by it.
+#[test]
+fn routing_id_of_another_opens_no_session() {
+    let endpoint = free_endpoint();
+    let (server, one, two) = (Keys::new("server"), Keys::new("one"), Keys::new("two"));
+    let mut receiver = curve_receiver(&endpoint, DIRECT, &server, &[&one, &two]).start();
+    let connect = |keys: &Keys| {
+        let peer = Peer::new(zmq::DEALER).identity(b"relay").curve_client(keys, &server);
+        peer.connected_to(&endpoint)
+    };
+    let mut leaves = |peer: Peer| {
+        drop(peer);
+        receiver.wait_stats("imrzmq", "in", "no connection", |stats| stats["connections"] == 0);
+    };
+    let first = connect(&one);
+    raw::greet(&first, 1, raw::session(1));
+    raw::say(&first, &raw::data(0, &texts(0..2)));
+    raw::acknowledged(&first, 2);
+    leaves(first);
+    let second = connect(&two);
+    raw::refused(&second, &raw::data(2, &texts(9..10)), raw::OTHER_KEY);
+    leaves(second);
+    let first = connect(&one);
+    assert_eq!(raw::greet(&first, 2, raw::session(1)), 2);
+    raw::say(&first, &raw::data(2, &texts(2..4)));
+    raw::acknowledged(&first, 4);
+    Oracle::judge(0..4, &receiver.wait_lines("out.log", 4, SOON)).once_in_order();
+    receiver.stop().clean();
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use crate::Corpus;
 use rzmq_delivery::{
-    Event, Key, LaterReason, Limits, Mark, PeerId, Reaction, Receiver, ReceiverLimits, Sender,
-    SenderOptions, SessionId,
+    Event, Key, LaterReason, Limits, Mark, PeerId, Reaction, Receiver, ReceiverLimits,
+    RefusedReason, Sender, SenderOptions, SessionId,
 };
 use std::error::Error;
 use std::time::Duration;
@@ -142,8 +142,9 @@ impl Exchange {
                     let Some((first, block)) = incoming.chunk(4) else { break };
                     let lengths = (first..).zip(block.lines().map(<[u8]>::len));
                     let long = lengths.filter(|(_, length)| *length > LONGEST);
-                    let refused: Vec<_> =
-                        long.map(|(number, length)| (number, length as u32)).collect();
+                    let refused: Vec<_> = long
+                        .map(|(number, length)| (number, RefusedReason::TooLong, length as u32))
+                        .collect();
                     if let Some(accepted) = self.receiver.accepted(self.now, &incoming, &refused) {
                         self.marks.push(accepted.mark);
                         self.replies.extend(Some(accepted.reply).filter(|reply| !reply.is_empty()));
