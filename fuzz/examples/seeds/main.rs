@@ -147,7 +147,8 @@ fn records() -> Result<(), Box<dyn Error>> {
     };
     let long = [b'x'; 300];
     let (one, topics) = (line(&[b"a line"]), line(&[b"a line", b"topic", b""]));
-    let (raw, packed) = (frames(None, 0, &[b"one", b"", b"three"]), frames(Some(1), 0, &[&long, &long]));
+    let (raw, packed) =
+        (frames(None, 0, &[b"one", b"", b"three"]), frames(Some(1), 0, &[&long, &long]));
     for (title, file) in [
         ("a line", one.clone()),
         ("an empty line", line(&[b""])),
