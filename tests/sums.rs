@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use harness::feed::syslog_line;
-use harness::oracle::numbered;
 use harness::paths::rsyslog_release;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
