@@ -4,9 +4,9 @@
 //! descriptor and the peer's address, the authenticator the key and the address without the port, a
 //! message the descriptor and the key. Here they come together. The authenticator's word makes a key
 //! a candidate for each connection with that address whose handshake may be under way, those that the
-//! monitor tells of later included; the first message proves it. So a connection that never sent anything may have more than one candidate
-//! where several peers shook hands at once behind one address, and is closed with any of them: its
-//! owner, if still allowed, comes back at once.
+//! monitor tells of later included; the first message proves it. So a connection that never sent
+//! anything may have more than one candidate where several peers shook hands at once behind one
+//! address, and is closed with any of them: its owner, if still allowed, comes back at once.
 //!
 //! A connection is closed with shutdown(2), upon which libzmq sees its end and closes the descriptor.
 //!
