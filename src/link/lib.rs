@@ -7,7 +7,7 @@
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
 //! `zpl`, `certificate`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
-//! `notice`, `roster` · `authenticator`, `monitor`, `watcher` (a thread each, a context) ·
+//! `notice`, `roster`, `threshold` · `authenticator`, `monitor`, `watcher` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
@@ -26,6 +26,7 @@ mod security;
 mod sender;
 mod socket;
 mod socket_type;
+mod threshold;
 mod watcher;
 mod z85;
 mod zpl;

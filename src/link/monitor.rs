@@ -12,7 +12,7 @@
 //! Owns: the thread, which ends when the `Monitor` is dropped. Locks: the list of new
 //! sockets, held to add or take one.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
@@ -28,6 +28,7 @@ use crate::error::LinkError;
 use crate::notice::{self, Change, HandshakeFailure, Notice, Notices, Throttle};
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::{Ended, Roster};
+use crate::threshold::{Step, Threshold};
 
 const THREAD: &str = "rzmq-monitor";
 
@@ -149,6 +150,8 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
     loop {
         let mut items = vec![Awaited::descriptor(woken.as_raw_fd())];
         items.extend(all.iter().map(|watched| Awaited::message(&watched.pair)));
+        let thresholds = all.iter().filter_map(|watched| watched.connections.threshold.as_ref());
+        items.extend(thresholds.map(|threshold| Awaited::descriptor(threshold.as_raw_fd())));
         match raw::wait(&mut items, -1) {
             Err(errno) if errno.is_interrupted() => continue,
             Err(_) => return,
@@ -168,6 +171,7 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
 impl Watched {
     /// Reads what is there; false after the last event.
     fn read(&mut self) -> bool {
+        self.connections.look_at_threshold(Instant::now());
         let (mut event, mut endpoint) = (Frame::new(), Frame::new());
         loop {
             if self.pair.receive(&mut event).is_err() {
@@ -198,6 +202,10 @@ struct Connections {
     peers: Arc<Peers>,
     throttle: Throttle,
     roster: Arc<Roster>,
+    /// Of a CURVE server: watches those who have yet to shake hands, and the endpoints of ours that they
+    /// called.
+    threshold: Option<Threshold>,
+    callers: HashMap<RawFd, String>,
     /// Endpoints that are called.
     called: HashSet<String>,
     /// Those of them where the end of the last connection, or attempt, was told.
@@ -223,7 +231,10 @@ impl Connections {
         notices: Arc<dyn Notices>,
         peers: Arc<Peers>,
     ) -> Connections {
+        let threshold = if role == Role::Server { Threshold::new() } else { None };
         Connections {
+            threshold,
+            callers: HashMap::new(),
             role,
             handshake_ivl,
             notices,
@@ -239,8 +250,9 @@ impl Connections {
 
     fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
         match event {
-            zmq_sys::ZMQ_EVENT_ACCEPTED => {
-                if let Err(refused) = self.roster.accepted(value as RawFd, now) {
+            zmq_sys::ZMQ_EVENT_ACCEPTED => match self.roster.accepted(value as RawFd, is_local(endpoint), now) {
+                Ok(()) => self.welcome(value as RawFd, endpoint, now),
+                Err(refused) => {
                     notice::count(&*self.notices, Change::ConnectionRefused);
                     let peer = refused.peer.map_or("a local peer".into(), |it| it.to_string());
                     // whoever calls again and again has another port each time
@@ -250,7 +262,7 @@ impl Connections {
                         held_back,
                     });
                 }
-            }
+            },
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.calls(endpoint),
             zmq_sys::ZMQ_EVENT_CONNECTED => {
                 self.calls(endpoint);
@@ -311,6 +323,39 @@ impl Connections {
         }
     }
 
+    fn welcome(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
+        if let Some(threshold) = &self.threshold {
+            threshold.watch(fd);
+            self.callers.insert(fd, endpoint.to_owned());
+            // what it has said already
+            self.judge(fd, now);
+        }
+    }
+
+    /// Judges those who have said something and have yet to shake hands.
+    fn look_at_threshold(&mut self, now: Instant) {
+        let heard = self.threshold.as_ref().map(Threshold::heard).unwrap_or_default();
+        heard.into_iter().for_each(|fd| self.judge(fd, now));
+    }
+
+    fn judge(&mut self, fd: RawFd, now: Instant) {
+        let step = Threshold::step(fd);
+        if step == Step::Under {
+            return;
+        }
+        if let Some(threshold) = &self.threshold {
+            threshold.forget(fd);
+        }
+        match (self.callers.remove(&fd), step) {
+            (Some(endpoint), Step::TooMuch) => {
+                let peer = self.roster.close(fd).map(|peer| peer.to_string());
+                self.failed(&endpoint, peer, HandshakeFailure::TooMuch, now);
+            }
+            (Some(_), _) => self.roster.past_handshake(fd),
+            (None, _) => {}
+        }
+    }
+
     fn unreachable(&mut self, endpoint: &str, now: Instant) {
         self.explained.insert(endpoint.to_owned());
         self.tell(&format!("unreachable {endpoint}"), now, |held_back| Notice::Unreachable {
@@ -323,19 +368,23 @@ impl Connections {
         if self.called.contains(endpoint) {
             self.explained.insert(endpoint.to_owned());
         }
+        self.callers.remove(&fd);
         let ended = self.roster.ended(fd, now);
         let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
+        let past_handshake = ended.as_ref().is_some_and(|ended| ended.past_handshake);
         let age = ended.as_ref().map(|ended| ended.age);
         let peer = ended.and_then(|Ended { peer, .. }| peer).map(|peer| peer.to_string());
-        let was_connected = self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
+        let was_connected = past_handshake
+            || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
+        let failure = self.failures.pop_front();
         if closed_here {
             // Whoever closed it has told why.
-            if was_connected {
+            if was_connected && failure.is_none() {
                 self.count_down();
-            } else if matches!(self.failures.front(), Some(Failure::NoDetail)) {
-                self.failures.pop_front();
             }
-        } else if let Some(failure) = self.failures.pop_front() {
+        } else if past_handshake {
+            self.lost(endpoint, peer, now);
+        } else if let Some(failure) = failure {
             let cause = match failure {
                 Failure::Known(cause) => cause,
                 Failure::NoDetail => self.guess(age),
@@ -344,12 +393,7 @@ impl Connections {
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
             self.refused -= 1;
         } else if was_connected {
-            self.count_down();
-            let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
-            self.tell(&cause, now, |held_back| {
-                let endpoint = endpoint.to_owned();
-                Notice::Disconnected { endpoint, peer, held_back }
-            });
+            self.lost(endpoint, peer, now);
         } else {
             // It never was past its handshake: some mistakes of a peer end in no other event.
             self.failed(endpoint, peer, self.guess(age), now);
@@ -360,6 +404,16 @@ impl Connections {
             self.refused = 0;
             self.failures.clear();
         }
+    }
+
+    /// A peer that was connected is gone.
+    fn lost(&mut self, endpoint: &str, peer: Option<String>, now: Instant) {
+        self.count_down();
+        let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
+        self.tell(&cause, now, |held_back| {
+            let endpoint = endpoint.to_owned();
+            Notice::Disconnected { endpoint, peer, held_back }
+        });
     }
 
     /// Open connections that the authenticator did not refuse: more than these cannot be past their
@@ -415,7 +469,8 @@ impl Connections {
             Role::Client { server, .. } => {
                 HandshakeFailure::HungUpOnClient { file: server.clone() }
             }
-            _ if age.is_some_and(|age| age >= self.handshake_ivl) => HandshakeFailure::Silent,
+            // whoever breaks off does so early; this thread may have heard late of its beginning
+            _ if age.is_some_and(|age| age * 2 >= self.handshake_ivl) => HandshakeFailure::Silent,
             Role::Plain => HandshakeFailure::HungUpPlain,
             Role::Server => HandshakeFailure::HungUpOnServer,
         }
@@ -426,6 +481,11 @@ impl Connections {
             notice::give(&*self.notices, &notice(held_back));
         }
     }
+}
+
+/// Its peers have no address.
+fn is_local(endpoint: &str) -> bool {
+    endpoint.starts_with("ipc:")
 }
 
 fn protocol_failure(code: u32) -> HandshakeFailure {

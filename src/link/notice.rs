@@ -190,6 +190,8 @@ pub enum HandshakeFailure {
     HungUpPlain,
     /// The peer said nothing more until the deadline.
     Silent,
+    /// The peer said more than a handshake has in it.
+    TooMuch,
     /// One side speaks CURVE and the other does not.
     Mechanism,
     /// The keys don't fit: the peer takes us for another server.
@@ -223,7 +225,7 @@ impl HandshakeFailure {
             HandshakeFailure::Ignored { .. } | HandshakeFailure::Refused { .. } => {
                 FailureKind::Refused
             }
-            HandshakeFailure::Protocol { .. } => FailureKind::Protocol,
+            HandshakeFailure::Protocol { .. } | HandshakeFailure::TooMuch => FailureKind::Protocol,
         }
     }
 }
@@ -250,6 +252,9 @@ impl fmt::Display for HandshakeFailure {
             }
             HandshakeFailure::Silent => {
                 f.write_str("it said nothing more until the deadline (handshakeivl)")
+            }
+            HandshakeFailure::TooMuch => {
+                f.write_str("it said more than a handshake has in it, and was closed")
             }
             HandshakeFailure::Mechanism => {
                 f.write_str("one side speaks CURVE and the other plaintext: check authtype on both")

@@ -15,7 +15,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -575,6 +575,28 @@ pub fn shut_down(fd: RawFd, peer: Option<SocketAddr>) {
         // SAFETY: no memory is involved. Of a descriptor that is no socket, or closed, it is an error.
         unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
     }
+}
+
+/// Bytes of a TCP connection that belongs to libzmq: sent and acknowledged, received.
+pub fn traffic(fd: RawFd) -> Option<(u64, u64)> {
+    // the head of the kernel's tcp_info; tcpi_bytes_acked and tcpi_bytes_received are its last two
+    let mut info = [0_u64; 17];
+    let mut length = mem::size_of_val(&info) as libc::socklen_t;
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    // SAFETY: the kernel writes at most `length` bytes. A descriptor that is closed by now, or no TCP
+    // socket, is an error.
+    let result =
+        unsafe { libc::getsockopt(fd, level, option, info.as_mut_ptr().cast(), &mut length) };
+    (result == 0 && length as usize == mem::size_of_val(&info)).then_some((info[15], info[16]))
+}
+
+/// Has `epoll` tell when bytes come on this descriptor, and each time that more come; or no more.
+pub fn tell_of_input(epoll: BorrowedFd<'_>, fd: RawFd, more: bool) {
+    let operation = if more { libc::EPOLL_CTL_ADD } else { libc::EPOLL_CTL_DEL };
+    let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+    let mut event = libc::epoll_event { events, u64: fd as u64 };
+    // SAFETY: the kernel only reads the event. A descriptor that is closed by now is an error.
+    unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) };
 }
 
 #[cfg(test)]

@@ -44,10 +44,13 @@ pub(crate) struct Roster {
 struct Connection {
     /// None: not by TCP, or gone before it could be asked.
     peer: Option<SocketAddr>,
+    /// On this host, and not by TCP.
+    local: bool,
     /// The peer called, not this side.
     accepted: bool,
     since: Instant,
     keys: Candidates,
+    past_handshake: bool,
     closed_here: bool,
 }
 
@@ -64,6 +67,8 @@ enum Candidates {
 pub(crate) struct Ended {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) age: Duration,
+    /// Surely; without this it may have been too.
+    pub(crate) past_handshake: bool,
     /// It was closed by this side, which has told why.
     pub(crate) closed_here: bool,
 }
@@ -87,16 +92,21 @@ impl Candidates {
 impl Connection {
     fn new(peer: Option<SocketAddr>, accepted: bool, since: Instant) -> Connection {
         let keys = Candidates::Any(Vec::new());
-        Connection { peer, accepted, since, keys, closed_here: false }
+        let (local, past_handshake, closed_here) = (false, false, false);
+        Connection { peer, local, accepted, since, keys, past_handshake, closed_here }
     }
 
     fn is_from(&self, address: Option<IpAddr>) -> bool {
         self.accepted && self.peer.map(|peer| peer.ip()) == address
     }
 
+    /// One that was gone before it could be asked for its peer is left alone: its descriptor may be
+    /// another file of rsyslogd's by now.
     fn close(&mut self, fd: RawFd) {
         self.closed_here = true;
-        raw::shut_down(fd, self.peer);
+        if self.peer.is_some() || self.local {
+            raw::shut_down(fd, self.peer);
+        }
     }
 }
 
@@ -110,7 +120,7 @@ impl Roster {
     }
 
     /// A peer has called. It is shown the door if there are enough.
-    pub(crate) fn accepted(&self, fd: RawFd, now: Instant) -> Result<Option<SocketAddr>, Refused> {
+    pub(crate) fn accepted(&self, fd: RawFd, local: bool, now: Instant) -> Result<(), Refused> {
         let peer = raw::peer_of(fd);
         let mut connections = self.connections();
         let limit = if connections.len() >= self.limits.connections {
@@ -118,12 +128,12 @@ impl Roster {
         } else {
             nearly_out_of_files(fd).then(|| Limit::OpenFiles(connections.len()))
         };
-        let mut connection = Connection::new(peer, true, now);
+        let mut connection = Connection { local, ..Connection::new(peer, true, now) };
         if limit.is_some() {
             connection.close(fd);
         }
         connections.insert(fd, connection);
-        limit.map_or(Ok(peer), |limit| Err(Refused { peer, limit }))
+        limit.map_or(Ok(()), |limit| Err(Refused { peer, limit }))
     }
 
     /// This side has called.
@@ -133,8 +143,10 @@ impl Roster {
 
     /// A connection has ended.
     pub(crate) fn ended(&self, fd: RawFd, now: Instant) -> Option<Ended> {
-        let Connection { peer, since, closed_here, .. } = self.connections().remove(&fd)?;
-        Some(Ended { peer, age: now.saturating_duration_since(since), closed_here })
+        let Connection { peer, since, past_handshake, closed_here, .. } =
+            self.connections().remove(&fd)?;
+        let age = now.saturating_duration_since(since);
+        Some(Ended { peer, age, past_handshake, closed_here })
     }
 
     /// How many connections there are, handshakes included.
@@ -168,7 +180,23 @@ impl Roster {
     pub(crate) fn proven(&self, fd: RawFd, key: PublicKey) {
         if let Some(connection) = self.connections().get_mut(&fd) {
             connection.keys = Candidates::Proven(key);
+            connection.past_handshake = true;
         }
+    }
+
+    /// This connection is past its handshake.
+    pub(crate) fn past_handshake(&self, fd: RawFd) {
+        if let Some(connection) = self.connections().get_mut(&fd) {
+            connection.past_handshake = true;
+        }
+    }
+
+    /// Closes one connection; answers its peer.
+    pub(crate) fn close(&self, fd: RawFd) -> Option<SocketAddr> {
+        let mut connections = self.connections();
+        let connection = connections.get_mut(&fd)?;
+        connection.close(fd);
+        connection.peer
     }
 
     /// Closes every connection on which a peer has called.
@@ -247,10 +275,10 @@ mod tests {
     fn one_too_many_is_closed_and_told_apart() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         for _ in 0..3 {
-            assert!(roster.accepted(calls.call(), now).unwrap().is_some());
+            assert!(roster.accepted(calls.call(), false, now).is_ok());
         }
         let fourth = calls.call();
-        let refused = roster.accepted(fourth, now).unwrap_err();
+        let refused = roster.accepted(fourth, false, now).unwrap_err();
         assert_eq!(refused.limit, Limit::Connections(3));
         assert!(calls.is_closed(3) && !calls.is_closed(0));
         assert!(roster.ended(fourth, now).unwrap().closed_here);
@@ -261,8 +289,8 @@ mod tests {
     fn only_connections_of_the_key_are_closed_once_messages_have_proven_whose_they_are() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let (first, second) = (calls.call(), calls.call());
-        roster.accepted(first, now).unwrap();
-        roster.accepted(second, now).unwrap();
+        roster.accepted(first, false, now).unwrap();
+        roster.accepted(second, false, now).unwrap();
         // both shake hands at once, from one address
         roster.admit("127.0.0.1", key(1), now).unwrap();
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -278,11 +306,11 @@ mod tests {
     fn a_silent_connection_is_known_by_its_address_and_time() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let early = calls.call();
-        roster.accepted(early, now).unwrap();
+        roster.accepted(early, false, now).unwrap();
         roster.admit("::ffff:127.0.0.1", key(1), now).unwrap();
         let later = now + Duration::from_secs(60);
         let late = calls.call();
-        roster.accepted(late, later).unwrap();
+        roster.accepted(late, false, later).unwrap();
         roster.admit("10.0.0.1", key(3), later).unwrap();
         roster.admit("127.0.0.1", key(2), later).unwrap();
         assert_eq!(roster.close_all_of(&key(3)), 0);
@@ -298,7 +326,7 @@ mod tests {
         for second in 0..2 {
             let now = now + Duration::from_secs(60 * second);
             let fd = calls.call();
-            roster.accepted(fd, now).unwrap();
+            roster.accepted(fd, false, now).unwrap();
             roster.admit("127.0.0.1", key(1), now).unwrap();
         }
         let limit = roster.admit("127.0.0.1", key(1), now).unwrap_err();
@@ -310,7 +338,7 @@ mod tests {
     fn a_descriptor_that_is_another_connection_by_now_is_left_alone() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, now).unwrap();
+        roster.accepted(fd, false, now).unwrap();
         roster.proven(fd, key(1));
         drop(calls.ends.pop());
         let again = calls.call();
@@ -318,5 +346,19 @@ mod tests {
             roster.close_all_of(&key(1));
             assert!(!calls.is_closed(0));
         }
+    }
+
+    /// A peer that was gone at once: what has its descriptor by now is not ours to close.
+    #[test]
+    fn a_local_socket_that_took_a_descriptor_is_left_alone() {
+        let roster = Roster::new(Limits { connections: 0, ..LIMITS });
+        let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
+        far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let fd = near.as_raw_fd();
+        roster.accepted(fd, false, Instant::now()).unwrap_err();
+        assert!(far.read(&mut [0]).is_err(), "it was closed");
+        assert!(roster.ended(fd, Instant::now()).unwrap().closed_here);
+        roster.accepted(fd, true, Instant::now()).unwrap_err();
+        assert_eq!(far.read(&mut [0]).unwrap(), 0, "a local peer too many is closed");
     }
 }
