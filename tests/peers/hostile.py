@@ -2,7 +2,7 @@
 """Attacks a ZeroMQ endpoint as somebody does who holds no key that it lets in.
 
     hostile.py KIND tcp://ADDRESS:PORT... [--server-key Z85] [--total N] [--at-once N] [--seconds S]
-               [--seed N] [--source ADDRESS] [--type DEALER] [--own PUBLIC SECRET]
+               [--seed N] [--source ADDRESS] [--type DEALER] [--own=PUBLIC,SECRET]
 
 Kinds that speak TCP alone:
     http, tls, random           what browsers, port scanners and chance say
@@ -31,6 +31,7 @@ import argparse
 import collections
 import errno
 import random
+import resource
 import selectors
 import socket
 import struct
@@ -127,7 +128,7 @@ def huge_frames(rng):
 def endless_frames(rng):
     yield greeting()
     flags, size = rng.choice((0, 1, 4)), rng.choice((0, 200, 60_000))
-    block = (frame(flags, size) + bytes(size)) * (CHUNK.__len__() // (size + 9))
+    block = (frame(flags, size) + bytes(size)) * (len(CHUNK) // (size + 9))
     while True:
         yield block
 
@@ -234,7 +235,7 @@ class Attack:
         sock.setblocking(False)
         return sock
 
-    def raw(self, script):
+    def raw(self, script, call):
         """Up to --at-once connections at a time that follow the script."""
         talks, ready = {}, selectors.DefaultSelector()
 
@@ -246,7 +247,7 @@ class Attack:
 
         while self.more() or (talks and not self.over()):
             while self.more() and len(talks) < self.options.at_once:
-                if sock := self.call():
+                if sock := call():
                     talks[sock] = Talk(sock, script(self.random))
                     ready.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE, talks[sock])
             events = ready.select(0.02)
@@ -273,63 +274,51 @@ class Attack:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.close()
 
-    def relayed(self, script):
-        """A stranger's own handshake as far as INITIATE, the script behind that."""
+    def behind_strangers(self, script):
         import zmq
 
-        whole = script is after_initiate
-        context = zmq.Context()
-        while self.more():
-            with socket.create_server(("127.0.0.1", 0)) as server:
-                server.settimeout(5)
-                port = server.getsockname()[1]
-                peers = [self.curve(context, "stranger", f"tcp://127.0.0.1:{port}")]
-                near, _ = server.accept()
-            far = self.call()
-            if far is None:
-                continue
-            far.setblocking(True)
-            far.settimeout(5)
-            near.settimeout(5)
-            try:
-                self.hand_over(near, far, whole)
-                for part in script(self.random):
-                    far.sendall(part)
-                    self.count["bytes"] += len(part)
-                    if self.over():
-                        break
-                while far.recv(65536):
-                    pass
-                self.count["closed_by_peer"] += 1
-            except TimeoutError:
-                pass
-            except OSError:
-                self.count["closed_by_peer"] += 1
-            for peer in (near, far, *peers):
-                peer.close()
-        context.term()
+        self.context, self.strangers = zmq.Context(), []
+        self.raw(script, self.stranger_call)
+        for end in self.strangers:
+            end.close()
+        self.context.term()
 
-    def hand_over(self, near, far, whole):
+    def stranger_call(self):
+        """A connection on which a stranger of pyzmq's has begun the handshake; the script goes on."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(5)
+            port = server.getsockname()[1]
+            stranger = self.curve(self.context, "stranger", f"tcp://127.0.0.1:{port}")
+            near, _ = server.accept()
+        far = self.call()
+        if far is None:
+            return None
+        # the stranger must neither hang up nor call again before the connection has served
+        self.strangers += (near, stranger)
+        try:
+            self.hand_over(near, far)
+        except OSError:
+            self.count["closed_by_peer"] += 1
+            return None
+        return far
+
+    def hand_over(self, near, far):
         """Carries both ways until the stranger has said as much as it is to say by itself."""
-        said = b""
-        ready = selectors.DefaultSelector()
-        ready.register(near, selectors.EVENT_READ, far)
-        ready.register(far, selectors.EVENT_READ, near)
-        end = None
-        while end is None or len(said) < end:
-            for key, _ in ready.select(5):
-                if not (data := key.fileobj.recv(65536)):
-                    raise ConnectionResetError
-                if key.fileobj is near:
-                    said += data
-                    if not whole and len(said) >= BEFORE_INITIATE:
-                        data = data[: len(data) - (len(said) - BEFORE_INITIATE)]
-                key.data.sendall(data)
-            if not whole:
-                end = BEFORE_INITIATE
-            elif len(said) > BEFORE_INITIATE + 2:
-                short = said[BEFORE_INITIATE] & 2 == 0
-                end = BEFORE_INITIATE + 2 + said[BEFORE_INITIATE + 1] if short else len(said)
+        whole = self.options.kind == "stranger-flood"
+        said, end = b"", None if whole else BEFORE_INITIATE
+        with selectors.DefaultSelector() as ready:
+            ready.register(near, selectors.EVENT_READ, far)
+            ready.register(far, selectors.EVENT_READ, near)
+            while end is None or len(said) < end:
+                for key, _ in ready.select(5):
+                    if not (data := key.fileobj.recv(65536)):
+                        raise ConnectionResetError
+                    if key.fileobj is near:
+                        said += data
+                    key.data.sendall(data)
+                if whole and len(said) > BEFORE_INITIATE + 2:
+                    # a short frame says its length in its second byte
+                    end = BEFORE_INITIATE + 2 + said[BEFORE_INITIATE + 1]
 
     def curve(self, context, kind, endpoint):
         """A socket of pyzmq's, with a line for the server to take."""
@@ -394,7 +383,7 @@ def main():
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("endpoints", nargs="+", metavar="ENDPOINT")
     parser.add_argument("--server-key", default="")
-    parser.add_argument("--own", nargs=2, metavar=("PUBLIC", "SECRET"), default=None)
+    parser.add_argument("--own", metavar="PUBLIC,SECRET", type=lambda text: text.split(","))
     parser.add_argument("--total", type=int, default=20, help="connections, without --seconds")
     parser.add_argument("--at-once", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=0.0)
@@ -402,14 +391,16 @@ def main():
     parser.add_argument("--source", default="", help="address to call from")
     parser.add_argument("--type", default="DEALER")
     options = parser.parse_intermixed_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     attack = Attack(options)
     since = time.monotonic()
     if options.kind in RAW:
-        attack.raw(RAW[options.kind])
+        attack.raw(RAW[options.kind], attack.call)
     elif options.kind == "flood":
         attack.flood()
     elif options.kind in RELAYED:
-        attack.relayed(RELAYED[options.kind])
+        attack.behind_strangers(RELAYED[options.kind])
     else:
         attack.peers(options.kind)
     print(f"{options.kind}: {attack.count} seconds={time.monotonic() - since:.1f}", flush=True)

@@ -1,0 +1,71 @@
+//! More connections than there may be, and than rsyslogd may have files.
+
+use std::fs;
+
+use harness::{quiet, secs};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use super::{Attack, CEILING, Ground, Keys, SOON, print, sending};
+
+/// The files that the receiver may have open from now on.
+fn limit_files(ground: &Ground, most: u64) {
+    let pid = Pid::from_raw(ground.receiver.pid() as i32);
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    prlimit(pid, Resource::Nofile, limit).expect("the limit of a child");
+}
+
+fn open_files(ground: &Ground) -> usize {
+    let folder = format!("/proc/{}/fd", ground.receiver.pid());
+    fs::read_dir(folder).expect("its descriptors").count()
+}
+
+/// Attacks with this many connections that say nothing. Those who are there send on; rsyslogd's own
+/// files can be opened meanwhile; when it is over, somebody new is let in.
+fn more_than_enough(connections: usize, files: u64, told: &str) {
+    let _alone = quiet::alone();
+    let mut ground = Ground::new();
+    limit_files(&ground, files);
+    let before = ground.memory();
+    let many = connections.to_string();
+    let options = ["--total", &many, "--at-once", &many];
+    let Some(mut attack) = Attack::start(&ground, "half-open", &options) else { return };
+    ground.receiver.wait_log(&["imrzmq[", "closed a connection from", told], secs(30));
+    let mut most = 0;
+    while !attack.is_over() {
+        most = most.max(open_files(&ground));
+        // omfile opens its files anew, impstats its own each second
+        ground.receiver.hup();
+        ground.send(200);
+    }
+    let did = attack.done();
+    let refused = |c: &harness::stats::Counters| c["connections_refused"] >= 1;
+    let acked = ground.receiver.wait_stats("imrzmq", "acked", "too many", refused);
+    let plain = ground.receiver.wait_stats("imrzmq", "plain", "too many", refused);
+    let refused = acked["connections_refused"] + plain["connections_refused"];
+    let newcomer = Keys::new("newcomer");
+    newcomer.write_public(&ground.receiving.path("allowed"));
+    let mut sender = sending(&ground.endpoints, &ground.server, &newcomer).start();
+    sender.feed(ground.fed..ground.fed + 100);
+    ground.arrive(100);
+    ground.send(100);
+    ground.judge();
+    let grown = ground.peak().saturating_sub(before);
+    print(&format!(
+        "| {did}, {files} files | connections_refused {refused} | grew {grown} KiB | {most} files open |"
+    ));
+    assert!(grown < CEILING, "the receiver grew by {grown} KiB");
+    assert!((most as u64) < files, "{most} files were open");
+    sender.stop().clean();
+    ground.receiver.wait_log(&["imrzmq[", "closed a connection from"], SOON);
+    ground.end();
+}
+
+#[test]
+fn two_thousand_and_more_connections() {
+    more_than_enough(2_600, 8_192, "as many as maxconnections allows");
+}
+
+#[test]
+fn more_connections_than_files() {
+    more_than_enough(1_000, 256, "limit of open files");
+}
