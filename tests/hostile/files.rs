@@ -24,9 +24,21 @@ fn a_sender_with_wrong_files_is_refused_by_n1_and_says_nothing_on_the_wire() {
     };
     for (what, text, words) in [
         ("absent", None, "cannot be read"),
-        ("its public file", Some(format!("curve\n    public-key = \"{public}\"\n")), "no secret-key"),
-        ("public as secret", Some(certificate(&public, &public)), "does not belong to its secret-key"),
-        ("swapped halves", Some(certificate(&secret, &public)), "does not belong to its secret-key"),
+        (
+            "its public file",
+            Some(format!("curve\n    public-key = \"{public}\"\n")),
+            "no secret-key",
+        ),
+        (
+            "public as secret",
+            Some(certificate(&public, &public)),
+            "does not belong to its secret-key",
+        ),
+        (
+            "swapped halves",
+            Some(certificate(&secret, &public)),
+            "does not belong to its secret-key",
+        ),
         ("truncated", Some(certificate(&public, &secret[..30])), "secret-key has 30 characters"),
         ("cut off", Some(certificate(&public, &secret)[..90].to_owned()), "not closed"),
     ] {
