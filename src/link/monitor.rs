@@ -62,6 +62,10 @@ pub(crate) struct Peers {
 /// A handshake that lasted longer was not broken off but not answered.
 const SILENCE: Duration = Duration::from_millis(900);
 
+/// What libzmq says of a peer that was refused and goes on all the same.
+const AFTER_REFUSAL: HandshakeFailure =
+    HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
+
 /// The side of the handshake a socket is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -202,11 +206,14 @@ struct Connections {
     peers: Arc<Peers>,
     throttle: Throttle,
     roster: Arc<Roster>,
-    /// Of a CURVE server: watches those who have yet to shake hands, and the endpoints they called.
+    /// Of a CURVE server: watches those who have yet to shake hands, and the endpoints of ours that they
+    /// called.
     threshold: Option<Threshold>,
     callers: HashMap<RawFd, String>,
-    /// Endpoints that this side calls.
-    targets: HashSet<String>,
+    /// Those of them who said too much, and are being closed.
+    shut_out: HashSet<RawFd>,
+    /// Endpoints that are called.
+    called: HashSet<String>,
     /// Those of them where the end of the last connection, or attempt, was told.
     explained: HashSet<String>,
     /// Failures whose DISCONNECTED is about to come.
@@ -234,13 +241,14 @@ impl Connections {
         Connections {
             threshold,
             callers: HashMap::new(),
+            shut_out: HashSet::new(),
             role,
             handshake_ivl,
             notices,
             peers,
             throttle: Throttle::new(),
             roster,
-            targets: HashSet::new(),
+            called: HashSet::new(),
             explained: HashSet::new(),
             failures: VecDeque::new(),
             refused: 0,
@@ -249,21 +257,7 @@ impl Connections {
 
     fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
         match event {
-            zmq_sys::ZMQ_EVENT_ACCEPTED => {
-                match self.roster.accepted(value as RawFd, is_local(endpoint), now) {
-                    Ok(()) => self.called(value as RawFd, endpoint, now),
-                    Err(refused) => {
-                        notice::count(&*self.notices, Change::ConnectionRefused);
-                        let peer = refused.peer.map_or("a local peer".into(), |it| it.to_string());
-                        // whoever calls again and again has another port each time
-                        self.tell("too many", now, |held_back| Notice::TooMany {
-                            peer,
-                            limit: refused.limit,
-                            held_back,
-                        });
-                    }
-                }
-            }
+            zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, endpoint, now),
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.calls(endpoint),
             zmq_sys::ZMQ_EVENT_CONNECTED => {
                 self.calls(endpoint);
@@ -300,7 +294,7 @@ impl Connections {
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
             // also said of our own endpoints, when they are closed
-            zmq_sys::ZMQ_EVENT_CLOSED if self.targets.contains(endpoint) => {
+            zmq_sys::ZMQ_EVENT_CLOSED if self.called.contains(endpoint) => {
                 self.unreachable(endpoint, now);
             }
             // said after each of these, and alone where a name cannot be resolved
@@ -319,13 +313,23 @@ impl Connections {
     }
 
     fn calls(&mut self, endpoint: &str) {
-        if !self.targets.contains(endpoint) {
-            self.targets.insert(endpoint.to_owned());
+        if !self.called.contains(endpoint) {
+            self.called.insert(endpoint.to_owned());
         }
     }
 
-    fn called(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if let Some(threshold) = &self.threshold {
+    /// Somebody has called.
+    fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
+        if let Err(refused) = self.roster.accepted(fd, endpoint.starts_with("ipc:"), now) {
+            notice::count(&*self.notices, Change::ConnectionRefused);
+            let peer = refused.peer.map_or("a local peer".into(), |it| it.to_string());
+            // whoever calls again and again has another port each time
+            self.tell("too many", now, |held_back| Notice::TooMany {
+                peer,
+                limit: refused.limit,
+                held_back,
+            });
+        } else if let Some(threshold) = &self.threshold {
             threshold.watch(fd);
             self.callers.insert(fd, endpoint.to_owned());
             // what it has said already
@@ -350,6 +354,7 @@ impl Connections {
         match (self.callers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
+                self.shut_out.insert(fd);
                 self.failed(&endpoint, peer, HandshakeFailure::TooMuch, now);
             }
             (Some(_), _) => self.roster.past_handshake(fd),
@@ -366,10 +371,11 @@ impl Connections {
     }
 
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if self.targets.contains(endpoint) {
+        if self.called.contains(endpoint) {
             self.explained.insert(endpoint.to_owned());
         }
         self.callers.remove(&fd);
+        let shut_out = self.shut_out.remove(&fd);
         let ended = self.roster.ended(fd, now);
         let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
         let past_handshake = ended.as_ref().is_some_and(|ended| ended.past_handshake);
@@ -380,14 +386,23 @@ impl Connections {
         let failure = self.failures.pop_front();
         if closed_here {
             // Whoever closed it has told why.
-            if was_connected && failure.is_none() {
-                self.count_down();
+            match failure {
+                Some(_) => {}
+                // libzmq has told of it as refused, and so does not as failed
+                None if shut_out => self.refused = self.refused.saturating_sub(1),
+                None if was_connected => self.count_down(),
+                None => {}
             }
         } else if past_handshake {
             self.lost(endpoint, peer, now);
         } else if let Some(failure) = failure {
             let cause = match failure {
-                Failure::Known(cause) => cause,
+                Failure::Known(cause) => {
+                    if cause == AFTER_REFUSAL {
+                        self.refused = self.refused.saturating_sub(1);
+                    }
+                    cause
+                }
                 Failure::NoDetail => self.guess(age),
             };
             self.failed(endpoint, peer, cause, now);
@@ -482,11 +497,6 @@ impl Connections {
             notice::give(&*self.notices, &notice(held_back));
         }
     }
-}
-
-/// Its peers have no address.
-fn is_local(endpoint: &str) -> bool {
-    endpoint.starts_with("ipc:")
 }
 
 fn protocol_failure(code: u32) -> HandshakeFailure {
@@ -590,6 +600,38 @@ mod tests {
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         let told = story.told();
         assert_eq!(told.len(), 3, "{told:?}");
+    }
+
+    /// Who is refused and goes on saying something does not make an honest peer look gone.
+    #[test]
+    fn a_refused_peer_that_goes_on_is_forgotten_with_its_connection() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        for _ in 0..3 {
+            story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
+            story.event(
+                zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+                zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED,
+            );
+            assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        }
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, C), 1);
+    }
+
+    /// A peer that is known to be past its handshake is lost, however many others are about to.
+    #[test]
+    fn one_that_is_past_its_handshake_is_no_failed_handshake() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        story.connections.roster.past_handshake(A as RawFd);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
+        assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
     }
 
     #[test]
