@@ -76,6 +76,12 @@ test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and sto
 	$(ON_RELEASE) $(CARGO) test --locked -p rzmq-tests --test acked -- --test-threads=1 \
 		kills:: stops:: cuts:: clock:: memory:: chaos::
 
+.PHONY: hostile
+hostile: ## lines/s of honest senders without and with each attack beside them, about half an hour
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	$(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::
+
 .PHONY: test-czmq
 test-czmq: ## the fault tests against Debian's C modules: shows which fail there
 	@scripts/setup test

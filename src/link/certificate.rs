@@ -531,6 +531,13 @@ curve
     }
 
     #[test]
+    fn what_is_secret_is_wiped_when_it_goes() {
+        let mut secret = [7; 32];
+        drop(Wiped(&mut secret));
+        assert_eq!(secret, [0; 32]);
+    }
+
+    #[test]
     fn the_secret_file_comes_first() {
         let folder = Folder::new();
         let public = CZMQ_FILE.lines().filter(|line| !line.contains("secret-key"));

@@ -62,6 +62,10 @@ pub(crate) struct Peers {
 /// A handshake that lasted longer was not broken off but not answered.
 const SILENCE: Duration = Duration::from_millis(900);
 
+/// What libzmq says of a peer that was refused and goes on all the same.
+const AFTER_REFUSAL: HandshakeFailure =
+    HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
+
 /// The side of the handshake a socket is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -205,6 +209,8 @@ struct Connections {
     /// Of a CURVE server: watches those who have yet to shake hands, and the endpoints they called.
     threshold: Option<Threshold>,
     callers: HashMap<RawFd, String>,
+    /// Those of them who said too much, and are being closed.
+    shut_out: HashSet<RawFd>,
     /// Endpoints that this side calls.
     targets: HashSet<String>,
     /// Those of them where the end of the last connection, or attempt, was told.
@@ -234,6 +240,7 @@ impl Connections {
         Connections {
             threshold,
             callers: HashMap::new(),
+            shut_out: HashSet::new(),
             role,
             handshake_ivl,
             notices,
@@ -350,6 +357,7 @@ impl Connections {
         match (self.callers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
+                self.shut_out.insert(fd);
                 self.failed(&endpoint, peer, HandshakeFailure::TooMuch, now);
             }
             (Some(_), _) => self.roster.past_handshake(fd),
@@ -370,6 +378,7 @@ impl Connections {
             self.explained.insert(endpoint.to_owned());
         }
         self.callers.remove(&fd);
+        let shut_out = self.shut_out.remove(&fd);
         let ended = self.roster.ended(fd, now);
         let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
         let past_handshake = ended.as_ref().is_some_and(|ended| ended.past_handshake);
@@ -380,14 +389,23 @@ impl Connections {
         let failure = self.failures.pop_front();
         if closed_here {
             // Whoever closed it has told why.
-            if was_connected && failure.is_none() {
-                self.count_down();
+            match failure {
+                Some(_) => {}
+                // libzmq has told of it as refused, and so does not as failed
+                None if shut_out => self.refused = self.refused.saturating_sub(1),
+                None if was_connected => self.count_down(),
+                None => {}
             }
         } else if past_handshake {
             self.lost(endpoint, peer, now);
         } else if let Some(failure) = failure {
             let cause = match failure {
-                Failure::Known(cause) => cause,
+                Failure::Known(cause) => {
+                    if cause == AFTER_REFUSAL {
+                        self.refused = self.refused.saturating_sub(1);
+                    }
+                    cause
+                }
                 Failure::NoDetail => self.guess(age),
             };
             self.failed(endpoint, peer, cause, now);
@@ -590,6 +608,38 @@ mod tests {
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         let told = story.told();
         assert_eq!(told.len(), 3, "{told:?}");
+    }
+
+    /// Who is refused and goes on saying something does not make an honest peer look gone.
+    #[test]
+    fn a_refused_peer_that_goes_on_is_forgotten_with_its_connection() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        for _ in 0..3 {
+            story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
+            story.event(
+                zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+                zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED,
+            );
+            assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        }
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, C), 1);
+    }
+
+    /// A peer that is known to be past its handshake is lost, however many others are about to.
+    #[test]
+    fn one_that_is_past_its_handshake_is_no_failed_handshake() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        story.connections.roster.past_handshake(A as RawFd);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
+        assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
     }
 
     #[test]
