@@ -15,8 +15,6 @@ const TOO_MUCH: &str = "it said more than a handshake has in it, and was closed"
 /// input.
 #[track_caller]
 fn row(kind: &str, options: &[&str], told: &str, counter: &str, least: i64) -> Option<Ground> {
-    // one at a time: memory is measured, and a busy machine must not make a handshake late
-    let _alone = quiet::alone();
     let mut ground = Ground::new();
     let before = ground.memory();
     let mut attack = Attack::start(&ground, kind, options)?;
@@ -96,6 +94,7 @@ fn lengths_that_are_not_there() {
 
 #[test]
 fn huge_frames() {
+    let _alone = quiet::alone();
     let options = ["--total", "200", "--at-once", "100"];
     whole_row("huge-frames", &options, TOO_MUCH, "handshakes_protocol", 50);
 }
@@ -132,9 +131,10 @@ fn fresh_keys_without_end() {
     whole_row("keys", &options, "refused 127.0.0.1: its key", "keys_refused", 20);
 }
 
+/// Whichever side reads the other's greeting first hangs up; the server knows why only if it was itself.
 #[test]
 fn plaintext() {
-    whole_row("plaintext", &[], MECHANISM, "handshakes_mechanism", 10);
+    whole_row("plaintext", &[], "handshake failed at", "handshakes_failed", 10);
 }
 
 #[test]
