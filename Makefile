@@ -77,11 +77,7 @@ test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and sto
 		kills:: stops:: cuts:: clock:: memory:: chaos::
 
 .PHONY: hostile
-<<<<<<< HEAD
-hostile: ## lines/s of honest senders without and with each attack beside them, about 8 minutes
-=======
 hostile: ## lines/s of honest senders without and with each attack beside them, about half an hour
->>>>>>> hostile
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	$(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::

@@ -212,13 +212,8 @@ struct Connections {
     callers: HashMap<RawFd, String>,
     /// Those of them who said too much, and are being closed.
     shut_out: HashSet<RawFd>,
-<<<<<<< HEAD
-    /// Endpoints that are called.
-    called: HashSet<String>,
-=======
     /// Endpoints that this side calls.
     targets: HashSet<String>,
->>>>>>> hostile
     /// Those of them where the end of the last connection, or attempt, was told.
     explained: HashSet<String>,
     /// Failures whose DISCONNECTED is about to come.

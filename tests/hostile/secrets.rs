@@ -36,11 +36,7 @@ fn the_text_of_no_secret_key_stays_in_memory() {
     ground.receiver.hup();
     ground.send(200);
     for (daemon, keys) in [(&ground.receiver, &ground.server), (&ground.sender, &ground.honest)] {
-<<<<<<< HEAD
-        assert!(count(daemon, keys.public_z85().as_bytes()) > 0, "this finds nothing at all");
-=======
         assert!(count(daemon, &keys.public) > 0, "this finds nothing at all");
->>>>>>> hostile
         assert_eq!(count(daemon, keys.secret_z85().as_bytes()), 0, "a secret key as text");
     }
     ground.receiver.wait_stats("imrzmq", "acked", "the honest one", |c| c["connections"] == 1);
