@@ -248,7 +248,7 @@ impl Connections {
             peers,
             throttle: Throttle::new(),
             roster,
-            called: HashSet::new(),
+            targets: HashSet::new(),
             explained: HashSet::new(),
             failures: VecDeque::new(),
             refused: 0,
@@ -294,7 +294,7 @@ impl Connections {
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
             // also said of our own endpoints, when they are closed
-            zmq_sys::ZMQ_EVENT_CLOSED if self.called.contains(endpoint) => {
+            zmq_sys::ZMQ_EVENT_CLOSED if self.targets.contains(endpoint) => {
                 self.unreachable(endpoint, now);
             }
             // said after each of these, and alone where a name cannot be resolved
@@ -313,8 +313,8 @@ impl Connections {
     }
 
     fn calls(&mut self, endpoint: &str) {
-        if !self.called.contains(endpoint) {
-            self.called.insert(endpoint.to_owned());
+        if !self.targets.contains(endpoint) {
+            self.targets.insert(endpoint.to_owned());
         }
     }
 
@@ -371,7 +371,7 @@ impl Connections {
     }
 
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if self.called.contains(endpoint) {
+        if self.targets.contains(endpoint) {
             self.explained.insert(endpoint.to_owned());
         }
         self.callers.remove(&fd);
