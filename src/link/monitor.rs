@@ -320,7 +320,8 @@ impl Connections {
 
     /// Somebody has called.
     fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if let Err(refused) = self.roster.accepted(fd, endpoint.starts_with("ipc:"), now) {
+        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
+        if let Err(refused) = self.roster.accepted(fd, port, now) {
             notice::count(&*self.notices, Change::ConnectionRefused);
             let peer = refused.peer.map_or("a local peer".into(), |it| it.to_string());
             // whoever calls again and again has another port each time

@@ -540,12 +540,23 @@ pub fn spawn_without_signals(
 /// The other end of a connected TCP socket that belongs to libzmq; none if it is gone by now
 /// or no TCP socket.
 pub fn peer_of(fd: RawFd) -> Option<SocketAddr> {
+    address_of(fd, libc::getpeername)
+}
+
+/// This end's port of a TCP socket; none of what is none.
+pub fn port_of(fd: RawFd) -> Option<u16> {
+    address_of(fd, libc::getsockname).map(|address| address.port())
+}
+
+type AddressQuery = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
+
+fn address_of(fd: RawFd, query: AddressQuery) -> Option<SocketAddr> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
     let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `length` bytes; zeroes are a valid value, so what it
+    // SAFETY: the query is one of the two above. The kernel writes at most `length` bytes; zeroes are a valid value, so what it
     // leaves alone is initialised too. A descriptor that is closed by now is an error.
     let storage = unsafe {
-        if libc::getpeername(fd, storage.as_mut_ptr().cast(), &mut length) == -1 {
+        if query(fd, storage.as_mut_ptr().cast(), &mut length) == -1 {
             return None;
         }
         storage.assume_init()

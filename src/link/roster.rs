@@ -160,8 +160,17 @@ impl Roster {
     }
 
     /// A peer has called. It is shown the door if there are enough.
-    pub(crate) fn accepted(&self, fd: RawFd, local: bool, now: Instant) -> Result<(), Refused> {
-        let peer = raw::peer_of(fd);
+    /// `port` is the one that was called; none: a local peer. If the descriptor is another's by now,
+    /// as one that was gone at once leaves it, its peer is not known.
+    pub(crate) fn accepted(
+        &self,
+        fd: RawFd,
+        port: Option<u16>,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let local = port.is_none();
+        let is_ours = !local && raw::port_of(fd) == port;
+        let peer = is_ours.then(|| raw::peer_of(fd)).flatten();
         let mut connections = self.connections();
         let limit = if connections.len() >= self.limits.connections {
             Some(Limit::Connections(self.limits.connections))
@@ -317,6 +326,10 @@ mod tests {
             fd
         }
 
+        fn port(&self) -> Option<u16> {
+            Some(self.listener.local_addr().unwrap().port())
+        }
+
         fn is_closed(&mut self, index: usize) -> bool {
             let far = &mut self.ends[index].0;
             far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -328,10 +341,10 @@ mod tests {
     fn one_too_many_is_closed_and_told_apart() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         for _ in 0..3 {
-            assert!(roster.accepted(calls.call(), false, now).is_ok());
+            assert!(roster.accepted(calls.call(), calls.port(), now).is_ok());
         }
         let fourth = calls.call();
-        let refused = roster.accepted(fourth, false, now).unwrap_err();
+        let refused = roster.accepted(fourth, calls.port(), now).unwrap_err();
         assert_eq!(refused.limit, Limit::Connections(3));
         assert!(calls.is_closed(3) && !calls.is_closed(0));
         assert!(roster.ended(fourth, now).unwrap().closed_here);
@@ -342,8 +355,8 @@ mod tests {
     fn only_connections_of_the_key_are_closed_once_messages_have_proven_whose_they_are() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let (first, second) = (calls.call(), calls.call());
-        roster.accepted(first, false, now).unwrap();
-        roster.accepted(second, false, now).unwrap();
+        roster.accepted(first, calls.port(), now).unwrap();
+        roster.accepted(second, calls.port(), now).unwrap();
         // both shake hands at once, from one address
         roster.admit("127.0.0.1", key(1), now).unwrap();
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -359,11 +372,11 @@ mod tests {
     fn a_silent_connection_is_known_by_its_address_and_time() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let early = calls.call();
-        roster.accepted(early, false, now).unwrap();
+        roster.accepted(early, calls.port(), now).unwrap();
         roster.admit("::ffff:127.0.0.1", key(1), now).unwrap();
         let later = now + Duration::from_secs(60);
         let late = calls.call();
-        roster.accepted(late, false, later).unwrap();
+        roster.accepted(late, calls.port(), later).unwrap();
         roster.admit("10.0.0.1", key(3), later).unwrap();
         roster.admit("127.0.0.1", key(2), later).unwrap();
         assert_eq!(roster.close_all_of(&key(3)), 0);
@@ -378,11 +391,11 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         for _ in 0..2 {
             let fd = calls.call();
-            roster.accepted(fd, false, now).unwrap();
+            roster.accepted(fd, calls.port(), now).unwrap();
             roster.admit("127.0.0.1", key(1), now).unwrap();
             roster.past_handshake(fd);
         }
-        roster.accepted(calls.call(), false, now).unwrap();
+        roster.accepted(calls.call(), calls.port(), now).unwrap();
         let limit = roster.admit("127.0.0.1", key(1), now).unwrap_err();
         assert_eq!(limit, Limit::OfOneKey(2, key(1)));
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -392,7 +405,7 @@ mod tests {
     fn a_descriptor_that_is_another_connection_by_now_is_left_alone() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, false, now).unwrap();
+        roster.accepted(fd, calls.port(), now).unwrap();
         roster.proven(fd, key(1));
         drop(calls.ends.pop());
         let again = calls.call();
@@ -407,7 +420,7 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
         roster.admit("127.0.0.1", key(1), now).unwrap();
-        roster.accepted(fd, false, now + Duration::from_secs(1)).unwrap();
+        roster.accepted(fd, calls.port(), now + Duration::from_secs(1)).unwrap();
         assert_eq!(roster.close_all_of(&key(1)), 1);
         assert!(calls.is_closed(0));
     }
@@ -429,7 +442,7 @@ mod tests {
     fn a_message_does_not_make_anothers_connection_its_senders() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, false, now).unwrap();
+        roster.accepted(fd, calls.port(), now).unwrap();
         roster.admit("127.0.0.1", key(2), now).unwrap();
         roster.proven(fd, key(1));
         assert_eq!(roster.close_all_of(&key(1)), 0);
@@ -444,10 +457,20 @@ mod tests {
         let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
         far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let fd = near.as_raw_fd();
-        roster.accepted(fd, false, Instant::now()).unwrap_err();
+        roster.accepted(fd, Some(1), Instant::now()).unwrap_err();
         assert!(far.read(&mut [0]).is_err(), "it was closed");
         assert!(roster.ended(fd, Instant::now()).unwrap().closed_here);
-        roster.accepted(fd, true, Instant::now()).unwrap_err();
+        roster.accepted(fd, None, Instant::now()).unwrap_err();
         assert_eq!(far.read(&mut [0]).unwrap(), 0, "a local peer too many is closed");
+    }
+
+    /// The same, where it is a connection of another input of rsyslogd's.
+    #[test]
+    fn a_connection_of_others_that_took_a_descriptor_is_left_alone() {
+        let roster = Roster::new(Limits { connections: 0, ..LIMITS });
+        let (mut others, ours) = (Calls::new(), Calls::new());
+        let fd = others.call();
+        roster.accepted(fd, ours.port(), Instant::now()).unwrap_err();
+        assert!(!others.is_closed(0), "another's connection was closed");
     }
 }
