@@ -339,3 +339,35 @@ fn a_publishers_key_is_replaced() {
     });
     publisher.end().clean().within(STOP);
 }
+
+/// The second of two endpoints cannot be bound again (it is a socket file, and its folder is gone): the
+/// input lets go of both, tries again, and works as soon as it can.
+#[test]
+fn an_input_that_lost_an_address_with_its_old_key_comes_back() {
+    let endpoint = free_endpoint();
+    let folder = Site::new();
+    let sockets = folder.path("sockets");
+    fs::create_dir(&sockets).expect("a folder");
+    let second = format!("ipc://{}/in", sockets.display());
+    let place = Place::at("PULL", &endpoint, &second, 2);
+    let web = Keys::new("web");
+    place.allow(&web);
+    let mut receiver = place.site.start();
+    let pusher = |server: &Keys| {
+        let peer = Peer::new(zmq::PUSH).curve_client(&web, server);
+        peer.connect(&endpoint);
+        peer
+    };
+    let before = pusher(&place.server);
+    before.send_numbers(0..10);
+    wait_for(&place.site, "web", 10);
+    fs::rename(&sockets, folder.path("elsewhere")).expect("moved");
+    let new = place.replace_key();
+    receiver.wait_log(&["imrzmq[in]", "again with the new key", "opened anew"], SOON);
+    fs::rename(folder.path("elsewhere"), &sockets).expect("moved back");
+    let after = pusher(&new);
+    after.send_numbers(10..20);
+    wait_for(&place.site, "web", 20);
+    Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
+    receiver.stop().clean().within(STOP);
+}

@@ -107,7 +107,6 @@ impl Listener {
         let acked = self.acked();
         Intake {
             listener: &self,
-            socket,
             submitter,
             acked,
             host_check: self.host_check(),
@@ -116,7 +115,7 @@ impl Listener {
             failed: 0,
             told: None,
         }
-        .run(wake);
+        .run(socket, wake);
     }
 
     fn host_check(&self) -> Option<HostCheck> {
@@ -231,7 +230,6 @@ impl Addresses {
 /// The way of the lines.
 struct Intake<'a> {
     listener: &'a Listener,
-    socket: Socket,
     submitter: Submitter,
     acked: Option<Acked>,
     host_check: Option<HostCheck>,
@@ -243,18 +241,15 @@ struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    fn run(&mut self, wake: &UnixStream) {
+    fn run(&mut self, mut socket: Socket, wake: &UnixStream) {
         let mut received = Received::new();
         while !self.submitter.is_stopping() {
-            self.drain(&mut received, ROUND);
-            if let Err(why) = self.renew_keys() {
-                self.listener.log.error(format!("{why}; the socket is opened anew"));
-                match self.listener.open_at_last(wake) {
-                    Some(socket) => self.socket = socket,
-                    None => return,
-                }
+            self.drain(&socket, &mut received, ROUND);
+            match self.with_new_keys(socket, wake) {
+                Some(same_or_new) => socket = same_or_new,
+                None => return,
             }
-            match self.socket.wait_readable(wake, WAIT) {
+            match socket.wait_readable(wake, WAIT) {
                 Ok(ready) if ready.woken => break,
                 Ok(_) => {}
                 Err(why) => {
@@ -264,32 +259,35 @@ impl Intake<'_> {
             }
         }
         let last_call = Instant::now();
-        while last_call.elapsed() < LAST_CALL && self.drain(&mut received, 128) {}
+        while last_call.elapsed() < LAST_CALL && self.drain(&socket, &mut received, 128) {}
     }
 
-    /// Takes over keys that have changed. A socket that connects is opened anew for them; one that is
-    /// bound is bound anew, and an error means that it has lost its address.
-    fn renew_keys(&mut self) -> Result<(), LinkError> {
-        match self.socket.renewal() {
-            Renewal::None => {}
-            Renewal::Rebind => match self.socket.rebind() {
+    /// Takes over keys that have changed: a socket that connects is opened anew for them, one that is
+    /// bound is bound anew. What has to be opened anew is closed first, for it may hold an address
+    /// that the next one wants. None: the stop came meanwhile.
+    fn with_new_keys(&mut self, mut socket: Socket, wake: &UnixStream) -> Option<Socket> {
+        let log = &self.listener.log;
+        match socket.renewal() {
+            Renewal::None => return Some(socket),
+            Renewal::Rebind => match socket.rebind() {
                 Ok(()) => {
-                    self.listener
-                        .log
-                        .info("bound anew with the new key; its peers come back by themselves");
+                    log.info("bound anew with the new key; its peers come back by themselves");
+                    return Some(socket);
                 }
                 Err(why @ LinkError::NoRightToRebind(_)) => {
-                    self.listener.log.error(why.to_string());
+                    log.error(why.to_string());
+                    return Some(socket);
                 }
-                Err(why) => return Err(why),
+                Err(why) => log.error(format!("{why}; the socket is opened anew")),
             },
-            Renewal::Reopen => self.socket = self.listener.open()?,
+            Renewal::Reopen => {}
         }
-        Ok(())
+        drop(socket);
+        self.listener.open().ok().or_else(|| self.listener.open_at_last(wake))
     }
 
     /// Takes what is there, up to `most` messages, and submits it. Answers whether there may be more.
-    fn drain(&mut self, received: &mut Received, most: usize) -> bool {
+    fn drain(&mut self, socket: &Socket, received: &mut Received, most: usize) -> bool {
         let (mut lines, mut frames) = (0, 0);
         let mut bytes = 0;
         let mut submitted = 0;
@@ -297,7 +295,7 @@ impl Intake<'_> {
             if lines + frames * FRAME_WEIGHT >= most {
                 break true;
             }
-            match self.socket.receive(received) {
+            match socket.receive(received) {
                 Ok(true) => {}
                 Ok(false) => break false,
                 Err(why) => {
@@ -305,7 +303,7 @@ impl Intake<'_> {
                     break false;
                 }
             }
-            if self.take_frame(received) {
+            if self.take_frame(socket, received) {
                 frames += 1;
                 continue;
             }
@@ -325,7 +323,7 @@ impl Intake<'_> {
     }
 
     /// Takes a message that is a frame of acknowledged delivery; answers whether it was one.
-    fn take_frame(&mut self, received: &Received) -> bool {
+    fn take_frame(&mut self, socket: &Socket, received: &Received) -> bool {
         let Some(acked) = &mut self.acked else { return false };
         if !rzmq_delivery::is_frame(received.body()) || !received.authenticated() {
             return false;
@@ -339,7 +337,7 @@ impl Intake<'_> {
         ];
         let members: Vec<_> = members.into_iter().flatten().collect();
         let intake = acked::Intake {
-            socket: &self.socket,
+            socket,
             submitter: &mut self.submitter,
             from: self.addresses.of(&self.listener.rsyslogd, address),
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),

@@ -92,11 +92,6 @@ impl Candidates {
         }
     }
 
-    /// A key that must be one of these, or nothing was known of them.
-    fn may_be(&self, key: &PublicKey) -> bool {
-        matches!(self, Candidates::Any(keys) if keys.is_empty()) || self.contain(key)
-    }
-
     fn are_only(&self, key: &PublicKey) -> bool {
         match self {
             Candidates::Any(keys) => keys.as_slice() == [*key],
@@ -240,7 +235,7 @@ impl Roster {
     /// descriptor be another's by now: a connection that cannot be of this key stays as it is.
     pub(crate) fn proven(&self, fd: RawFd, key: PublicKey) {
         let mut connections = self.connections();
-        if let Some(connection) = connections.get_mut(&fd).filter(|it| it.keys.may_be(&key)) {
+        if let Some(connection) = connections.get_mut(&fd).filter(|it| it.keys.contain(&key)) {
             connection.keys = Candidates::Proven(key);
             connection.past_handshake = true;
         }
@@ -406,6 +401,7 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
         roster.accepted(fd, calls.port(), now).unwrap();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
         roster.proven(fd, key(1));
         drop(calls.ends.pop());
         let again = calls.call();

@@ -29,7 +29,7 @@ const THREAD: &str = "rzmq-keys";
 /// The longest time until a change is seen of which the system does not tell.
 const LOOK: Duration = Duration::from_secs(2);
 /// Unless there is so much to look at that this would be more than one part in so many of the time.
-const SHARE: u32 = 50;
+const SHARE: u32 = 10;
 /// A change is often one of many: so long after the last of them they are looked at together, and
 /// so long after the first in any case.
 const SETTLE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
@@ -160,8 +160,11 @@ fn wait(woken: &UnixStream, events: Option<&OwnedFd>, pause: Duration) -> bool {
         match poll(&mut descriptors, Some(&patience)) {
             Ok(0) => return true,
             Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(_) => return false,
+            // a signal, or the system is short of something: the next look is due all the same
+            Err(_) => {
+                std::thread::sleep(SETTLE.0);
+                return true;
+            }
         }
         let asked = !descriptors[0].revents().is_empty();
         let mut woken = woken;
@@ -203,11 +206,17 @@ fn look(entries: &[Arc<Entry>]) {
         let tell = |credentials| {
             notice::give(&*entry.notices, &Notice::Credentials(credentials));
         };
-        for (key, name) in findings.removed {
+        // first all are closed, then it is told: telling may have to wait
+        let closed = findings.removed.into_iter().map(|(key, name)| {
             let sockets = entries[index..].iter().filter(same);
             let closed = sockets.map(|socket| socket.roster.close_all_of(&key)).sum();
-            notice::count(&*entry.notices, Change::Cut(closed));
-            tell(CredentialNotice::Removed { name, key, closed });
+            CredentialNotice::Removed { name, key, closed }
+        });
+        for removed in closed.collect::<Vec<_>>() {
+            if let CredentialNotice::Removed { closed, .. } = removed {
+                notice::count(&*entry.notices, Change::Cut(closed));
+            }
+            tell(removed);
         }
         findings.notices.into_iter().for_each(tell);
     }

@@ -139,23 +139,31 @@ impl Action {
     /// Binds, and binds anew when the key has been replaced: answers whether the socket is there now.
     pub(crate) fn bind(&self, running: &Running) -> bool {
         let mut binding = lock(&running.binding);
-        if let Some(socket) = binding.as_mut().filter(|socket| socket.renewal() == Renewal::Rebind)
-        {
-            match socket.rebind() {
-                Ok(()) => {
-                    self.log.info("bound anew with the new key; its peers come back by themselves");
-                }
-                Err(why @ LinkError::NoRightToRebind(_)) => self.log.error(why.to_string()),
-                Err(why) => {
-                    self.log.error(format!("{why}; the socket is opened anew"));
-                    *binding = None;
-                }
+        let renewed = match binding.as_ref().map_or(Renewal::None, Socket::renewal) {
+            Renewal::None => None,
+            Renewal::Rebind => binding.as_mut().map(Socket::rebind),
+            Renewal::Reopen => {
+                *binding = None;
+                None
             }
+        };
+        if matches!(&renewed, Some(Err(why)) if !matches!(why, LinkError::NoRightToRebind(_))) {
+            *binding = None;
         }
         if binding.is_none() {
             *binding = self.open_or_tell(running, &self.statement.spec);
         }
-        binding.is_some()
+        let is_bound = binding.is_some();
+        // a line in the log may wait for room in a queue that a worker has to make
+        drop(binding);
+        match renewed {
+            None => {}
+            Some(Ok(())) => {
+                self.log.info("bound anew with the new key; its peers come back by themselves");
+            }
+            Some(Err(why)) => self.log.error(why.to_string()),
+        }
+        is_bound
     }
 
     fn open(&self, running: &Running, spec: &SocketSpec) -> Result<Socket, LinkError> {
