@@ -207,7 +207,11 @@ impl Acked {
                         self.counters.discarded_ratelimit().add(1);
                         discarded += 1;
                     }
-                    Err(why) => submitted = Err(why),
+                    // What follows comes again with these, and in order.
+                    Err(why) => {
+                        submitted = Err(why);
+                        break;
+                    }
                 }
             }
             self.counters.bytes().add(total);

@@ -558,6 +558,12 @@ impl Carrier for Acked {
     }
 
     fn suspended(&mut self, batch: Batch<'_>) {
+        if self.given_up {
+            // The spool did not take them, and the session has let go of them: they are new ones to
+            // the next.
+            self.offered_again.forget();
+            return;
+        }
         for (index, number) in self.numbers.iter().enumerate() {
             self.offered_again.remember(batch.text(index, 0), *number);
         }
