@@ -145,8 +145,8 @@ pub const INSTANCE: [Param; 23] = [
         "maxconnections",
         (1, 1_000_000),
         "1000",
-        "Connections that a bound socket takes; more are closed at once, logged and counted. Three \
-         quarters of the files that rsyslogd may have open are a limit too.",
+        "Connections that a bound socket takes; more are closed at once, logged and counted. The files \
+         that rsyslogd may have open, without a reserve for itself, are a limit too.",
     ),
     number(
         "maxconnectionsperkey",

@@ -12,7 +12,7 @@ const NO_ZEROMQ: &str = "it does not speak ZeroMQ as libzmq does (protocol error
 const TOO_MUCH: &str = "it said more than a handshake has in it, and was closed";
 
 /// Attacks both inputs while honest lines go through both, and answers the ground. `least` is for each
-/// input.
+/// input: what an attacker with little processor time gets done.
 #[track_caller]
 fn row(kind: &str, options: &[&str], told: &str, counter: &str, least: i64) -> Option<Ground> {
     let mut ground = Ground::new();
@@ -96,7 +96,7 @@ fn lengths_that_are_not_there() {
 fn huge_frames() {
     let _alone = quiet::alone();
     let options = ["--total", "200", "--at-once", "100"];
-    whole_row("huge-frames", &options, TOO_MUCH, "handshakes_protocol", 50);
+    whole_row("huge-frames", &options, TOO_MUCH, "handshakes_protocol", 10);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn huge_metadata() {
 
 #[test]
 fn a_flood_behind_a_strangers_handshake() {
-    whole_row("stranger-flood", &["--total", "6"], "refused 127.0.0.1", "keys_refused", 3);
+    whole_row("stranger-flood", &["--total", "6"], "refused 127.0.0.1", "keys_refused", 1);
 }
 
 #[test]
@@ -122,36 +122,36 @@ fn connects_and_closes() {
 
 #[test]
 fn a_stranger() {
-    whole_row("stranger", &[], "refused 127.0.0.1: its key", "keys_refused", 10);
+    whole_row("stranger", &[], "refused 127.0.0.1: its key", "keys_refused", 1);
 }
 
 #[test]
 fn fresh_keys_without_end() {
     let options = ["--total", "300", "--at-once", "60"];
-    whole_row("keys", &options, "refused 127.0.0.1: its key", "keys_refused", 20);
+    whole_row("keys", &options, "refused 127.0.0.1: its key", "keys_refused", 1);
 }
 
 /// Whichever side reads the other's greeting first hangs up; the server knows why only if it was itself.
 #[test]
 fn plaintext() {
-    whole_row("plaintext", &[], "handshake failed at", "handshakes_failed", 10);
+    whole_row("plaintext", &[], "handshake failed at", "handshakes_failed", 1);
 }
 
 #[test]
 fn another_servers_key() {
-    whole_row("wrong-server-key", &[], KEYS, "handshakes_keys", 10);
+    whole_row("wrong-server-key", &[], KEYS, "handshakes_keys", 1);
 }
 
 #[test]
 fn a_secret_of_another_key() {
-    whole_row("not-a-pair", &[], KEYS, "handshakes_keys", 10);
+    whole_row("not-a-pair", &[], KEYS, "handshakes_keys", 1);
 }
 
 /// What our own sender refuses to start with, a foreign client may try.
 #[test]
 fn a_public_key_for_a_secret() {
     let public = Keys::new("foreign").public_z85();
-    whole_row("not-a-pair", &[&format!("--own={public},{public}")], KEYS, "handshakes_keys", 10);
+    whole_row("not-a-pair", &[&format!("--own={public},{public}")], KEYS, "handshakes_keys", 1);
 }
 
 /// It shows its secret to the server, which does not show it to anybody.
@@ -160,7 +160,7 @@ fn swapped_halves() {
     let keys = Keys::new("foreign");
     let (public, secret) = (keys.public_z85(), keys.secret_z85());
     if let Some(ground) =
-        row("not-a-pair", &[&format!("--own={secret},{public}")], KEYS, "handshakes_keys", 10)
+        row("not-a-pair", &[&format!("--own={secret},{public}")], KEYS, "handshakes_keys", 1)
     {
         ground.keeps_secrets(&[&keys]);
         ground.end();

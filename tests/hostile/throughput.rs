@@ -61,7 +61,7 @@ fn measure(kind: &str, options: &[&str]) {
     let mut sums = [[0.0; 2]; 2];
     for _ in 0..ROUNDS {
         add(&mut sums[0], load.rates());
-        let Some(mut attack) = Attack::start(&ground, kind, options) else { return };
+        let Some(mut attack) = Attack::start_aside(&ground, kind, options) else { return };
         thread::sleep(RISE);
         add(&mut sums[1], load.rates());
         attack.done();
