@@ -16,6 +16,7 @@
 mod block;
 mod head;
 mod marks;
+mod outframe;
 mod receiver;
 mod sender;
 mod wire;
@@ -23,8 +24,9 @@ mod wire;
 pub use block::{Block, BlockError};
 pub use head::Head;
 pub use marks::{MARK_BYTES, Mark};
+pub use outframe::SpooledFrame;
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
-pub use sender::{Doubt, Event, RefusedLine, Sender, SenderOptions, SpooledFrame};
+pub use sender::{Doubt, Event, RefusedLine, Sender, SenderOptions};
 pub use wire::{
     Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
     Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,

@@ -8,11 +8,11 @@
 //! jumps the worst is a hello too many.
 
 use crate::block::Block;
+use crate::outframe::{OutFrame, SpooledFrame};
 use crate::wire::{
     Codec, DATA_HEAD, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits,
     RefusedReason, SessionId, VERSION, Welcome, WireError, decode,
 };
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -87,76 +87,6 @@ pub enum Doubt {
         /// What is true.
         sent: u64,
     },
-}
-
-/// An unsettled frame as it goes into a spool and comes back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpooledFrame {
-    /// Its session.
-    pub session: SessionId,
-    /// Number of its first line.
-    pub first: u64,
-    /// Its lines.
-    pub count: u32,
-    /// The encoded DATA frame.
-    pub bytes: Vec<u8>,
-}
-
-impl SpooledFrame {
-    /// Its lines; none when the frame is damaged.
-    pub fn lines(&self) -> Vec<Vec<u8>> {
-        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return Vec::new() };
-        let Ok(raw) = crate::block::unpack(&data, u32::MAX) else { return Vec::new() };
-        let Ok(block) = Block::parse(&raw, data.count) else { return Vec::new() };
-        block.lines().map(<[u8]>::to_vec).collect()
-    }
-}
-
-#[derive(Debug, Clone)]
-struct OutFrame {
-    first: u64,
-    count: u32,
-    /// Of its raw block.
-    crc: u32,
-    bytes: Vec<u8>,
-}
-
-impl OutFrame {
-    /// A frame of a former process, if it is whole.
-    fn read(first: u64, count: u32, bytes: Vec<u8>) -> Option<Self> {
-        let Ok(Frame::Data(data)) = decode(&bytes) else { return None };
-        let raw = crate::block::unpack(&data, u32::MAX).ok()?;
-        Block::parse(&raw, count).ok()?;
-        let crc = data.crc;
-        (data.first == first && data.count == count).then_some(Self { first, count, crc, bytes })
-    }
-
-    /// Whether the receiver takes it.
-    fn fits(&self, limits: &Limits) -> bool {
-        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return false };
-        let expanded = (data.block.len() as u64).saturating_mul(limits.expansion.into());
-        self.bytes.len() <= limits.frame as usize
-            && data.raw <= limits.frame
-            && self.count <= limits.lines
-            && u64::from(data.raw) <= expanded
-    }
-
-    fn raw_block(&self) -> Option<Cow<'_, [u8]>> {
-        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return None };
-        crate::block::unpack(&data, u32::MAX).ok()
-    }
-
-    /// Bytes of its lines with their lengths.
-    fn raw(&self) -> u32 {
-        match decode(&self.bytes) {
-            Ok(Frame::Data(data)) => data.raw,
-            _ => 0,
-        }
-    }
-
-    fn end(&self) -> u64 {
-        self.first + u64::from(self.count)
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,6 +294,14 @@ impl Sender {
             // Hellos under way are lost too, or are answered by a receiver that we left.
             State::Open | State::Greeting { .. } => self.greet(),
             State::Pausing { .. } | State::Spooled => {}
+        }
+    }
+
+    /// From now on another receiver is spoken to: a pause that the last one asked for is not this
+    /// one's.
+    pub fn turned(&mut self) {
+        if self.state != State::Spooled {
+            self.greet();
         }
     }
 

@@ -162,10 +162,7 @@ impl Acked {
             }
             let Some((first, block)) = incoming.chunk(most) else { return };
             let count = block.len() as u64;
-            if let Some((rates, sender)) = &mut rate {
-                rates.take(sender, block.len() as u32, Instant::now());
-            }
-            let (mut discarded, mut total) = (0, 0);
+            let mut tally = Tally::default();
             let mut submitted = Ok(());
             self.counters.received().add(count);
             for (line, number) in block.lines().zip(first..) {
@@ -174,21 +171,19 @@ impl Acked {
                     head = Head { uuid: head.uuid, ..Head::default() };
                 }
                 let bytes = u32::try_from(line.len()).unwrap_or(u32::MAX);
-                total += u64::from(bytes);
+                tally.bytes += u64::from(bytes);
                 if line.is_empty() {
-                    self.counters.discarded_empty().add(1);
-                    discarded += 1;
+                    tally.empty += 1;
                     continue;
                 }
                 if line.len() > self.longest_line {
-                    self.counters.refused().add(1);
+                    tally.too_long += 1;
                     refused.push((number, RefusedReason::TooLong, bytes));
-                    discarded += 1;
                     continue;
                 }
                 if host_check.as_mut().is_some_and(|(check, sender)| !check.passes(line, *sender)) {
+                    tally.of_others += 1;
                     refused.push((number, RefusedReason::Host, bytes));
-                    discarded += 1;
                     continue;
                 }
                 let added = match (metadata, &session) {
@@ -203,10 +198,7 @@ impl Acked {
                 };
                 match added {
                     Ok(true) => {}
-                    Ok(false) => {
-                        self.counters.discarded_ratelimit().add(1);
-                        discarded += 1;
-                    }
+                    Ok(false) => tally.over_rate += 1,
                     // What follows comes again with these, and in order.
                     Err(why) => {
                         submitted = Err(why);
@@ -214,14 +206,15 @@ impl Acked {
                     }
                 }
             }
-            self.counters.bytes().add(total);
-            let submitted = submitted.and(submitter.flush());
-            if let Err(why) = submitted {
-                self.queue_failed(&why, count - discarded);
+            if let Err(why) = submitted.and(submitter.flush()) {
+                self.queue_failed(&why, count);
                 let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);
                 return self.answer_if(socket, routing_id, later);
             }
-            self.counters.submitted().add(count - discarded);
+            tally.count(&self.counters, count);
+            if let Some((rates, sender)) = &mut rate {
+                rates.take(sender, count as u32, Instant::now());
+            }
             let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
             refused.clear();
             if let Some(Err(why)) = self.marks.as_ref().map(|marks| marks.write(&accepted.mark)) {
@@ -287,6 +280,29 @@ impl Acked {
             self.told.insert(cause.to_owned(), Instant::now());
             self.log.error(trouble);
         }
+    }
+}
+
+/// What became of the lines of a chunk. Counted when it is settled: one that failed comes again.
+#[derive(Default)]
+struct Tally {
+    bytes: u64,
+    empty: u64,
+    too_long: u64,
+    /// Of another host than their sender's.
+    of_others: u64,
+    over_rate: u64,
+}
+
+impl Tally {
+    fn count(&self, counters: &InputCounters, lines: u64) {
+        let Self { bytes, empty, too_long, of_others, over_rate } = self;
+        counters.bytes().add(*bytes);
+        counters.discarded_empty().add(*empty);
+        counters.refused().add(*too_long);
+        counters.discarded_host().add(*of_others);
+        counters.discarded_ratelimit().add(*over_rate);
+        counters.submitted().add(lines - empty - too_long - of_others - over_rate);
     }
 }
 

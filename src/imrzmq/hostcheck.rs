@@ -1,12 +1,10 @@
 //! `enforcehost`: a line may claim only the host that its sender's certificate names.
 
-use crate::counters::InputCounters;
 use crate::hostname::{LongLines, hostname};
 use rzmq_host::{Log, Rsyslogd};
 use rzmq_link::Received;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two lines in the log about one certificate.
@@ -18,7 +16,6 @@ const SHOWN: usize = 64;
 pub(crate) struct HostCheck {
     long: LongLines,
     log: Log,
-    counters: Arc<InputCounters>,
     /// By the certificate's name, of which there are as many as files in `clientcertpath`.
     told: HashMap<String, Told>,
 }
@@ -48,20 +45,19 @@ impl<'a> Sender<'a> {
 }
 
 impl HostCheck {
-    pub(crate) fn new(rsyslogd: &Rsyslogd, log: Log, counters: Arc<InputCounters>) -> Self {
+    pub(crate) fn new(rsyslogd: &Rsyslogd, log: Log) -> Self {
         let long =
             LongLines { longest: rsyslogd.max_message_size(), split: rsyslogd.may_split_lines() };
-        Self { long, log, counters, told: HashMap::new() }
+        Self { long, log, told: HashMap::new() }
     }
 
-    /// Whether the line may pass. One that may not is counted and told of.
+    /// Whether the line may pass. One that may not is told of.
     pub(crate) fn passes(&mut self, line: &[u8], sender: Sender<'_>) -> bool {
         let claimed = hostname(line, self.long);
         let is_own = |host: &str| sender.name.is_some_and(|own| own.eq_ignore_ascii_case(host));
         if claimed.is_some_and(is_own) {
             return true;
         }
-        self.counters.discarded_host().add(1);
         self.tell(line, claimed, sender);
         false
     }

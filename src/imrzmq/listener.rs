@@ -119,9 +119,8 @@ impl Listener {
     }
 
     fn host_check(&self) -> Option<HostCheck> {
-        let counters = Arc::clone(&self.counters);
         let enforces = self.statement.enforces_host;
-        enforces.then(|| HostCheck::new(&self.rsyslogd, self.log.clone(), counters))
+        enforces.then(|| HostCheck::new(&self.rsyslogd, self.log.clone()))
     }
 
     /// The acknowledged side of a ROUTER, with what it knows of a former run.
@@ -377,6 +376,7 @@ impl Intake<'_> {
         let address = received.peer_address();
         if let Some(check) = &mut self.host_check {
             if !check.passes(line, Sender::of(received)) {
+                counters.discarded_host().add(1);
                 return false;
             }
         }

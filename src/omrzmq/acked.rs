@@ -2,8 +2,8 @@
 //! for each endpoint. docs/protocol.md is the protocol.
 //!
 //! A batch is done when its last line is settled. What is in flight stays in flight while the peer is
-//! slow or busy; nothing is sent again but after a hello. Several endpoints: one is spoken to at a
-//! time, the next when that one is gone, and the first again when it is back and nothing is in flight.
+//! slow or busy; nothing is sent again but after a hello. Which of several endpoints is spoken to:
+//! targets.rs.
 
 use crate::action::Action;
 use crate::carrier::{
@@ -12,42 +12,27 @@ use crate::carrier::{
 use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
+use crate::targets::Targets;
 use rzmq_delivery::{Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
 use rzmq_host::Batch;
-use rzmq_link::{LinkError, Received, Renewal, Sent, Socket, SocketSpec};
+use rzmq_link::{LinkError, Received, Sent};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a step waits for an answer; a stop waits as long.
 const SLICE: Duration = Duration::from_millis(20);
-/// An endpoint that is not connected, or does not answer, for this long is left for the next one.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the preferred endpoint has to be up before it is used again.
-const BACK: Duration = Duration::from_secs(5);
 /// zstd's own default for speed.
 const ZSTD_LEVEL: i32 = 1;
 /// Frames of the spool that are in flight at once.
 const SPOOL_AHEAD: usize = 64;
-/// Heartbeats that find a cut connection within the time in which another endpoint takes over.
-const FAILOVER_HEARTBEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
-
-/// Begins each worker with another endpoint (`target.order="balance"`).
-static NEXT_WORKER: AtomicUsize = AtomicUsize::new(0);
 
 /// A carrier of acknowledged delivery: one session at a time.
 pub(crate) struct Acked {
     sender: Sender,
     options: SenderOptions,
     heads: AckedOptions,
-    targets: Vec<Target>,
-    preferred: usize,
-    active: usize,
-    /// When the active target last answered, or was chosen.
-    heard: Instant,
-    /// Since when the preferred target is up while another one is active.
-    preferred_up: Option<Instant>,
+    targets: Targets,
     clock: Instant,
     received: Received,
     /// The number of each line of the batch.
@@ -64,59 +49,8 @@ pub(crate) struct Acked {
     spooled: VecDeque<(u64, u64, u64)>,
 }
 
-/// An endpoint with its socket.
-struct Target {
-    spec: SocketSpec,
-    socket: Option<Socket>,
-    /// Connections that had ended when the sender last looked.
-    ended: u64,
-    /// Its receiver has answered a hello on this connection: it speaks the protocol.
-    welcomed: bool,
-}
-
-impl Target {
-    fn is_up(&self) -> bool {
-        self.socket.as_ref().is_some_and(|socket| socket.connections() > 0)
-    }
-
-    /// Lets go of a socket that will not be connected as it is: keys have changed. Answers whether
-    /// it did; what went over it is in doubt then.
-    fn lets_go(&mut self) -> bool {
-        if self.socket.take_if(|socket| socket.renewal() == Renewal::Reopen).is_none() {
-            return false;
-        }
-        // the next one counts from zero
-        (self.ended, self.welcomed) = (0, false);
-        true
-    }
-
-    fn name(&self) -> String {
-        self.spec.endpoints.first().map(ToString::to_string).unwrap_or_default()
-    }
-}
-
 impl Acked {
     pub(crate) fn new(action: &Action, acked: AckedOptions) -> Self {
-        let spec = &action.statement.spec;
-        let mut targets: Vec<_> = spec
-            .endpoints
-            .iter()
-            .map(|endpoint| {
-                let spec = SocketSpec { endpoints: vec![endpoint.clone()], ..spec.clone() };
-                Target { spec, socket: None, ended: 0, welcomed: false }
-            })
-            .collect();
-        if targets.len() > 1 {
-            for target in &mut targets {
-                let options = &mut target.spec.options;
-                options.heartbeat_ivl = options.heartbeat_ivl.min(FAILOVER_HEARTBEAT.0);
-                options.heartbeat_timeout = options.heartbeat_timeout.min(FAILOVER_HEARTBEAT.1);
-            }
-        }
-        let preferred = match acked.balance {
-            true => NEXT_WORKER.fetch_add(1, Ordering::Relaxed) % targets.len().max(1),
-            false => 0,
-        };
         let options = SenderOptions {
             software: concat!("omrzmq ", env!("CARGO_PKG_VERSION")).into(),
             name: action.statement.name().into(),
@@ -126,11 +60,7 @@ impl Acked {
             sender: Sender::new(options.clone(), new_session()),
             options,
             heads: acked,
-            targets,
-            preferred,
-            active: preferred,
-            heard: Instant::now(),
-            preferred_up: None,
+            targets: Targets::new(action, acked.balance),
             clock: Instant::now(),
             received: Received::new(),
             numbers: Vec::new(),
@@ -179,7 +109,7 @@ impl Acked {
     /// Transmits what may be transmitted and takes what is there; waits for an answer for `patience`
     /// at the most.
     fn drive(&mut self, context: Context<'_>, patience: Duration) -> Result<(), LinkError> {
-        self.choose_target(context);
+        self.targets.choose(context, &mut self.sender);
         if !self.transmit(context)? {
             thread::sleep(patience);
             return Ok(());
@@ -187,7 +117,7 @@ impl Acked {
         if !self.listen(context)? && !patience.is_zero() {
             let now = self.clock.elapsed();
             let wake = self.sender.wake_at().map_or(patience, |at| at.saturating_sub(now));
-            if let Some(socket) = &self.targets[self.active].socket {
+            if let Some(socket) = &self.targets.current().socket {
                 socket.wait_message(patience.min(wake.max(Duration::from_millis(1))))?;
             }
             self.listen(context)?;
@@ -201,22 +131,11 @@ impl Acked {
 
     /// Answers whether the peer took everything that may be transmitted now.
     fn transmit(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
-        let target = &mut self.targets[self.active];
-        if target.lets_go() {
+        let target = self.targets.active();
+        if target.keep_open(context) {
             self.sender.lost();
-        }
-        if target.socket.is_none() {
-            target.socket = context.action.open_or_tell(context.running, &target.spec);
         }
         let Some(socket) = &target.socket else { return Ok(false) };
-        let ended = socket.connections_ended();
-        if ended != target.ended {
-            // libzmq may have a new connection by now; what the old one carried is in doubt.
-            target.ended = ended;
-            target.welcomed = false;
-            self.heard = Instant::now();
-            self.sender.lost();
-        }
         let now = self.clock.elapsed();
         let before = self.sender.settled();
         let mut taken = true;
@@ -242,15 +161,16 @@ impl Acked {
     fn listen(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
         let mut heard = false;
         loop {
-            let Some(socket) = &self.targets[self.active].socket else { return Ok(heard) };
+            let Some(socket) = &self.targets.current().socket else { return Ok(heard) };
             if !socket.receive(&mut self.received)? {
                 return Ok(heard);
             }
             heard = true;
-            self.heard = Instant::now();
             let before = self.sender.settled();
             let event = self.sender.receive(self.clock.elapsed(), self.received.body());
             self.count_settled(context, before);
+            let settled = self.sender.settled() > before;
+            self.targets.note(context, event.as_ref().ok(), settled);
             match event {
                 Ok(event) => self.note(context, event),
                 Err(why) => {
@@ -272,8 +192,7 @@ impl Acked {
     fn note(&mut self, context: Context<'_>, event: Event) {
         let Context { action, running } = context;
         match event {
-            Event::Nothing => {}
-            Event::Welcome => self.targets[self.active].welcomed = true,
+            Event::Nothing | Event::Welcome => {}
             Event::Later(reason) => {
                 action.tell(
                     running,
@@ -321,56 +240,6 @@ impl Acked {
             };
             refused::note(context, &refused);
         }
-    }
-
-    /// Leaves an endpoint that is gone, or does not answer, for the next one that is up.
-    fn choose_target(&mut self, context: Context<'_>) {
-        if self.targets.len() < 2 {
-            return;
-        }
-        for (index, target) in self.targets.iter_mut().enumerate() {
-            if target.lets_go() && index == self.active {
-                self.sender.lost();
-            }
-            if target.socket.is_none() {
-                target.socket = context.action.open_or_tell(context.running, &target.spec);
-            }
-        }
-        let works = self.targets[self.active].is_up() && self.sender.is_open();
-        if works || self.heard.elapsed() < PATIENCE {
-            return;
-        }
-        let mut others =
-            (1..self.targets.len()).map(|step| (self.active + step) % self.targets.len());
-        if let Some(next) = others.find(|other| self.targets[*other].is_up()) {
-            let (gone, next_name) = (self.targets[self.active].name(), self.targets[next].name());
-            context.action.log.error(format!("{gone} does not answer; going on with {next_name}"));
-            self.go_to(next);
-        }
-    }
-
-    /// Back to the preferred endpoint once it has been up for a while. Between two batches nothing is
-    /// in flight, so nothing is in doubt.
-    fn go_back(&mut self, context: Context<'_>) {
-        if self.active == self.preferred || !self.sender.is_idle() {
-            return;
-        }
-        if !self.targets[self.preferred].is_up() {
-            self.preferred_up = None;
-            return;
-        }
-        if self.preferred_up.get_or_insert_with(Instant::now).elapsed() >= BACK {
-            let name = self.targets[self.preferred].name();
-            context.action.log.error(format!("{name} is back; going on with {name}"));
-            self.go_to(self.preferred);
-        }
-    }
-
-    fn go_to(&mut self, target: usize) {
-        self.active = target;
-        self.heard = Instant::now();
-        self.preferred_up = None;
-        self.sender.lost();
     }
 
     /// Takes records of the spool into flight, as far as they belong to one session.
@@ -468,7 +337,7 @@ impl Carrier for Acked {
         if self.given_up && !context.running.is_spooling() {
             self.renew();
         }
-        self.go_back(context);
+        self.targets.begin(context, &mut self.sender);
         self.numbers.clear();
         let with_heads = self.with_heads(batch);
         let mut lines = Vec::with_capacity(batch.len());
@@ -536,11 +405,11 @@ impl Carrier for Acked {
     }
 
     fn why_stuck(&self, _context: Context<'_>) -> Stuck {
-        let target = &self.targets[self.active];
+        let target = self.targets.current();
         match target.is_up() {
             false => Stuck::Absent,
             // Once it has answered, silence means that its queue is full.
-            true if target.welcomed || self.sender.is_open() => Stuck::Busy,
+            true if target.is_welcomed() || self.sender.is_open() => Stuck::Busy,
             true => Stuck::Unanswered,
         }
     }

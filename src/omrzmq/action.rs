@@ -35,7 +35,15 @@ pub(crate) struct Action {
     pub(crate) stop: Stop,
     rsyslogd: Arc<Rsyslogd>,
     running: OnceLock<Running>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    keeper: Mutex<Keeper>,
+}
+
+/// The keeper's thread.
+#[derive(Default)]
+struct Keeper {
+    thread: Option<JoinHandle<()>>,
+    /// It will look at the spool once more before it ends.
+    at_work: bool,
 }
 
 /// What exists from activation on.
@@ -48,6 +56,8 @@ pub(crate) struct Running {
     spool: Mutex<Option<Spool>>,
     /// Lines in the spool have to go first.
     behind_spool: AtomicBool,
+    /// Lines of a former run were in it when this one began.
+    has_former_lines: AtomicBool,
     told: Mutex<HashMap<&'static str, Instant>>,
     told_loss: AtomicBool,
     /// The stop has put lines into the spool: later ones follow them there, so that order holds.
@@ -66,7 +76,7 @@ impl Action {
             statement,
             rsyslogd: Arc::clone(rsyslogd),
             running: OnceLock::new(),
-            keeper: Mutex::new(None),
+            keeper: Mutex::default(),
         }
     }
 
@@ -84,6 +94,7 @@ impl Action {
                 spare: Mutex::new(Vec::new()),
                 spool: Mutex::new(None),
                 behind_spool: AtomicBool::new(false),
+                has_former_lines: AtomicBool::new(false),
                 told: Mutex::new(HashMap::new()),
                 told_loss: AtomicBool::new(false),
                 spooling: AtomicBool::new(false),
@@ -113,11 +124,11 @@ impl Action {
 
     fn start_keeper(self: &Arc<Self>) {
         let mut keeper = lock(&self.keeper);
-        if keeper.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        if keeper.at_work && keeper.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
         match keeper::start(Arc::clone(self)) {
-            Ok(thread) => *keeper = Some(thread),
+            Ok(thread) => *keeper = Keeper { thread: Some(thread), at_work: true },
             Err(why) => self.log.error(format!(
                 "no thread for the spool: {why}; its lines wait for the next start, and so do those of \
                  this run"
@@ -125,10 +136,23 @@ impl Action {
         }
     }
 
-    /// Lines went into the spool although this is no stop: they go first, from now on.
-    pub(crate) fn send_spool_again(self: &Arc<Self>, running: &Running) {
-        running.behind_spool.store(true, Ordering::Release);
+    /// Puts lines into the spool although this is no stop: they go first, from now on.
+    pub(crate) fn keep_and_send(
+        self: &Arc<Self>,
+        running: &Running,
+        rest: &Rest,
+    ) -> Result<(), Unkept> {
+        running.keep(rest, true)?;
         self.start_keeper();
+        Ok(())
+    }
+
+    /// The keeper is done, unless lines came into the spool since it looked. Once this answers `true`
+    /// whoever puts lines there starts another one.
+    pub(crate) fn keeper_is_done(&self, running: &Running) -> bool {
+        let mut keeper = lock(&self.keeper);
+        keeper.at_work = running.is_behind_spool() && !self.stop.has_begun();
+        !keeper.at_work
     }
 
     /// `None` only before activation, when there is nothing to send yet.
@@ -206,10 +230,10 @@ impl Action {
 
     /// The workers are gone: ends the keeper and closes the spool. Once is enough.
     pub(crate) fn release(&self) {
-        if let Some(keeper) = lock(&self.keeper).take() {
-            // A panic in it was logged where it happened.
-            let _ = keeper.join();
-        }
+        // Not under the lock: the keeper takes it at its end.
+        let keeper = lock(&self.keeper).thread.take();
+        // A panic in it was logged where it happened.
+        let _ = keeper.map(JoinHandle::join);
         let Some(running) = self.running.get() else { return };
         let Some(spool) = lock(&running.spool).take() else { return };
         if spool.lines() > 0 {
@@ -267,6 +291,7 @@ impl Action {
                 }
                 running.counters.in_spool().set(spool.lines());
                 running.behind_spool.store(spool.lines() > 0, Ordering::Release);
+                running.has_former_lines.store(spool.lines() > 0, Ordering::Relaxed);
                 *lock(&running.spool) = Some(spool);
             }
             Err(why) => self.log.error(format!("no spool: {why}; so {AT_STAKE}")),
@@ -290,9 +315,17 @@ impl Running {
         self.spooling.load(Ordering::Acquire)
     }
 
-    /// The spool is empty: commits go on.
-    pub(crate) fn spool_is_settled(&self) {
-        self.behind_spool.store(false, Ordering::Release);
+    /// Commits go on if the spool is empty; answers whether it is.
+    pub(crate) fn spool_is_settled(&self) -> bool {
+        let spool = self.spool();
+        let waits = spool.as_ref().is_some_and(|spool| spool.lines() > 0);
+        self.behind_spool.store(waits, Ordering::Release);
+        !waits
+    }
+
+    /// Whether the lines of a former run are worth a word; only once.
+    pub(crate) fn former_lines_are_sent(&self) -> bool {
+        self.has_former_lines.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn binding(&self) -> MutexGuard<'_, Option<Socket>> {
@@ -309,11 +342,16 @@ impl Running {
         lock(&self.spare).push(carrier);
     }
 
-    /// Puts what is left of a batch into the spool: all of it or nothing.
-    pub(crate) fn keep(&self, rest: &Rest) -> Result<(), Unkept> {
+    /// Puts what is left of a batch into the spool: all of it or nothing. It may have to go before any
+    /// new line of this run.
+    pub(crate) fn keep(&self, rest: &Rest, goes_first: bool) -> Result<(), Unkept> {
         let mut spool = self.spool();
         let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
         spool.append(&rest.records, rest.lines)?;
+        if goes_first {
+            // under the lock: who finds the spool empty lets commits go on
+            self.behind_spool.store(true, Ordering::Release);
+        }
         self.counters.spooled().add(rest.lines);
         self.counters.in_spool().set(spool.lines());
         Ok(())

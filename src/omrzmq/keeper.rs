@@ -27,7 +27,8 @@ pub(crate) fn start(action: Arc<Action>) -> io::Result<JoinHandle<()>> {
                 send_spool(Context { action: &action, running });
             }
             let is_done = bound && !action.statement.has_keys_to_renew();
-            if is_done || action.stop.has_begun() && (bound || action.stop.grace_is_over()) {
+            let stops = action.stop.has_begun() && (bound || action.stop.grace_is_over());
+            if stops || is_done && action.keeper_is_done(running) {
                 return;
             }
             thread::sleep(AGAIN);
@@ -41,13 +42,15 @@ fn send_spool(context: Context<'_>) {
     let mut moved = Instant::now();
     while !action.stop.grace_is_over() {
         match carrier.advance_spool(context) {
-            Ok(SpoolStep::Done) => {
+            Ok(SpoolStep::Done) if running.spool_is_settled() => {
                 running.leave(carrier);
-                running.spool_is_settled();
-                action.log.info("all lines of the former run are sent");
+                // Not of this run's: with a main queue of type Direct this line is one more for it.
+                if running.former_lines_are_sent() {
+                    action.log.info("all lines of the former run are sent");
+                }
                 return;
             }
-            Ok(SpoolStep::Moved) => moved = Instant::now(),
+            Ok(SpoolStep::Done | SpoolStep::Moved) => moved = Instant::now(),
             Ok(SpoolStep::Waited) if moved.elapsed() >= WORTH_TELLING => {
                 tell_waiting(&*carrier, context, moved);
             }

@@ -23,6 +23,7 @@ mod refused;
 mod spool;
 mod statement;
 mod stop;
+mod targets;
 mod worker;
 
 use action::Action;

@@ -187,7 +187,7 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
         action.tell_loss(running, loss);
         return Verdict::Done;
     }
-    match running.keep(&rest) {
+    match running.keep(&rest, false) {
         Ok(()) => {
             running.spool_takes_all();
             Verdict::Done
@@ -212,11 +212,8 @@ fn keep_for_keeper(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch
     if !action.statement.spools() {
         return keep_rest(carrier, context, batch);
     }
-    match running.keep(&carrier.give_up_rest(batch)) {
-        Ok(()) => {
-            action.send_spool_again(running);
-            Verdict::Done
-        }
+    match action.keep_and_send(running, &carrier.give_up_rest(batch)) {
+        Ok(()) => Verdict::Done,
         Err(why) => {
             action.tell(running, "spool", &format!("rsyslogd's main thread cannot wait: {why}"));
             Verdict::Suspended

@@ -1,4 +1,4 @@
-//! The receiver's disk is full: a small tmpfs under its queue, or under its file of marks.
+//! A disk is full: a small tmpfs under the receiver's queue, its file of marks, or the sender's spool.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -20,12 +20,12 @@ use crate::{
 };
 
 /// A small file system of its own, unmounted on drop.
-struct Small {
+pub(crate) struct Small {
     at: TempDir,
 }
 
 impl Small {
-    fn mount(test: &str, kib: usize) -> Option<Self> {
+    pub(crate) fn mount(test: &str, kib: usize) -> Option<Self> {
         let at = tempfile::Builder::new().prefix("rzmq-small-").tempdir().expect("mount point");
         let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
@@ -38,12 +38,12 @@ impl Small {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.at.path()
     }
 
     /// Fills what is left; the answer is the file that does.
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.path().join("ballast");
         let mut file = File::options().create(true).append(true).open(&path).expect("ballast");
         for piece in [4096, 1] {
@@ -60,7 +60,7 @@ impl Drop for Small {
 }
 
 /// A receiver whose ruleset's queue lies in this folder.
-fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
+pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
     let queue = format!(
         "queue.type=\"Disk\" queue.filename=\"r\" queue.spoolDirectory=\"{}\" \
          queue.checkpointInterval=\"1\" queue.maxFileSize=\"64k\" queue.size=\"1000000\" \
@@ -155,5 +155,77 @@ fn marks_that_cannot_be_made_are_an_error_at_the_start() {
     let mut sender = sender(&endpoint, "").start();
     sender.feed(0..CHUNK);
     Oracle::judge(0..CHUNK, &receiver.wait_lines("out.log", CHUNK, SOON)).once_in_order();
+    end(&mut [&mut sender, &mut receiver]);
+}
+
+/// A chunk that the queue does not take comes again: what is discarded of it is counted once.
+#[test]
+fn what_is_discarded_of_a_chunk_that_comes_again_is_counted_once() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = Small::mount("counted once", 256) else { return };
+    let mut receiver = queue_in(site, disk.path(), &endpoint).start();
+    let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
+    assert_eq!(raw::greet(&peer, 1, raw::session(0)), 0);
+    let ballast = disk.fill();
+    let long = "x".repeat(200);
+    let text = |number| syslog_line(&format!("{} {long}", numbered(number)));
+    let lines =
+        |of: std::ops::Range<usize>| of.map(text).chain([String::new()]).collect::<Vec<_>>();
+    // as many as the disk still takes, then one that it does not
+    let mut chunks = 0;
+    let (first, frame) = loop {
+        let start = chunks * (CHUNK - 1);
+        let first = (chunks * CHUNK) as u64;
+        chunks += 1;
+        let frame = raw::data(first, &lines(start..start + CHUNK - 1));
+        raw::say(&peer, &frame);
+        match raw::next(&peer) {
+            raw::Answer::Ack { have } => assert_eq!(have, first + CHUNK as u64),
+            raw::Answer::Other(raw::LATER) => break (first, frame),
+            other => panic!("{other:?}"),
+        }
+    };
+    fs::remove_file(ballast).expect("ballast");
+    // the engine may say so once more
+    for hello in 2.. {
+        assert_eq!(raw::greet(&peer, hello, raw::session(0)), first);
+        raw::say(&peer, &frame);
+        match raw::next(&peer) {
+            raw::Answer::Ack { have } if have == first + CHUNK as u64 => break,
+            raw::Answer::Other(raw::LATER) => assert!(hello < 20, "the disk is full for ever"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let counters = receiver.wait_stats("imrzmq", "in", "a failed chunk", |stats| {
+        stats["failed"] > 0 && stats["submitted"] as usize == chunks * (CHUNK - 1)
+    });
+    assert_eq!(counters["discarded_empty"] as usize, chunks);
+    end(&mut [&mut receiver]);
+}
+
+/// The spool cannot be written when the stop wants to: the lines go back to the engine. When there is
+/// room again before rsyslogd has ended, they go into the spool after all, and arrive once.
+#[test]
+fn spool_on_a_full_disk_takes_the_lines_once_there_is_room() {
+    let endpoint = free_endpoint();
+    let Some(disk) = Small::mount("spool on a full disk", 1024) else { return };
+    let work = disk.path().display().to_string();
+    let more = "linger=\"0\" queue.type=\"LinkedList\" queue.timeoutShutdown=\"1\" \
+                queue.timeoutActionCompletion=\"20000\"";
+    let site = sender(&endpoint, more)
+        .without_work_directory()
+        .global(&format!("workDirectory=\"{work}\""));
+    let mut sender = site.start();
+    sender.feed(0..100);
+    sender.wait_stats("omrzmq", "out", "a commit that waits", |stats| stats["waiting"] == 1);
+    let ballast = disk.fill();
+    sender.terminate();
+    sender.wait_log(&["omrzmq[out]", "cannot be kept for the next start"], SOON);
+    fs::remove_file(ballast).expect("ballast");
+    sender.wait_end().clean();
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let mut sender = site.start();
+    Oracle::judge(0..100, &receiver.wait_lines("out.log", 100, SOON)).once();
     end(&mut [&mut sender, &mut receiver]);
 }

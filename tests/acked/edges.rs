@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use harness::feed::syslog_line;
-use harness::oracle::numbered;
+use harness::oracle::{number_of, numbered};
 use harness::ports::free_endpoint;
 use harness::sums::end;
 use harness::{Keys, Oracle, Peer, Proxy, SOON, Site, secs};
@@ -187,5 +187,48 @@ fn sessions_of_one_key_are_limited_and_others_get_theirs() {
     let mut sender = curve_sender(&endpoint, "", &good, &server).start();
     sender.feed(0..10);
     Oracle::judge(0..10, &receiver.wait_lines("out.log", 10, SOON)).once_in_order();
+    end(&mut [&mut sender, &mut receiver]);
+}
+
+/// With a main queue of type Direct, rsyslogd's own messages are committed by its main thread, which
+/// must not wait: without a peer they go into the spool, and the keeper sends them. Peers that come and
+/// go meanwhile leave nothing there.
+#[test]
+fn messages_of_the_main_thread_go_by_the_spool_and_none_stays_there() {
+    let endpoint = free_endpoint();
+    let proxy = Proxy::before(&endpoint);
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let own = "processInternalMessages=\"on\"";
+    let site = Site::new().global(own).with("main_queue(queue.type=\"Direct\")");
+    let site = site.file("own.log", "%msg%\\n");
+    let mut sender = site.sending("", &crate::action(&proxy.endpoint(), "linger=\"0\"")).start();
+    let hups = |lines: &[String]| lines.iter().filter(|line| line.contains("HUPed")).count();
+    for round in 1..=20 {
+        match round % 4 {
+            1 => proxy.go_away(),
+            3 => proxy.come_back(),
+            _ => {}
+        }
+        sender.hup();
+        sender.wait("the message about a HUP", SOON, |sender| {
+            (hups(&sender.lines("own.log")) == round).then_some(())
+        });
+    }
+    proxy.come_back();
+    receiver.wait("all messages about HUPs", SOON, |receiver| {
+        (hups(&receiver.lines("out.log")) >= 20).then_some(())
+    });
+    let counters = sender.wait_stats("omrzmq", "out", "an empty spool", |stats| {
+        stats["in_spool"] == 0 && stats["waiting"] == 0
+    });
+    assert!(counters["spooled"] > 0, "some went by the spool: {counters:?}");
+    sender.feed(0..100);
+    receiver.wait("the lines that follow", SOON, |receiver| {
+        Oracle::judge(0..100, &receiver.lines("out.log")).lost.is_empty().then_some(())
+    });
+    let lines = receiver.lines("out.log");
+    assert_eq!(hups(&lines), 20, "each once");
+    let fed: Vec<_> = lines.iter().filter(|line| number_of(line).is_some()).collect();
+    Oracle::judge(0..100, &fed).once_in_order();
     end(&mut [&mut sender, &mut receiver]);
 }

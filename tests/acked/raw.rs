@@ -14,8 +14,10 @@ pub const GAP: u16 = 7;
 pub const LIMIT: u16 = 8;
 pub const SESSIONS: u16 = 9;
 
+/// Kinds of frames.
 const WELCOME: u8 = 0x81;
 const ACK: u8 = 0x82;
+pub const LATER: u8 = 0x84;
 const ERROR: u8 = 0x85;
 
 pub type Session = [u8; 16];

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use harness::ports::free_endpoint;
 use harness::{Oracle, Proxy, Rsyslogd, SOON, Site, secs};
 
-use crate::{DIRECT, Progress, by_id, doubled, receiver, sender, sessions};
+use crate::disk::{Small, queue_in};
+use crate::{DIRECT, Progress, by_id, doubled, input, receiver, receiving, sender, sessions};
 
 /// Within which delivery goes on elsewhere.
 const FAILOVER: Duration = secs(5);
@@ -176,4 +177,81 @@ fn balance_uses_both_with_two_workers_and_one_takes_all_when_the_other_dies() {
     pair.judge(30_000);
     sender.stop().clean();
     pair.second.end().clean();
+}
+
+/// A limited first receiver and a second one.
+fn limited(one: &str, two: &str, limit: &str) -> Two {
+    let first = receiving(DIRECT).with("module(load=\"imrzmq\")").with(&input(one, limit));
+    let sites = [first, receiver(two, DIRECT)];
+    let [first, second] = [sites[0].start(), sites[1].start()];
+    Two { sites, first, second }
+}
+
+/// It asks to wait for longer than the patience with one that does not answer.
+#[test]
+fn receiver_that_takes_what_its_rate_allows_is_not_left() {
+    let (one, two) = (free_endpoint(), free_endpoint());
+    let limit = "ratelimit.perpeer.interval=\"4\" ratelimit.perpeer.burst=\"400\"";
+    let mut pair = limited(&one, &two, limit);
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    sender.feed(0..1_000);
+    Oracle::judge(0..1_000, &pair.first.wait_lines("out.log", 1_000, secs(30))).once_in_order();
+    pair.first.wait_stats("imrzmq", "in", "twice told to wait", |stats| {
+        stats["delayed_ratelimit"] >= 2 && stats["submitted"] == 1_000
+    });
+    assert!(pair.second.lines("out.log").is_empty(), "nothing at the second");
+    assert!(!sender.logged(&["going on with"]), "{}", sender.log());
+    sender.stop().clean();
+    pair.first.stop().clean();
+    pair.second.end().clean();
+}
+
+/// It answers, with an error and a pause of ten seconds: neither keeps the lines from the next.
+#[test]
+fn receiver_that_gives_no_session_is_left_and_its_pause_does_not_go_along() {
+    let (one, two) = (free_endpoint(), free_endpoint());
+    let mut pair = limited(&one, &two, "maxsessions=\"1\"");
+    let mut only = sender(&one, "").start();
+    only.feed(0..10);
+    pair.first.wait_lines("out.log", 10, SOON);
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    let began = Instant::now();
+    sender.feed(10..1_000);
+    sender
+        .wait_log(&["omrzmq[out]", &one, "takes no lines (Sessions", "going on with", &two], SOON);
+    pair.second.wait_lines("out.log", 990, SOON);
+    assert!(began.elapsed() < FAILOVER, "after {:?}", began.elapsed());
+    Oracle::judge(0..1_000, &pair.lines()).once();
+    sender.stop().clean();
+    only.stop().clean();
+    pair.first.stop().clean();
+    pair.second.end().clean();
+}
+
+/// A receiver whose queue answers errors is alive, and of no use; the one it is left for takes over.
+#[test]
+fn receiver_whose_queue_answers_errors_is_left() {
+    let (one, two) = (free_endpoint(), free_endpoint());
+    let Some(disk) = Small::mount("fail-over from a full disk", 256) else { return };
+    let sites = [queue_in(receiver(&one, DIRECT), disk.path(), &one), receiver(&two, DIRECT)];
+    let [first, second] = [sites[0].start(), sites[1].start()];
+    let mut pair = Two { sites, first, second };
+    disk.fill();
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    sender.feed(0..2_000);
+    sender.wait_log(
+        &["omrzmq[out]", &one, "takes no lines (later: QueueError)", "going on with", &two],
+        SOON,
+    );
+    pair.second.wait("lines at the second", SOON, |second| {
+        (!second.lines("out.log").is_empty()).then_some(())
+    });
+    sender.feed(2_000..3_000);
+    pair.second.wait("the last line at the second", SOON, |second| {
+        let lines = second.lines("out.log");
+        Oracle::judge(2_000..3_000, &lines).lost.is_empty().then_some(())
+    });
+    sender.stop().clean();
+    pair.second.end().clean();
+    pair.first.kill9();
 }
