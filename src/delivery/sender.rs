@@ -210,6 +210,11 @@ impl Sender {
         self.state == State::Open
     }
 
+    /// Whether the receiver asked for a pause that is not over.
+    pub fn is_pausing(&self) -> bool {
+        matches!(self.state, State::Pausing { .. })
+    }
+
     /// The longest line that fits into a frame the receiver takes.
     pub fn longest_line(&self) -> usize {
         (self.limits.frame as usize).saturating_sub(DATA_HEAD + 4)

@@ -59,9 +59,9 @@ pub(crate) struct Intake<'a> {
     pub(crate) metadata: Option<&'a [(&'static CStr, &'a str)]>,
     /// Heads may say whose line it was first.
     pub(crate) trusts_relays: bool,
-    /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
     /// How much the sender may hand over, and what stands for it.
     pub(crate) rate: Option<(&'a mut PeerRates, &'a str)>,
+    /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
     pub(crate) host_check: Option<(&'a mut HostCheck, Sender<'a>)>,
 }
 

@@ -127,6 +127,8 @@ impl Action {
         if keeper.at_work && keeper.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
+        // One that is done has only to return; nobody's code may run when rsyslogd unloads the module.
+        let _ = keeper.thread.take().map(JoinHandle::join);
         match keeper::start(Arc::clone(self)) {
             Ok(thread) => *keeper = Keeper { thread: Some(thread), at_work: true },
             Err(why) => self.log.error(format!(

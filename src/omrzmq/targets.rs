@@ -33,7 +33,7 @@ pub(crate) struct Targets {
     well: Instant,
     /// What it answered instead of taking lines, since it last took one.
     trouble: Option<String>,
-    /// It takes lines, but not more than its rate limit allows.
+    /// The pause that it asked for is its rate limit's: it does take lines.
     held: bool,
     /// Since when the preferred one is up while another one is active.
     preferred_up: Option<Instant>,
@@ -70,7 +70,7 @@ impl Target {
         let let_go = self.socket.take_if(|socket| socket.renewal() == Renewal::Reopen).is_some();
         if let_go {
             // the next one counts from zero
-            (self.ended, self.welcomed) = (0, false);
+            (self.ended, self.welcomed, self.back) = (0, false, BACK);
         }
         if self.socket.is_none() {
             self.socket = context.action.open_or_tell(context.running, &self.spec);
@@ -168,14 +168,19 @@ impl Targets {
                 sender.lost();
             }
         }
-        let works = sender.is_open() && self.trouble.is_none() || self.held;
-        if works && self.current().is_up() || self.well.elapsed() < PATIENCE {
+        let is_up = self.current().is_up();
+        // Once the pause is over, it has to answer like any other.
+        if is_up && self.held && sender.is_pausing() {
+            self.well = Instant::now();
+        }
+        let works = is_up && sender.is_open() && self.trouble.is_none();
+        if works || self.well.elapsed() < PATIENCE {
             return;
         }
         let mut others = (1..self.all.len()).map(|step| (self.active + step) % self.all.len());
         if let Some(next) = others.find(|other| self.all[*other].is_up()) {
             self.tell_leaving(context, next);
-            if self.current().is_up() {
+            if is_up {
                 let back = &mut self.active().back;
                 *back = (*back * 2).min(BACK_MAX);
             }

@@ -64,8 +64,8 @@ fn receiver_that_stands_still_until_the_connection_is_given_up_gets_everything_o
 }
 
 /// A receiver whose ruleset writes into a pipe that nobody reads, with a small queue, and another
-/// input with a ruleset of its own.
-fn blocked(endpoint: &str, other: &str) -> (Site, std::path::PathBuf) {
+/// input with a ruleset of its own; `more` are parameters of the first.
+pub(crate) fn blocked(endpoint: &str, other: &str, more: &str) -> (Site, std::path::PathBuf) {
     let site = receiving(DIRECT);
     let pipe = site.path("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
@@ -95,7 +95,7 @@ fn blocked(endpoint: &str, other: &str) -> (Site, std::path::PathBuf) {
         .with("module(load=\"imrzmq\")")
         .with(&format!("ruleset(name=\"remote\" {queue}) {{ {action} }}"))
         .with(&format!("ruleset(name=\"other\") {{ {file} }}"))
-        .with(&input(endpoint, ""))
+        .with(&input(endpoint, more))
         .with(&format!(
             "input(type=\"imrzmq\" name=\"in2\" ruleset=\"other\" socktype=\"ROUTER\" \
              endpoints=\"{other}\" metadata=\"on\")"
@@ -108,7 +108,7 @@ fn blocked(endpoint: &str, other: &str) -> (Site, std::path::PathBuf) {
 #[test]
 fn full_queue_makes_its_sender_wait_and_nobody_else() {
     let (endpoint, other) = (free_endpoint(), free_endpoint());
-    let (site, pipe) = blocked(&endpoint, &other);
+    let (site, pipe) = blocked(&endpoint, &other, "");
     let total = 20_000;
     let since = Instant::now();
     let mut receiver = site.start();
@@ -145,7 +145,7 @@ fn full_queue_makes_its_sender_wait_and_nobody_else() {
 #[test]
 fn sender_stops_in_time_while_the_receiver_is_stuck_and_its_spool_settles_the_rest() {
     let (endpoint, other) = (free_endpoint(), free_endpoint());
-    let (site, pipe) = blocked(&endpoint, &other);
+    let (site, pipe) = blocked(&endpoint, &other, "");
     let total = 5_000;
     let since = Instant::now();
     let mut receiver = site.start();

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::ports::free_endpoint;
-use harness::{Oracle, Proxy, Rsyslogd, SOON, Site, secs};
+use harness::{Oracle, Peer, Proxy, Rsyslogd, SOON, Site, secs};
 
 use crate::disk::{Small, queue_in};
+use crate::stalls::blocked;
 use crate::{DIRECT, Progress, by_id, doubled, input, receiver, receiving, sender, sessions};
 
 /// Within which delivery goes on elsewhere.
@@ -72,6 +73,13 @@ impl Two {
         self.goes_on_at(0, sender, next, FAILOVER)
     }
 
+    #[track_caller]
+    fn end(&mut self, sender: &mut Rsyslogd) {
+        sender.stop().clean();
+        self.first.stop().clean();
+        self.second.end().clean();
+    }
+
     fn wait_total(&self, total: usize) {
         harness::wait_until("all lines at either", SOON, || {
             let all = self.lines();
@@ -97,9 +105,7 @@ fn second_receiver_takes_over_when_the_first_dies_and_gives_back_when_it_returns
     sender.feed(next..next + 500);
     pair.wait_total(next + 500);
     pair.judge(next + 500);
-    sender.stop().clean();
-    pair.first.stop().clean();
-    pair.second.end().clean();
+    pair.end(&mut sender);
 }
 
 /// Cut off without a word: heartbeats find it.
@@ -119,9 +125,7 @@ fn second_receiver_takes_over_when_the_first_is_cut_off_and_gives_back_when_it_r
     sender.feed(next..next + 500);
     pair.wait_total(next + 500);
     pair.judge(next + 500);
-    sender.stop().clean();
-    pair.first.stop().clean();
-    pair.second.end().clean();
+    pair.end(&mut sender);
 }
 
 /// Cut off under load: what was in doubt at the first may be at both, under one id.
@@ -139,9 +143,7 @@ fn first_receiver_reset_under_load_loses_nothing_and_ids_drop_what_both_have() {
     pair.wait_total(total);
     let both = pair.judge(total);
     assert!(both <= 4_096, "{both} lines are at both receivers");
-    sender.stop().clean();
-    pair.first.stop().clean();
-    pair.second.end().clean();
+    pair.end(&mut sender);
 }
 
 #[test]
@@ -152,9 +154,7 @@ fn neither_receiver_there_at_the_start_nothing_is_lost() {
     let mut pair = Two::start(&one, &two);
     pair.wait_total(1_000);
     Oracle::judge(0..1_000, &pair.lines()).once();
-    sender.stop().clean();
-    pair.first.stop().clean();
-    pair.second.end().clean();
+    pair.end(&mut sender);
 }
 
 #[test]
@@ -201,9 +201,7 @@ fn receiver_that_takes_what_its_rate_allows_is_not_left() {
     });
     assert!(pair.second.lines("out.log").is_empty(), "nothing at the second");
     assert!(!sender.logged(&["going on with"]), "{}", sender.log());
-    sender.stop().clean();
-    pair.first.stop().clean();
-    pair.second.end().clean();
+    pair.end(&mut sender);
 }
 
 /// It answers, with an error and a pause of ten seconds: neither keeps the lines from the next.
@@ -222,10 +220,8 @@ fn receiver_that_gives_no_session_is_left_and_its_pause_does_not_go_along() {
     pair.second.wait_lines("out.log", 990, SOON);
     assert!(began.elapsed() < FAILOVER, "after {:?}", began.elapsed());
     Oracle::judge(0..1_000, &pair.lines()).once();
-    sender.stop().clean();
     only.stop().clean();
-    pair.first.stop().clean();
-    pair.second.end().clean();
+    pair.end(&mut sender);
 }
 
 /// A receiver whose queue answers errors is alive, and of no use; the one it is left for takes over.
@@ -254,4 +250,35 @@ fn receiver_whose_queue_answers_errors_is_left() {
     sender.stop().clean();
     pair.second.end().clean();
     pair.first.kill9();
+}
+
+/// It had asked to wait for its rate's sake; when the wait is over its queue is full, and it is silent.
+#[test]
+fn receiver_that_is_silent_after_a_pause_is_left() {
+    let (one, two) = (free_endpoint(), free_endpoint());
+    let limit = "ratelimit.perpeer.interval=\"6\" ratelimit.perpeer.burst=\"200\"";
+    let (stuck, _pipe) = blocked(&one, &free_endpoint(), limit);
+    let mut first = stuck.start();
+    let mut second = receiver(&two, DIRECT).start();
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    sender.feed(0..1_000);
+    sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now: Rate"], SOON);
+    // Each within its own limit; together more than the queue and the program's pipe hold.
+    let crowd: Vec<_> = (10..40)
+        .map(|host| {
+            let peer = Peer::new(zmq::DEALER);
+            peer.connect(&one.replace("tcp://", &format!("tcp://127.0.0.{host}:0;")));
+            peer.send_numbers(1_000_000..1_000_200);
+            peer
+        })
+        .collect();
+    sender.wait_log(&["omrzmq[out]", &one, "does not answer; going on with", &two], secs(20));
+    second.wait("the last line at the second", SOON, |second| {
+        let lines = second.lines("out.log");
+        Oracle::judge(999..1_000, &lines).lost.is_empty().then_some(())
+    });
+    drop(crowd);
+    sender.stop().clean();
+    second.end().clean();
+    first.kill9();
 }
