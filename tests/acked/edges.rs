@@ -58,11 +58,14 @@ fn receiver_that_lost_its_marks_loses_no_line() {
     let mut sender = sender(&endpoint, "").with(ONE_WORKER).start();
     let feeding = feed_meanwhile(&sender, 0..total);
     let mut progress = Progress::of(&site);
+    let marks = site.path("work/imrzmq-in.marks");
     for part in [1, 2] {
         progress.reaches(total * part / 4, SOON);
+        // The first may have come so far that the second, just started, has not made them yet.
+        harness::wait_until("marks", SOON, || marks.exists().then_some(()));
         receiver.kill9();
         cut_torn_line(&site);
-        fs::remove_file(site.path("work/imrzmq-in.marks")).expect("marks");
+        fs::remove_file(&marks).expect("marks");
         receiver = site.start();
     }
     feeding.join().expect("fed");
