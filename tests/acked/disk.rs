@@ -211,8 +211,8 @@ fn spool_on_a_full_disk_takes_the_lines_once_there_is_room() {
     let endpoint = free_endpoint();
     let Some(disk) = Small::mount("spool on a full disk", 1024) else { return };
     let work = disk.path().display().to_string();
-    let more = "linger=\"0\" queue.type=\"LinkedList\" queue.timeoutShutdown=\"1\" \
-                queue.timeoutActionCompletion=\"20000\"";
+    let more = "linger=\"0\" action.resumeInterval=\"1\" queue.type=\"LinkedList\" \
+                queue.timeoutShutdown=\"10000\"";
     let site = sender(&endpoint, more)
         .without_work_directory()
         .global(&format!("workDirectory=\"{work}\""));
