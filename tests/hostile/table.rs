@@ -8,7 +8,6 @@ const BROKEN_OFF: &str =
     "it broke off: it may hold another key of this server, speak no CURVE or no ZeroMQ";
 const MECHANISM: &str = "one side speaks CURVE and the other plaintext: check authtype on both";
 const KEYS: &str = "the keys do not fit: it may hold another key of this server";
-const NO_ZEROMQ: &str = "it does not speak ZeroMQ as libzmq does (protocol error ";
 const TOO_MUCH: &str = "it said more than a handshake has in it, and was closed";
 
 /// Attacks both inputs while honest lines go through both, and answers the ground. `least` is for each
@@ -99,9 +98,10 @@ fn huge_frames() {
     whole_row("huge-frames", &options, TOO_MUCH, "handshakes_protocol", 10);
 }
 
+/// libzmq sees that it is none of its frames, or the bound of a handshake is met, whichever is first.
 #[test]
 fn endless_frames() {
-    whole_row("endless-frames", &[], NO_ZEROMQ, "handshakes_protocol", 5);
+    whole_row("endless-frames", &[], "handshake failed at", "handshakes_protocol", 5);
 }
 
 #[test]
