@@ -1,13 +1,13 @@
 //! Attempts to get in, or to be taken for somebody else, with bytes that no honest ZeroMQ sends.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use harness::ports::free_endpoint;
 use harness::skip::{is_root, skipped};
-use harness::{Keys, Peer, SOON, Site, secs};
+use harness::{Keys, Peer, SOON, Site, patient, secs};
 
 /// The greeting of ZMTP 3 with this mechanism.
 fn greeting(mechanism: &str) -> Vec<u8> {
@@ -46,12 +46,12 @@ fn say_until_hung_up(endpoint: &str, pieces: &[Vec<u8>]) {
     for piece in pieces {
         // an error: it has hung up already
         let _ = stream.write_all(piece);
-        if matches!(stream.read(&mut buffer), Ok(0) | Err(_)) {
+        if matches!(patient::read(&mut stream, &mut buffer), Ok(0) | Err(_)) {
             return;
         }
     }
     loop {
-        match stream.read(&mut buffer) {
+        match patient::read(&mut stream, &mut buffer) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
@@ -130,7 +130,7 @@ fn what_a_plaintext_peer_says_of_itself_is_not_believed() {
         stream.write_all(&piece).expect("taken");
         // its greeting, then its READY; nothing comes after the message
         stream.set_read_timeout(Some(secs(1))).expect("a deadline");
-        let _ = stream.read(&mut buffer);
+        let _ = patient::read(&mut stream, &mut buffer);
     }
     assert_eq!(daemon.wait_lines("out.log", 1, SOON), ["127.0.0.1,,,127.0.0.1"]);
 }

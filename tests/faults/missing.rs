@@ -267,7 +267,7 @@ fn no_heartbeat_unless_asked() {
     let mut sink = [0; 4096];
     let mut heard = 0;
     let end = loop {
-        match stream.read(&mut sink) {
+        match harness::patient::read(&mut stream, &mut sink) {
             Ok(0) => break None,
             Ok(bytes) => heard += bytes,
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break None,

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod oracle;
 pub mod pages;
 pub mod paths;
+pub mod patient;
 pub mod peer;
 pub mod ports;
 pub mod proxy;
