@@ -208,3 +208,62 @@ fn two_certificates_of_one_name_both_speak_for_it() {
     assert_eq!(counters["discarded_host"], 2);
     drop(peers);
 }
+
+/// Whoever opens connections and says nothing keeps nobody out: the slowest makes room for the next.
+#[test]
+fn half_open_connections_keep_nobody_out() {
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let (server, client, parameters) = server(&site);
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" maxconnections=\"10\" \
+         handshakeivl=\"60000\" {parameters}"
+    );
+    let internal = site.path("internal.log");
+    let told = format!(
+        "if $programname == \"rsyslogd\" then action(type=\"omfile\" file=\"{}\")",
+        internal.display()
+    );
+    let site = site.global("processInternalMessages=\"on\"").with(&told);
+    let mut daemon = site.receiving("", &input).start();
+    let address = endpoint.trim_start_matches("tcp://");
+    let mut silent: Vec<_> =
+        (0..10).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    let friend = Peer::new(zmq::PUSH).curve_client(&client, &server);
+    friend.connect(&endpoint);
+    friend.send_numbers(0..3);
+    daemon.wait_lines("out.log", 3, SOON);
+    let crowded = |c: &harness::stats::Counters| c["connections_refused"] == 1;
+    let counters = daemon.wait_stats("imrzmq", "in", "one made room", crowded);
+    assert_eq!((counters["connects"], counters["submitted"]), (1, 3));
+    let told = |words: &[&str]| {
+        harness::wait_until(&format!("a line with {words:?}"), SOON, || {
+            let text = fs::read_to_string(&internal).unwrap_or_default();
+            text.lines().any(|line| words.iter().all(|word| line.contains(word))).then_some(())
+        });
+    };
+    told(&["closed a connection from 127.0.0.1:", "had yet to shake hands", "maxconnections"]);
+    let name = format!("from 127.0.0.1 (client, key {})", client.public_z85());
+    told(&["imrzmq[in]", "connected at", &name]);
+    // it was the first to come; the others are there
+    let first = &mut silent[0];
+    first.set_read_timeout(Some(SOON)).expect("a deadline");
+    let mut greeting = [0; 4096];
+    while matches!(patient::read(first, &mut greeting), Ok(1..)) {}
+    for other in &silent[1..] {
+        other.set_nonblocking(true).expect("not to wait");
+        let mut other = other;
+        let end = loop {
+            match patient::read(&mut other, &mut greeting) {
+                Ok(1..) => {}
+                end => break end,
+            }
+        };
+        assert!(end.is_err(), "one that was not the slowest is closed");
+    }
+    drop(friend);
+    let gone = |c: &harness::stats::Counters| c["connections"] == 0;
+    daemon.wait_stats("imrzmq", "in", "the friend is gone", gone);
+    let name = format!("(client, key {})", client.public_z85());
+    told(&["imrzmq[in]", "connection lost at", &name]);
+    daemon.end().clean();
+}

@@ -42,7 +42,9 @@ rzmq_host::counters! {
         connections = "=connections",
         /// Connections that were past their handshake, since the start.
         connects = "connects",
-        /// Connections closed at once, because there were enough.
+        /// Attempts to connect that came to nothing and are made again.
+        connects_retried = "connects_retried",
+        /// Connections closed because there were enough.
         connections_refused = "connections_refused",
         /// Connections closed because their key was no longer allowed.
         connections_cut = "connections_cut",

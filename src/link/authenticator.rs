@@ -246,7 +246,7 @@ impl Domain {
                 notice::count(&*self.notices, Change::ConnectionRefused);
                 self.tell(&format!("limit {address} {key}"), |held_back| {
                     let peer = address.to_owned();
-                    Notice::TooMany { peer, limit, held_back }
+                    Notice::TooMany { peer, half_open: false, limit, held_back }
                 });
                 false
             }

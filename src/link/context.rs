@@ -3,8 +3,8 @@
 //! Made at activation, never while rsyslogd reads its configuration: it starts threads, and
 //! rsyslogd forks in between.
 //!
-//! Owns: libzmq's context with its I/O threads, the monitor (from the first socket on), the
-//! authenticator (from the first CURVE server on) and the watcher of credentials (from the first
+//! Owns: libzmq's context with its I/O threads, the monitor and the teller of notices (from the first
+//! socket on), the authenticator (from the first CURVE server on) and the watcher of credentials (from the first
 //! CURVE socket on). All end with the last of the context
 //! and its sockets; that waits no longer than the sockets' linger times. Locks: one, held
 //! while the threads are started.
@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::authenticator::{Authenticator, Registration};
+use crate::connections::{Peers, Role};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
-use crate::monitor::{Monitor, Role};
+use crate::monitor::Monitor;
 use crate::notice::Notices;
 use crate::options::{Options, refused};
 use crate::raw::{self, Errno};
@@ -25,6 +26,7 @@ use crate::security::Security;
 use crate::sender::Senders;
 use crate::socket::{Socket, Trust, check_group};
 use crate::socket_type::SocketType;
+use crate::teller::Teller;
 use crate::watcher::Watcher;
 
 /// Opens sockets. One a module.
@@ -94,6 +96,8 @@ struct Threads {
     monitor: Option<Monitor>,
     authenticator: Option<Authenticator>,
     watcher: Option<Watcher>,
+    // the others tell it what they have to say until they end
+    teller: Option<Teller>,
 }
 
 impl Context {
@@ -120,6 +124,7 @@ impl Context {
     pub fn open(&self, spec: &SocketSpec, notices: Arc<dyn Notices>) -> Result<Socket, LinkError> {
         spec.check()?;
         let shared = &self.shared;
+        let notices = shared.teller(notices)?;
         let kind = spec.socket_type;
         let raw = shared.raw.socket(kind.number()).map_err(|errno| LinkError::Socket {
             socket_type: kind.name(),
@@ -149,6 +154,16 @@ impl Context {
 impl Shared {
     fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to these notices for threads that must not wait.
+    fn teller(&self, notices: Arc<dyn Notices>) -> Result<Arc<dyn Notices>, LinkError> {
+        let mut threads = self.threads();
+        let teller = match &mut threads.teller {
+            Some(running) => running,
+            none => none.insert(Teller::start()?),
+        };
+        Ok(teller.queued(notices))
     }
 
     /// Makes a socket one of CURVE, and lets the threads know of it.
@@ -214,7 +229,7 @@ impl Shared {
         spec: &SocketSpec,
         roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
-    ) -> Result<Arc<crate::monitor::Peers>, LinkError> {
+    ) -> Result<Arc<Peers>, LinkError> {
         let role = match &*spec.security {
             Security::Plaintext => Role::Plain,
             Security::Server { .. } => Role::Server,
@@ -228,7 +243,8 @@ impl Shared {
             Some(running) => running,
             none => none.insert(Monitor::start()?),
         };
-        monitor.watch(&self.raw, socket, role, roster, spec.options.handshake_ivl, notices).map_err(
+        let trust = (Arc::clone(&spec.security), roster);
+        monitor.watch(&self.raw, socket, role, trust, spec.options.handshake_ivl, notices).map_err(
             |errno| LinkError::Socket {
                 socket_type: spec.socket_type.name(),
                 reason: format!("its monitor: {errno}"),

@@ -7,11 +7,12 @@
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
 //! `zpl`, `certificate`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
-//! `notice`, `roster`, `threshold` · `authenticator`, `monitor`, `watcher` (a thread each, a context) ·
+//! `notice`, `roster`, `threshold`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
 mod certificate;
+mod connections;
 mod context;
 mod credential_notice;
 mod credentials;
@@ -26,6 +27,7 @@ mod security;
 mod sender;
 mod socket;
 mod socket_type;
+mod teller;
 mod threshold;
 mod watcher;
 mod z85;

@@ -1,34 +1,29 @@
-//! What becomes of a socket's connections: libzmq's monitor events, counted and told.
+//! The thread that reads what libzmq's monitor tells of the sockets, and looks after who is at the
+//! threshold (connections.rs follows the connections).
 //!
 //! One thread a context reads the events of all its sockets. libzmq writes them to a PAIR
 //! from inside its I/O thread and would wait there for ever if nobody read or the PAIR had
 //! no peer; so our end has no limit, is connected before the first event can come, and is
 //! closed only after libzmq's end (`MONITOR_STOPPED`, or when all sockets are closed).
 //!
-//! An event names the endpoint, of a bound socket our own; only ACCEPTED, CONNECTED and
-//! DISCONNECTED name the connection, by its descriptor. A failed handshake is therefore told
-//! when the DISCONNECTED comes that follows it, with the peer's address.
-//!
 //! Owns: the thread, which ends when the `Monitor` is dropped. Locks: the list of new
 //! sockets, held to add or take one.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::mem;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::certificate::PublicKey;
+use crate::connections::{Connections, Peers, Role};
 use crate::error::LinkError;
-use crate::notice::{self, Change, HandshakeFailure, Notice, Notices, Throttle};
+use crate::notice::Notices;
 use crate::raw::{self, Awaited, Errno, Frame};
-use crate::roster::{Ended, Roster};
-use crate::threshold::{Step, Threshold};
+use crate::roster::Roster;
+use crate::security::Security;
 
 const THREAD: &str = "rzmq-monitor";
 
@@ -45,39 +40,6 @@ const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-
-/// What the monitor knows of a socket, readable at any time.
-#[derive(Debug, Default)]
-pub(crate) struct Peers {
-    /// Connections past their handshake.
-    pub(crate) connected: AtomicU64,
-    /// Connections that ended, since the socket is open.
-    pub(crate) ended: AtomicU64,
-    /// Handshakes that failed, but for keys refused by the authenticator.
-    pub(crate) failed: AtomicU64,
-    /// The server refused our key with a status after which libzmq does not try again.
-    pub(crate) turned_away: AtomicBool,
-}
-
-/// A handshake that lasted longer was not broken off but not answered.
-const SILENCE: Duration = Duration::from_millis(900);
-
-/// What libzmq says of a peer that was refused and goes on all the same.
-const AFTER_REFUSAL: HandshakeFailure =
-    HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
-
-/// The side of the handshake a socket is on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Role {
-    Plain,
-    Server,
-    Client {
-        /// Our key.
-        key: PublicKey,
-        /// The file of the key we know the server by.
-        server: PathBuf,
-    },
-}
 
 /// The thread that reads the events.
 pub(crate) struct Monitor {
@@ -107,7 +69,7 @@ impl Monitor {
         context: &Arc<raw::Context>,
         socket: &raw::Socket,
         role: Role,
-        roster: Arc<Roster>,
+        trust: (Arc<Security>, Arc<Roster>),
         handshake_ivl: Duration,
         notices: Arc<dyn Notices>,
     ) -> Result<Arc<Peers>, Errno> {
@@ -122,8 +84,7 @@ impl Monitor {
             return Err(errno);
         }
         let peers = Arc::new(Peers::default());
-        let connections =
-            Connections::new(role, roster, handshake_ivl, notices, Arc::clone(&peers));
+        let connections = Connections::new(role, trust, handshake_ivl, notices, Arc::clone(&peers));
         let watched = Watched { pair, connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
@@ -195,483 +156,5 @@ impl Watched {
             let endpoint = String::from_utf8_lossy(endpoint.bytes());
             self.connections.event(u32::from(event), value, &endpoint, Instant::now());
         }
-    }
-}
-
-/// The connections of one socket, followed by its events.
-struct Connections {
-    role: Role,
-    handshake_ivl: Duration,
-    notices: Arc<dyn Notices>,
-    peers: Arc<Peers>,
-    throttle: Throttle,
-    roster: Arc<Roster>,
-    /// Of a CURVE server: watches those who have yet to shake hands, and the endpoints of ours that they
-    /// called.
-    threshold: Option<Threshold>,
-    callers: HashMap<RawFd, String>,
-    /// Those of them who said too much, and are being closed.
-    shut_out: HashSet<RawFd>,
-    /// Endpoints that this side calls.
-    targets: HashSet<String>,
-    /// Those of them where the end of the last connection, or attempt, was told.
-    explained: HashSet<String>,
-    /// Failures whose DISCONNECTED is about to come.
-    failures: VecDeque<Failure>,
-    /// Connections that the authenticator refused; libzmq cuts them when their handshake
-    /// time is over.
-    refused: u64,
-}
-
-enum Failure {
-    /// The peer broke off, or the time was over.
-    NoDetail,
-    Known(HandshakeFailure),
-}
-
-impl Connections {
-    fn new(
-        role: Role,
-        roster: Arc<Roster>,
-        handshake_ivl: Duration,
-        notices: Arc<dyn Notices>,
-        peers: Arc<Peers>,
-    ) -> Connections {
-        let threshold = if role == Role::Server { Threshold::new() } else { None };
-        Connections {
-            threshold,
-            callers: HashMap::new(),
-            shut_out: HashSet::new(),
-            role,
-            handshake_ivl,
-            notices,
-            peers,
-            throttle: Throttle::new(),
-            roster,
-            targets: HashSet::new(),
-            explained: HashSet::new(),
-            failures: VecDeque::new(),
-            refused: 0,
-        }
-    }
-
-    fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
-        match event {
-            zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, endpoint, now),
-            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.calls(endpoint),
-            zmq_sys::ZMQ_EVENT_CONNECTED => {
-                self.calls(endpoint);
-                self.roster.connected(value as RawFd, now);
-            }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
-                self.peers.connected.fetch_add(1, Ordering::Relaxed);
-                notice::count(&*self.notices, Change::Connected);
-                self.tell(&format!("connected {endpoint}"), now, |held_back| Notice::Connected {
-                    endpoint: endpoint.to_owned(),
-                    held_back,
-                });
-            }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
-                self.failures.push_back(Failure::NoDetail);
-            }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
-                self.failures.push_back(Failure::Known(protocol_failure(value)));
-            }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role.clone() {
-                // the authenticator has told it already
-                Role::Server => self.refused += 1,
-                Role::Client { key, .. } => {
-                    self.peers.turned_away.store(true, Ordering::Relaxed);
-                    self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
-                        key: Some(key),
-                        status: value,
-                    }))
-                }
-                Role::Plain => self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
-                    key: None,
-                    status: value,
-                })),
-            },
-            zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
-            // also said of our own endpoints, when they are closed
-            zmq_sys::ZMQ_EVENT_CLOSED if self.targets.contains(endpoint) => {
-                self.unreachable(endpoint, now);
-            }
-            // said after each of these, and alone where a name cannot be resolved
-            zmq_sys::ZMQ_EVENT_CONNECT_RETRIED if !self.explained.remove(endpoint) => {
-                self.unreachable(endpoint, now);
-                self.explained.remove(endpoint);
-            }
-            zmq_sys::ZMQ_EVENT_ACCEPT_FAILED => {
-                let reason = Errno(value as i32).to_string();
-                self.tell(&format!("accept {endpoint} {reason}"), now, |held_back| {
-                    Notice::AcceptFailed { endpoint: endpoint.to_owned(), reason, held_back }
-                });
-            }
-            _ => {}
-        }
-    }
-
-    fn calls(&mut self, endpoint: &str) {
-        if !self.targets.contains(endpoint) {
-            self.targets.insert(endpoint.to_owned());
-        }
-    }
-
-    /// Somebody has called.
-    fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
-        if let Err(refused) = self.roster.accepted(fd, port, now) {
-            notice::count(&*self.notices, Change::ConnectionRefused);
-            let peer = refused.peer.map_or("a local peer".into(), |it| it.to_string());
-            // whoever calls again and again has another port each time
-            self.tell("too many", now, |held_back| Notice::TooMany {
-                peer,
-                limit: refused.limit,
-                held_back,
-            });
-        } else if let Some(threshold) = &self.threshold {
-            threshold.watch(fd);
-            self.callers.insert(fd, endpoint.to_owned());
-            // what it has said already
-            self.judge(fd, now);
-        }
-    }
-
-    /// Judges those who have said something and have yet to shake hands.
-    fn look_at_threshold(&mut self, now: Instant) {
-        let heard = self.threshold.as_ref().map(Threshold::heard).unwrap_or_default();
-        heard.into_iter().for_each(|fd| self.judge(fd, now));
-    }
-
-    fn judge(&mut self, fd: RawFd, now: Instant) {
-        let step = Threshold::step(fd);
-        if step == Step::Under {
-            return;
-        }
-        if let Some(threshold) = &self.threshold {
-            threshold.forget(fd);
-        }
-        match (self.callers.remove(&fd), step) {
-            (Some(endpoint), Step::TooMuch) => {
-                let peer = self.roster.close(fd).map(|peer| peer.to_string());
-                self.shut_out.insert(fd);
-                self.failed(&endpoint, peer, HandshakeFailure::TooMuch, now);
-            }
-            (Some(_), _) => self.roster.past_handshake(fd),
-            (None, _) => {}
-        }
-    }
-
-    fn unreachable(&mut self, endpoint: &str, now: Instant) {
-        self.explained.insert(endpoint.to_owned());
-        self.tell(&format!("unreachable {endpoint}"), now, |held_back| Notice::Unreachable {
-            endpoint: endpoint.to_owned(),
-            held_back,
-        });
-    }
-
-    fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if self.targets.contains(endpoint) {
-            self.explained.insert(endpoint.to_owned());
-        }
-        self.callers.remove(&fd);
-        let shut_out = self.shut_out.remove(&fd);
-        let ended = self.roster.ended(fd, now);
-        let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
-        let past_handshake = ended.as_ref().is_some_and(|ended| ended.past_handshake);
-        let age = ended.as_ref().map(|ended| ended.age);
-        let peer = ended.and_then(|Ended { peer, .. }| peer).map(|peer| peer.to_string());
-        let was_connected = past_handshake
-            || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
-        let failure = self.failures.pop_front();
-        if closed_here {
-            // Whoever closed it has told why.
-            match failure {
-                Some(_) => {}
-                // libzmq has told of it as refused, and so does not as failed
-                None if shut_out => self.refused = self.refused.saturating_sub(1),
-                None if was_connected => self.count_down(),
-                None => {}
-            }
-        } else if past_handshake {
-            self.lost(endpoint, peer, now);
-        } else if let Some(failure) = failure {
-            let cause = match failure {
-                Failure::Known(cause) => {
-                    if cause == AFTER_REFUSAL {
-                        self.refused = self.refused.saturating_sub(1);
-                    }
-                    cause
-                }
-                Failure::NoDetail => self.guess(age),
-            };
-            self.failed(endpoint, peer, cause, now);
-        } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
-            self.refused -= 1;
-        } else if was_connected {
-            self.lost(endpoint, peer, now);
-        } else {
-            // It never was past its handshake: some mistakes of a peer end in no other event.
-            self.failed(endpoint, peer, self.guess(age), now);
-        }
-        if self.roster.len() == 0 {
-            // whatever was misjudged above is put right when nobody is left
-            self.forget_all();
-            self.refused = 0;
-            self.failures.clear();
-        }
-    }
-
-    /// A peer that was connected is gone.
-    fn lost(&mut self, endpoint: &str, peer: Option<String>, now: Instant) {
-        self.count_down();
-        let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
-        self.tell(&cause, now, |held_back| {
-            let endpoint = endpoint.to_owned();
-            Notice::Disconnected { endpoint, peer, held_back }
-        });
-    }
-
-    /// Open connections that the authenticator did not refuse: more than these cannot be past their
-    /// handshake.
-    fn may_be_connected(&self) -> u64 {
-        (self.roster.len() as u64).saturating_sub(self.refused)
-    }
-
-    fn failed(
-        &mut self,
-        endpoint: &str,
-        peer: Option<String>,
-        cause: HandshakeFailure,
-        now: Instant,
-    ) {
-        self.peers.failed.fetch_add(1, Ordering::Relaxed);
-        notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
-        // not the peer's port, which is another each time
-        let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
-        let from = from.map_or("", |(host, _)| host);
-        self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
-            let endpoint = endpoint.to_owned();
-            Notice::HandshakeFailed { endpoint, peer, cause, held_back }
-        });
-    }
-
-    fn count_down(&self) {
-        // this thread alone writes, so the two steps are one
-        let connected = self.peers.connected.load(Ordering::Relaxed);
-        if connected > 0 {
-            self.peers.connected.store(connected - 1, Ordering::Relaxed);
-            self.peers.ended.fetch_add(1, Ordering::Release);
-            notice::count(&*self.notices, Change::Disconnected);
-        }
-    }
-
-    /// Nobody is connected any more.
-    fn forget_all(&self) {
-        for _ in 0..self.peers.connected.swap(0, Ordering::Relaxed) {
-            self.peers.ended.fetch_add(1, Ordering::Release);
-            notice::count(&*self.notices, Change::Disconnected);
-        }
-    }
-
-    /// What a handshake without further detail most likely failed of. A server that does not
-    /// allow a key falls silent until a deadline, its own or ours; other mistakes end a handshake
-    /// at once.
-    fn guess(&self, age: Option<Duration>) -> HandshakeFailure {
-        match &self.role {
-            Role::Client { key, .. } if age.is_some_and(|age| age > SILENCE) => {
-                HandshakeFailure::Ignored { key: *key }
-            }
-            Role::Client { server, .. } => {
-                HandshakeFailure::HungUpOnClient { file: server.clone() }
-            }
-            // whoever breaks off does so early; this thread may have heard late of its beginning
-            _ if age.is_some_and(|age| age * 2 >= self.handshake_ivl) => HandshakeFailure::Silent,
-            Role::Plain => HandshakeFailure::HungUpPlain,
-            Role::Server => HandshakeFailure::HungUpOnServer,
-        }
-    }
-
-    fn tell(&mut self, cause: &str, now: Instant, notice: impl FnOnce(u64) -> Notice) {
-        if let Some(held_back) = self.throttle.admit(cause, now) {
-            notice::give(&*self.notices, &notice(held_back));
-        }
-    }
-}
-
-fn protocol_failure(code: u32) -> HandshakeFailure {
-    match code {
-        zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => HandshakeFailure::Mechanism,
-        zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC => HandshakeFailure::Cryptographic,
-        code => HandshakeFailure::Protocol { code },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::roster::Limits;
-
-    struct Log(Mutex<Vec<String>>);
-
-    impl Notices for Log {
-        fn notice(&self, notice: &Notice) {
-            self.0.lock().unwrap().push(notice.to_string());
-        }
-    }
-
-    struct Story {
-        connections: Connections,
-        log: Arc<Log>,
-        now: Instant,
-    }
-
-    impl Story {
-        fn new(role: Role) -> Story {
-            let log = Arc::new(Log(Mutex::default()));
-            let ivl = Duration::from_secs(3);
-            let limits = Limits { connections: 100, of_one_key: 100, handshake: ivl };
-            let roster = Arc::new(Roster::new(limits));
-            let connections = Connections::new(role, roster, ivl, log.clone(), Arc::default());
-            Story { connections, log, now: Instant::now() }
-        }
-
-        fn event(&mut self, event: u32, value: u32) -> u64 {
-            self.connections.event(event, value, "tcp://here:1", self.now);
-            self.connections.peers.connected.load(Ordering::Relaxed)
-        }
-
-        fn told(&self) -> Vec<String> {
-            mem::take(&mut *self.log.0.lock().unwrap())
-        }
-    }
-
-    // descriptors that are not open: their peer is not known
-    const A: u32 = 601;
-    const B: u32 = 602;
-    const C: u32 = 603;
-
-    #[test]
-    fn connections_are_counted_and_told_once() {
-        let mut story = Story::new(Role::Plain);
-        for fd in [A, B] {
-            story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd);
-            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        }
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 1);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 0);
-        assert_eq!(story.told(), ["connected at tcp://here:1", "connection lost at tcp://here:1"]);
-        story.now += Duration::from_secs(61);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        assert!(story.told()[0].ends_with("(1 more of this kind since the last such message)"));
-    }
-
-    #[test]
-    fn a_failed_handshake_was_no_connection() {
-        let mut story = Story::new(Role::Server);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
-        story.event(
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
-            zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH,
-        );
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
-        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
-        let told = story.told();
-        assert!(told[1].contains("one side speaks CURVE"), "{told:?}");
-    }
-
-    #[test]
-    fn a_refused_key_is_no_connection_and_told_by_the_authenticator_alone() {
-        let mut story = Story::new(Role::Server);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        story.now += Duration::from_secs(100);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
-        story.now += Duration::from_secs(1);
-        // an old connection that ends meanwhile is not taken for the refused one
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 1);
-        story.now += Duration::from_secs(2);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
-        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
-        let told = story.told();
-        assert_eq!(told.len(), 3, "{told:?}");
-    }
-
-    /// Who is refused and goes on saying something does not make an honest peer look gone.
-    #[test]
-    fn a_refused_peer_that_goes_on_is_forgotten_with_its_connection() {
-        let mut story = Story::new(Role::Server);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        for _ in 0..3 {
-            story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
-            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
-            story.event(
-                zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
-                zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED,
-            );
-            assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
-        }
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, C), 1);
-    }
-
-    /// A peer that is known to be past its handshake is lost, however many others are about to.
-    #[test]
-    fn one_that_is_past_its_handshake_is_no_failed_handshake() {
-        let mut story = Story::new(Role::Server);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
-        story.connections.roster.past_handshake(A as RawFd);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
-        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
-        assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
-    }
-
-    #[test]
-    fn the_gauge_is_right_again_when_nobody_is_left() {
-        let mut story = Story::new(Role::Plain);
-        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-        // two failures told for one connection, as libzmq does without an authenticator
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 14);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 14);
-        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, B);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
-        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
-    }
-
-    #[test]
-    fn a_client_tells_silence_from_a_hang_up() {
-        let key = PublicKey::from_bytes([3; 32]);
-        for (wait, part) in [
-            (3000, "the server refused our key"),
-            (5, "the server's key is not the one in /its/file"),
-        ] {
-            let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
-            story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
-            story.now += Duration::from_millis(wait);
-            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32);
-            story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
-            let told = story.told();
-            assert!(told[0].contains(part), "{told:?}");
-        }
-        let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
-        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
-        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 400);
-        story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
-        let told = story.told();
-        assert!(
-            told[0].contains(&format!("the server refused our key {key} (status 400)")),
-            "{told:?}"
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! What a socket tells about its peers, without knowing where a log is.
 //!
-//! Notices come from this crate's threads (authenticator, monitor, watcher). What peers cause is
+//! Notices are given by a thread of this crate's (teller.rs). What peers cause is
 //! reported once a minute, cause and socket at most; the next report says how many were held back.
 
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use crate::credential_notice::CredentialNotice;
 /// Takes the notices of a socket. It is called from other threads than the socket's, so it
 /// must neither wait for the thread that closes the socket or the context, nor own one.
 pub trait Notices: Send + Sync {
-    /// Something happened.
+    /// Something happened. This may take its time.
     fn notice(&self, notice: &Notice);
 
-    /// A number changed. Unlike notices, every change is reported.
+    /// A number changed. Unlike notices, every change is reported, and at once: this must not wait.
     fn count(&self, change: Change) {
         let _ = change;
     }
@@ -31,6 +31,8 @@ pub enum Change {
     Connected,
     /// One less.
     Disconnected,
+    /// Nobody answered, or not to the end; it is tried again.
+    Retried,
     /// A handshake failed for another reason than a refused key.
     HandshakeFailed(FailureKind),
     /// The authenticator refused a key.
@@ -70,6 +72,28 @@ pub(crate) fn count(notices: &dyn Notices, change: Change) {
     let _ = catch_unwind(AssertUnwindSafe(|| notices.count(change)));
 }
 
+/// A peer, as far as it is known: `10.0.0.7:52114 (host42, key …)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// An address with or without its port.
+    pub address: String,
+    /// Its key, where it is certain.
+    pub key: Option<PublicKey>,
+    /// The name on its certificate, while it is allowed.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)?;
+        match (&self.name, &self.key) {
+            (Some(name), Some(key)) => write!(f, " ({name}, key {key})"),
+            (None, Some(key)) => write!(f, " (key {key})"),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
 /// Something that happened to a socket, as a sentence (`Display`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -98,6 +122,8 @@ pub enum Notice {
     Connected {
         /// The endpoint it happened at.
         endpoint: String,
+        /// The peer, where it is known and not the endpoint.
+        peer: Option<Peer>,
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
@@ -106,7 +132,7 @@ pub enum Notice {
         /// The endpoint it happened at.
         endpoint: String,
         /// The peer, where it is known and not the endpoint.
-        peer: Option<String>,
+        peer: Option<Peer>,
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
@@ -117,10 +143,17 @@ pub enum Notice {
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
-    /// A connection was closed at once, because there are enough.
+    /// Notices were not given, as those before them took too long.
+    Missed {
+        /// How many.
+        notices: u64,
+    },
+    /// A connection was closed, because there are enough.
     TooMany {
         /// The peer.
         peer: String,
+        /// It had been at its handshake for longest, and made room for another.
+        half_open: bool,
         /// Of what there are enough.
         limit: Limit,
         /// Notices of this kind not given since the last.
@@ -294,15 +327,15 @@ impl Notice {
             | Notice::Unreachable { held_back, .. }
             | Notice::TooMany { held_back, .. }
             | Notice::AcceptFailed { held_back, .. } => *held_back,
-            Notice::Credentials(_) => 0,
+            Notice::Credentials(_) | Notice::Missed { .. } => 0,
         }
     }
 }
 
 /// `" from PEER"`, where the peer is known.
-struct From<'a>(&'a Option<String>);
+struct From<'a, P>(&'a Option<P>);
 
-impl fmt::Display for From<'_> {
+impl<P: fmt::Display> fmt::Display for From<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|peer| write!(f, " from {peer}"))
     }
@@ -317,17 +350,25 @@ impl fmt::Display for Notice {
             Notice::HandshakeFailed { endpoint, peer, cause, .. } => {
                 write!(f, "handshake failed at {endpoint}{}: {cause}", From(peer))?;
             }
-            Notice::Connected { endpoint, .. } => write!(f, "connected at {endpoint}")?,
+            Notice::Connected { endpoint, peer, .. } => {
+                write!(f, "connected at {endpoint}{}", From(peer))?;
+            }
             Notice::Disconnected { endpoint, peer, .. } => {
                 write!(f, "connection lost at {endpoint}{}", From(peer))?;
             }
             Notice::Unreachable { endpoint, .. } => {
                 write!(f, "nothing listens at {endpoint}, or it cannot be reached; trying again")?;
             }
-            Notice::TooMany { peer, limit, .. } => {
-                write!(f, "closed a connection from {peer}: {limit}")?;
+            Notice::TooMany { peer, half_open, limit, .. } => {
+                let which = if *half_open { ", which had yet to shake hands" } else { "" };
+                write!(f, "closed a connection from {peer}{which}: {limit}")?;
             }
             Notice::Credentials(notice) => write!(f, "{notice}")?,
+            Notice::Missed { notices } => write!(
+                f,
+                "{notices} messages about peers were not written: the log took too long for those \
+                 before them"
+            )?,
             Notice::AcceptFailed { endpoint, reason, .. } => {
                 write!(f, "a connection at {endpoint} could not be accepted: {reason}")?;
             }
@@ -359,7 +400,16 @@ impl Throttle {
     pub(crate) fn admit(&mut self, cause: &str, now: Instant) -> Option<u64> {
         let due = |since: Instant| now.saturating_duration_since(since) >= Self::EVERY;
         if !self.causes.contains_key(cause) && self.causes.len() >= Self::CAUSES_MAX {
-            self.causes.retain(|_, (since, held_back)| *held_back > 0 || !due(*since));
+            let mut untold = 0;
+            self.causes.retain(|cause, (since, held_back)| {
+                let stays = cause == Self::OTHERS || !due(*since);
+                untold += if stays { 0 } else { *held_back };
+                stays
+            });
+            if untold > 0 {
+                // told with the next cause that has no place of its own
+                self.causes.entry(Self::OTHERS.to_owned()).or_insert((now, 0)).1 += untold;
+            }
         }
         let full = self.causes.len() >= Self::CAUSES_MAX;
         let cause = if full && !self.causes.contains_key(cause) { Self::OTHERS } else { cause };
@@ -409,6 +459,24 @@ mod tests {
         let held_back = throttle.admit("yet another", later);
         assert_eq!(held_back, Some(0));
         assert_eq!(throttle.admit(Throttle::OTHERS, later), Some(10_000 - told as u64));
+    }
+
+    /// What one stranger did once takes a place for a minute, not for ever.
+    #[test]
+    fn old_causes_make_room_and_what_they_held_back_is_told() {
+        let mut throttle = Throttle::new();
+        let start = Instant::now();
+        for cause in 0..Throttle::CAUSES_MAX {
+            assert_eq!(throttle.admit(&format!("cause {cause}"), start), Some(0));
+            assert_eq!(throttle.admit(&format!("cause {cause}"), start), None);
+        }
+        let mut now = start + Throttle::EVERY;
+        for cause in 0..Throttle::CAUSES_MAX - 1 {
+            assert_eq!(throttle.admit(&format!("new cause {cause}"), now), Some(0));
+        }
+        assert_eq!(throttle.admit("one too many", now), None);
+        now += Throttle::EVERY;
+        assert_eq!(throttle.admit(Throttle::OTHERS, now), Some(1 + Throttle::CAUSES_MAX as u64));
     }
 
     #[test]

@@ -10,6 +10,9 @@
 //!
 //! A connection is closed with shutdown(2), upon which libzmq sees its end and closes the descriptor.
 //!
+//! When there are as many as there may be, one that has been at its handshake for longest makes room
+//! for the next: whoever opens connections and says nothing keeps nobody else out.
+//!
 //! Threads: monitor, authenticator, watcher and the socket's own. Locks: the connections, held for a
 //! step; within it the keys let in lately.
 
@@ -22,6 +25,7 @@ use std::time::{Duration, Instant};
 use crate::certificate::PublicKey;
 use crate::notice::Limit;
 use crate::raw;
+use crate::threshold::{Step, Threshold};
 
 /// How many connections a socket takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,10 @@ struct Admitted {
     key: PublicKey,
     address: Option<IpAddr>,
     at: Instant,
+    /// Taken off the list since.
+    revoked: bool,
+    /// Its handshake was told of.
+    announced: bool,
 }
 
 #[derive(Debug)]
@@ -73,10 +81,23 @@ enum Candidates {
     Proven(PublicKey),
 }
 
+/// What became of a new connection.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// It may shake hands.
+    Welcome,
+    /// There are enough: these are closed, it or another that had yet to shake hands, or both.
+    Crowded(Limit, Vec<(RawFd, Option<SocketAddr>)>),
+    /// It is closed: the only key it can be of was taken off the list.
+    Revoked,
+}
+
 /// What is known of a connection at its end.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) peer: Option<SocketAddr>,
+    /// The key it had, where that is certain.
+    pub(crate) key: Option<PublicKey>,
     pub(crate) age: Duration,
     /// Surely; without this it may have been too.
     pub(crate) past_handshake: bool,
@@ -93,9 +114,16 @@ impl Candidates {
     }
 
     fn are_only(&self, key: &PublicKey) -> bool {
+        self.only() == Some(*key)
+    }
+
+    fn only(&self) -> Option<PublicKey> {
         match self {
-            Candidates::Any(keys) => keys.as_slice() == [*key],
-            Candidates::Proven(own) => own == key,
+            Candidates::Any(keys) => match keys.as_slice() {
+                [key] => Some(*key),
+                _ => None,
+            },
+            Candidates::Proven(own) => Some(*own),
         }
     }
 }
@@ -146,39 +174,83 @@ impl Roster {
         now.saturating_duration_since(then) <= self.limits.handshake + Duration::from_secs(1)
     }
 
-    /// The authenticator may have heard of this connection first.
-    fn catch_up(&self, connection: &mut Connection) {
+    /// The authenticator may have heard of this connection first. Answers whether it may be of a key
+    /// that was taken off the list since, when its connections were looked for and this one not known.
+    fn catch_up(&self, connection: &mut Connection) -> bool {
         let now = connection.since;
-        let admitted = self.admitted();
+        let mut admitted = self.admitted();
         let recent = admitted.iter().filter(|it| self.is_recent(it.at, now));
         recent.for_each(|it| connection.may_be_of(it));
+        let revoked = |it: &Admitted| it.revoked && connection.keys.contain(&it.key);
+        let found = admitted.iter().position(revoked);
+        // one handshake, one connection: whoever calls next from there is another
+        found.map(|index| admitted.swap_remove(index)).is_some()
     }
 
-    /// A peer has called. It is shown the door if there are enough.
-    /// `port` is the one that was called; none: a local peer. If the descriptor is another's by now,
-    /// as one that was gone at once leaves it, its peer is not known.
+    /// Closes the connection that has been at its handshake for longest.
+    fn make_room(
+        connections: &mut HashMap<RawFd, Connection>,
+    ) -> Option<(RawFd, Option<SocketAddr>)> {
+        loop {
+            let half_open = connections.iter_mut().filter(|(_, it)| {
+                it.accepted && !it.past_handshake && !it.closed_here && it.peer.is_some()
+            });
+            let (fd, oldest) = half_open.min_by_key(|(_, it)| it.since)?;
+            if Threshold::step(*fd) == Step::Past {
+                // it has said nothing since, so that the kernel alone knows
+                oldest.past_handshake = true;
+                continue;
+            }
+            oldest.close(*fd);
+            return Some((*fd, oldest.peer));
+        }
+    }
+
+    /// A peer has called. `port` is the one that was called; none: a local peer. If the descriptor is
+    /// another's by now, as one that was gone at once leaves it, its peer is not known.
+    /// `is_server`: connections shake hands by CURVE, so that it can be seen which have yet to.
     pub(crate) fn accepted(
         &self,
         fd: RawFd,
         port: Option<u16>,
+        is_server: bool,
         now: Instant,
-    ) -> Result<(), Refused> {
+    ) -> Arrival {
         let local = port.is_none();
         let is_ours = !local && raw::port_of(fd) == port;
         let peer = is_ours.then(|| raw::peer_of(fd)).flatten();
         let mut connections = self.connections();
-        let limit = if connections.len() >= self.limits.connections {
+        let open = connections.values().filter(|it| !it.closed_here).count();
+        let limit = if open >= self.limits.connections {
             Some(Limit::Connections(self.limits.connections))
         } else {
-            nearly_out_of_files(fd).then(|| Limit::OpenFiles(connections.len()))
+            nearly_out_of_files(fd).then_some(Limit::OpenFiles(open))
         };
         let mut connection = Connection { local, ..Connection::new(peer, true, now) };
-        if limit.is_some() {
+        let revoked = self.catch_up(&mut connection);
+        let arrival = match limit {
+            _ if revoked => Arrival::Revoked,
+            None => Arrival::Welcome,
+            Some(limit) => {
+                let room = is_server.then(|| Self::make_room(&mut connections)).flatten();
+                let mut closed: Vec<_> = room.into_iter().collect();
+                // One that has a high descriptor keeps it: the room is for the next.
+                if closed.is_empty() || matches!(limit, Limit::OpenFiles(_)) {
+                    closed.push((fd, peer));
+                }
+                Arrival::Crowded(limit, closed)
+            }
+        };
+        let is_closed = match &arrival {
+            Arrival::Welcome => false,
+            Arrival::Crowded(_, closed) => closed.iter().any(|(closed, _)| *closed == fd),
+            Arrival::Revoked => true,
+        };
+        if is_closed {
             connection.close(fd);
         }
-        self.catch_up(&mut connection);
         connections.insert(fd, connection);
-        limit.map_or(Ok(()), |limit| Err(Refused { peer, limit }))
+        arrival
     }
 
     /// This side has called.
@@ -191,12 +263,12 @@ impl Roster {
 
     /// A connection has ended.
     pub(crate) fn ended(&self, fd: RawFd, now: Instant) -> Option<Ended> {
-        let Connection { peer, accepted, since, past_handshake, closed_here, .. } =
+        let Connection { peer, accepted, since, keys, past_handshake, closed_here, .. } =
             self.connections().remove(&fd)?;
         // where this side has called, the endpoint says who it is
         let peer = peer.filter(|_| accepted);
         let age = now.saturating_duration_since(since);
-        Some(Ended { peer, age, past_handshake, closed_here })
+        Some(Ended { peer, key: keys.only(), age, past_handshake, closed_here })
     }
 
     /// How many connections there are, handshakes included.
@@ -220,7 +292,7 @@ impl Roster {
         if open >= self.limits.of_one_key {
             return Err(Limit::OfOneKey(self.limits.of_one_key, key));
         }
-        let new = Admitted { key, address, at: now };
+        let new = Admitted { key, address, at: now, revoked: false, announced: false };
         for connection in connections.values_mut().filter(|it| self.is_recent(it.since, now)) {
             connection.may_be_of(&new);
         }
@@ -264,21 +336,36 @@ impl Roster {
         }
     }
 
+    /// A handshake has come to its good end: whose, if only one can be meant.
+    pub(crate) fn newcomer(&self, now: Instant) -> Option<(IpAddr, PublicKey)> {
+        let mut admitted = self.admitted();
+        let recent = admitted.iter_mut().filter(|it| !it.announced && self.is_recent(it.at, now));
+        let mut recent: Vec<_> = recent.collect();
+        let alone = recent.len() == 1;
+        let first = recent.first_mut()?;
+        first.announced = true;
+        first.address.filter(|_| alone).map(|address| (address, first.key))
+    }
+
     /// Closes every connection that is, or may be, of this key; answers how many.
     pub(crate) fn close_all_of(&self, key: &PublicKey) -> usize {
         let mut connections = self.connections();
-        let of_key = connections
-            .iter_mut()
-            .filter(|(_, connection)| connection.keys.contain(key) && !connection.closed_here);
-        of_key.map(|(fd, connection)| connection.close(*fd)).count()
+        let of_key = connections.iter_mut().filter(|(_, connection)| connection.keys.contain(key));
+        let (mut known, mut closed) = (0, 0);
+        for (fd, connection) in of_key {
+            known += 1;
+            if !connection.closed_here {
+                connection.close(*fd);
+                closed += 1;
+            }
+        }
+        if known == 0 {
+            // the monitor may have yet to tell of one
+            let mut admitted = self.admitted();
+            admitted.iter_mut().filter(|it| it.key == *key).for_each(|it| it.revoked = true);
+        }
+        closed
     }
-}
-
-/// A connection that was closed at once.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) limit: Limit,
 }
 
 /// What rsyslogd needs for its own files, and for connections that libzmq accepts, a hundred and more,
@@ -342,26 +429,88 @@ mod tests {
         }
     }
 
+    fn welcome(roster: &Roster, fd: RawFd, port: Option<u16>, now: Instant) {
+        let arrival = roster.accepted(fd, port, true, now);
+        assert!(matches!(arrival, Arrival::Welcome), "{arrival:?}");
+    }
+
+    fn too_many(roster: &Roster, fd: RawFd, port: Option<u16>) {
+        let arrival = roster.accepted(fd, port, true, Instant::now());
+        assert!(
+            matches!(&arrival, Arrival::Crowded(_, closed) if closed.iter().any(|it| it.0 == fd)),
+            "{arrival:?}"
+        );
+    }
+
     #[test]
     fn one_too_many_is_closed_and_told_apart() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         for _ in 0..3 {
-            assert!(roster.accepted(calls.call(), calls.port(), now).is_ok());
+            welcome(&roster, calls.call(), calls.port(), now);
         }
         let fourth = calls.call();
-        let refused = roster.accepted(fourth, calls.port(), now).unwrap_err();
-        assert_eq!(refused.limit, Limit::Connections(3));
+        let arrival = roster.accepted(fourth, calls.port(), false, now);
+        let Arrival::Crowded(limit, closed) = arrival else { panic!("{arrival:?}") };
+        assert_eq!((limit, closed[0].0, closed.len()), (Limit::Connections(3), fourth, 1));
         assert!(calls.is_closed(3) && !calls.is_closed(0));
         assert!(roster.ended(fourth, now).unwrap().closed_here);
         assert_eq!(roster.len(), 3);
     }
 
     #[test]
+    fn whoever_is_slowest_at_its_handshake_makes_room() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        let open: Vec<_> = (0..3).map(|_| calls.call()).collect();
+        for (age, fd) in open.iter().enumerate() {
+            welcome(&roster, *fd, calls.port(), now + Duration::from_secs(age as u64));
+        }
+        roster.past_handshake(open[0]);
+        let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+        let Arrival::Crowded(limit, closed) = arrival else { panic!("{arrival:?}") };
+        assert_eq!((closed.len(), closed[0].0), (1, open[1]));
+        assert_eq!(limit, Limit::Connections(3));
+        assert!(calls.is_closed(1));
+        assert!(!calls.is_closed(0) && !calls.is_closed(2) && !calls.is_closed(3));
+        assert!(roster.ended(open[1], now).unwrap().closed_here);
+        // nobody is at a handshake: the next is one too many
+        roster.past_handshake(open[2]);
+        roster.past_handshake(calls.ends[3].1.as_raw_fd());
+        too_many(&roster, calls.call(), calls.port());
+    }
+
+    /// The monitor hears of the connection only after its key was let in and taken off the list.
+    #[test]
+    fn a_key_taken_off_before_its_connection_is_known_keeps_none() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 0);
+        let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+        assert!(matches!(arrival, Arrival::Revoked), "{arrival:?}");
+        assert!(calls.is_closed(0));
+        // it was that one; a neighbour behind the same address is welcome
+        welcome(&roster, calls.call(), calls.port(), now);
+        assert!(!calls.is_closed(1));
+    }
+
+    #[test]
+    fn a_newcomer_is_named_only_where_one_alone_can_be_meant() {
+        let (roster, now) = (Roster::new(LIMITS), Instant::now());
+        assert_eq!(roster.newcomer(now), None);
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        let address = "127.0.0.1".parse().unwrap();
+        assert_eq!(roster.newcomer(now), Some((address, key(1))));
+        assert_eq!(roster.newcomer(now), None, "it is one handshake");
+        roster.admit("127.0.0.1", key(2), now).unwrap();
+        roster.admit("127.0.0.1", key(3), now).unwrap();
+        assert_eq!(roster.newcomer(now), None, "either may be meant");
+    }
+
+    #[test]
     fn only_connections_of_the_key_are_closed_once_messages_have_proven_whose_they_are() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let (first, second) = (calls.call(), calls.call());
-        roster.accepted(first, calls.port(), now).unwrap();
-        roster.accepted(second, calls.port(), now).unwrap();
+        welcome(&roster, first, calls.port(), now);
+        welcome(&roster, second, calls.port(), now);
         // both shake hands at once, from one address
         roster.admit("127.0.0.1", key(1), now).unwrap();
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -377,11 +526,11 @@ mod tests {
     fn a_silent_connection_is_known_by_its_address_and_time() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let early = calls.call();
-        roster.accepted(early, calls.port(), now).unwrap();
+        welcome(&roster, early, calls.port(), now);
         roster.admit("::ffff:127.0.0.1", key(1), now).unwrap();
         let later = now + Duration::from_secs(60);
         let late = calls.call();
-        roster.accepted(late, calls.port(), later).unwrap();
+        welcome(&roster, late, calls.port(), later);
         roster.admit("10.0.0.1", key(3), later).unwrap();
         roster.admit("127.0.0.1", key(2), later).unwrap();
         assert_eq!(roster.close_all_of(&key(3)), 0);
@@ -396,11 +545,11 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         for _ in 0..2 {
             let fd = calls.call();
-            roster.accepted(fd, calls.port(), now).unwrap();
+            welcome(&roster, fd, calls.port(), now);
             roster.admit("127.0.0.1", key(1), now).unwrap();
             roster.past_handshake(fd);
         }
-        roster.accepted(calls.call(), calls.port(), now).unwrap();
+        welcome(&roster, calls.call(), calls.port(), now);
         let limit = roster.admit("127.0.0.1", key(1), now).unwrap_err();
         assert_eq!(limit, Limit::OfOneKey(2, key(1)));
         roster.admit("127.0.0.1", key(2), now).unwrap();
@@ -410,7 +559,7 @@ mod tests {
     fn a_descriptor_that_is_another_connection_by_now_is_left_alone() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, calls.port(), now).unwrap();
+        welcome(&roster, fd, calls.port(), now);
         roster.admit("127.0.0.1", key(1), now).unwrap();
         roster.proven(fd, key(1));
         drop(calls.ends.pop());
@@ -426,7 +575,7 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
         roster.admit("127.0.0.1", key(1), now).unwrap();
-        roster.accepted(fd, calls.port(), now + Duration::from_secs(1)).unwrap();
+        welcome(&roster, fd, calls.port(), now + Duration::from_secs(1));
         assert_eq!(roster.close_all_of(&key(1)), 1);
         assert!(calls.is_closed(0));
     }
@@ -448,7 +597,7 @@ mod tests {
     fn a_message_does_not_make_anothers_connection_its_senders() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         let fd = calls.call();
-        roster.accepted(fd, calls.port(), now).unwrap();
+        welcome(&roster, fd, calls.port(), now);
         roster.admit("127.0.0.1", key(2), now).unwrap();
         roster.proven(fd, key(1));
         assert_eq!(roster.close_all_of(&key(1)), 0);
@@ -463,10 +612,10 @@ mod tests {
         let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
         far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let fd = near.as_raw_fd();
-        roster.accepted(fd, Some(1), Instant::now()).unwrap_err();
+        too_many(&roster, fd, Some(1));
         assert!(far.read(&mut [0]).is_err(), "it was closed");
         assert!(roster.ended(fd, Instant::now()).unwrap().closed_here);
-        roster.accepted(fd, None, Instant::now()).unwrap_err();
+        too_many(&roster, fd, None);
         assert_eq!(far.read(&mut [0]).unwrap(), 0, "a local peer too many is closed");
     }
 
@@ -476,7 +625,7 @@ mod tests {
         let roster = Roster::new(Limits { connections: 0, ..LIMITS });
         let (mut others, ours) = (Calls::new(), Calls::new());
         let fd = others.call();
-        roster.accepted(fd, ours.port(), Instant::now()).unwrap_err();
+        too_many(&roster, fd, ours.port());
         assert!(!others.is_closed(0), "another's connection was closed");
     }
 

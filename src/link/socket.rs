@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use crate::authenticator::Registration;
+use crate::connections::Peers;
 use crate::context::{Shared, SocketSpec, show_keys};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
-use crate::monitor::Peers;
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
@@ -37,6 +37,8 @@ pub struct Socket {
     security: Arc<Security>,
     peers: Arc<Peers>,
     opened: Instant,
+    /// The longest pause between two attempts to connect.
+    longest_pause: Duration,
     bound: Vec<String>,
     /// The places of these among all endpoints.
     bound_as: Vec<usize>,
@@ -112,6 +114,7 @@ impl Socket {
             security: Arc::clone(&spec.security),
             peers,
             opened: Instant::now(),
+            longest_pause: spec.options.reconnect_ivl_max,
             bound: Vec::new(),
             bound_as: Vec::new(),
             connects: 0,
@@ -299,7 +302,8 @@ impl Socket {
     /// Whether keys have changed since it was opened, and what to do then. A socket that connects
     /// is to be opened anew only while nobody is connected, at most once a second, and also where it
     /// will not be connected as it is: the server does not hold the key it is known by, and there is
-    /// another one to try; or it refused ours in the way after which libzmq does not try again.
+    /// another one to try; or it refused ours in the way after which libzmq does not try again, and
+    /// the pause after that, which doubles up to `reconnectivlmax`, is over.
     pub fn renewal(&self) -> Renewal {
         if !self.security.is_curve() {
             return Renewal::None;
@@ -311,7 +315,8 @@ impl Socket {
         if self.connections() > 0 || self.opened.elapsed() < REOPEN {
             return Renewal::None;
         }
-        let turned_away = self.peers.turned_away.load(Ordering::Relaxed);
+        let turned_away = self.peers.turned_away.load(Ordering::Relaxed)
+            && self.opened.elapsed() >= pause_after(self.security.refusals(), self.longest_pause);
         if self.has_old_keys() || turned_away || self.tries_another() {
             return Renewal::Reopen;
         }
@@ -371,6 +376,12 @@ impl Socket {
         }
         Ok(())
     }
+}
+
+/// How long a client that was refused so many times in a row waits: it doubles up to `longest`.
+fn pause_after(refusals: u32, longest: Duration) -> Duration {
+    let doubled = REOPEN.saturating_mul(1 << refusals.saturating_sub(1).min(16));
+    doubled.min(longest.max(REOPEN))
 }
 
 impl Drop for Socket {

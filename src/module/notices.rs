@@ -10,7 +10,9 @@ pub trait PeerCounters: Send + Sync {
     fn connections(&self) -> &Counter;
     /// Connections that were past their handshake, since the start.
     fn connects(&self) -> &Counter;
-    /// Connections closed at once, because there were enough.
+    /// Attempts to connect that came to nothing and are made again.
+    fn connects_retried(&self) -> &Counter;
+    /// Connections closed because there were enough.
     fn connections_refused(&self) -> &Counter;
     /// Connections closed because their key was no longer allowed.
     fn connections_cut(&self) -> &Counter;
@@ -33,6 +35,10 @@ macro_rules! peer_counters {
 
             fn connects(&self) -> &rzmq_host::Counter {
                 $counters::connects(self)
+            }
+
+            fn connects_retried(&self) -> &rzmq_host::Counter {
+                $counters::connects_retried(self)
             }
 
             fn connections_refused(&self) -> &rzmq_host::Counter {
@@ -97,6 +103,7 @@ impl<C: PeerCounters> Notices for InstanceNotices<C> {
                 counters.connects().add(1);
             }
             Change::Disconnected => counters.connections().subtract(1),
+            Change::Retried => counters.connects_retried().add(1),
             Change::HandshakeFailed(kind) => {
                 counters.handshakes_failed().add(1);
                 counters.handshakes_failed_of(kind).add(1);

@@ -63,7 +63,7 @@ fn more_than_enough(connections: usize, files: u64, told: &str) -> usize {
 
 #[test]
 fn two_thousand_and_more_connections() {
-    more_than_enough(2_600, 8_192, "as many as maxconnections allows");
+    more_than_enough(3_600, 8_192, "as many as maxconnections allows");
 }
 
 #[test]

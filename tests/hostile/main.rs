@@ -123,8 +123,7 @@ impl Ground {
 
     #[track_caller]
     fn end(mut self) {
-        self.sender.stop().clean();
-        self.receiver.stop().clean();
+        harness::sums::end(&mut [&mut self.sender, &mut self.receiver]);
         self.keeps_secrets(&[]);
     }
 }
