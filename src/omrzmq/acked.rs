@@ -298,6 +298,13 @@ impl Acked {
         }
     }
 
+    /// The session may be finished in the spool; lines to come then get another one.
+    fn renew_if_given_up(&mut self, context: Context<'_>) {
+        if self.given_up && !context.running.is_spooling() {
+            self.renew();
+        }
+    }
+
     /// A session of their own for lines to come.
     fn renew(&mut self) {
         self.sender = Sender::new(self.options.clone(), new_session());
@@ -334,9 +341,7 @@ impl Acked {
 
 impl Carrier for Acked {
     fn begin(&mut self, context: Context<'_>, batch: Batch<'_>) {
-        if self.given_up && !context.running.is_spooling() {
-            self.renew();
-        }
+        self.renew_if_given_up(context);
         self.targets.begin(context, &mut self.sender);
         self.numbers.clear();
         let with_heads = self.with_heads(batch);
@@ -399,6 +404,8 @@ impl Carrier for Acked {
     }
 
     fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool {
+        // A finished session would never be open again.
+        self.renew_if_given_up(context);
         // A socket that does not work is told by the step that follows.
         let _ = self.drive(context, patience);
         self.sender.is_open()
