@@ -170,7 +170,7 @@ impl Acked {
             let event = self.sender.receive(self.clock.elapsed(), self.received.body());
             self.count_settled(context, before);
             let settled = self.sender.settled() > before;
-            self.targets.note(context, event.as_ref().ok(), settled);
+            self.targets.note(context, &event, settled);
             match event {
                 Ok(event) => self.note(context, event),
                 Err(why) => {

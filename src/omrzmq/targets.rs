@@ -2,12 +2,12 @@
 //! spoken to.
 //!
 //! One at a time. It is left for the next that is connected when it has taken no line for a while: it
-//! is gone, does not answer, or answers errors. Who only asks to wait because of its rate limit is not
-//! left. The preferred one is gone back to when it is up again and nothing is in flight.
+//! is gone, does not answer, or answers errors or nonsense. Who only asks to wait because of its rate
+//! limit is not left. The preferred one is gone back to when it is up again and nothing is in flight.
 
 use crate::action::Action;
 use crate::carrier::Context;
-use rzmq_delivery::{Event, LaterReason, Sender};
+use rzmq_delivery::{Doubt, Event, LaterReason, Sender};
 use rzmq_link::{Renewal, Socket, SocketSpec};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -134,7 +134,12 @@ impl Targets {
     }
 
     /// What the active one answered, and whether it settled lines by it.
-    pub(crate) fn note(&mut self, context: Context<'_>, event: Option<&Event>, settled: bool) {
+    pub(crate) fn note(
+        &mut self,
+        context: Context<'_>,
+        event: &Result<Event, Doubt>,
+        settled: bool,
+    ) {
         if settled {
             self.trouble = None;
             if self.in_vain > self.all.len() {
@@ -145,13 +150,15 @@ impl Targets {
             self.active().back = BACK;
         }
         match event {
-            Some(Event::Welcome) => (self.active().welcomed, self.held) = (true, false),
-            Some(Event::Later(LaterReason::Rate)) => self.held = true,
-            Some(Event::Later(reason)) => self.trouble = Some(format!("later: {reason:?}")),
-            Some(Event::Trouble(code, text) | Event::SessionLost(code, text)) => {
+            Ok(Event::Welcome) => (self.active().welcomed, self.held) = (true, false),
+            Ok(Event::Later(LaterReason::Rate)) => self.held = true,
+            Ok(Event::Later(reason)) => self.trouble = Some(format!("later: {reason:?}")),
+            Ok(Event::Trouble(code, text) | Event::SessionLost(code, text)) => {
                 self.trouble = Some(format!("{code:?}: {text}"));
             }
-            Some(Event::Nothing) | None => {}
+            Ok(Event::Nothing) => {}
+            // An answer, but none that takes a line.
+            Err(why) => self.trouble = Some(why.to_string()),
         }
         if self.trouble.is_none() {
             self.well = Instant::now();
