@@ -271,6 +271,7 @@ impl Acked {
                         let (options, session) = (self.options.clone(), frame.session);
                         self.sender =
                             Sender::resume(options, session, frame.first.saturating_add(settled));
+                        self.sender.promise(spool.end_of_first_session()?);
                         self.lengths.clear();
                         self.resent = 0;
                     }
