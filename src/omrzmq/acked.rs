@@ -47,6 +47,9 @@ pub(crate) struct Acked {
     given_up: bool,
     /// Records of the spool that are in flight: behind its last line, its lines, behind it in the file.
     spooled: VecDeque<(u64, u64, u64)>,
+    /// The session of the spool that was last gone on with, and the number behind its last line
+    /// there: looking through the spool is dear.
+    former: Option<(SessionId, u64)>,
 }
 
 impl Acked {
@@ -70,6 +73,7 @@ impl Acked {
             resent: 0,
             given_up: false,
             spooled: VecDeque::new(),
+            former: None,
         }
     }
 
@@ -271,7 +275,13 @@ impl Acked {
                         let (options, session) = (self.options.clone(), frame.session);
                         self.sender =
                             Sender::resume(options, session, frame.first.saturating_add(settled));
-                        self.sender.promise(spool.end_of_first_session()?);
+                        let known = self.former.filter(|(known, _)| *known == session);
+                        let end = match known {
+                            Some((_, end)) => end,
+                            None => spool.end_of_first_session()?,
+                        };
+                        self.former = Some((session, end));
+                        self.sender.promise(end);
                         self.lengths.clear();
                         self.resent = 0;
                     }
