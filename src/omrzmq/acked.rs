@@ -223,7 +223,7 @@ impl Acked {
                 );
                 let shift = self.sender.renumber(new_session());
                 self.target = self.target.saturating_sub(shift);
-                for number in &mut self.numbers {
+                for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
                     *number = number.saturating_sub(shift);
                 }
                 for (end, ..) in &mut self.spooled {

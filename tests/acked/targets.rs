@@ -356,3 +356,29 @@ fn receiver_that_answers_nonsense_is_left() {
     sender.stop().clean();
     second.end().clean();
 }
+
+/// It welcomes each hello, and lines go nowhere.
+#[test]
+fn receiver_that_takes_no_line_is_left() {
+    let two = free_endpoint();
+    let mut second = receiver(&two, DIRECT).start();
+    let deaf = Peer::new(zmq::ROUTER);
+    let one = deaf.bind_free();
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    sender.feed(0..100);
+    let began = Instant::now();
+    while second.lines("out.log").len() < 100 {
+        assert!(began.elapsed() < secs(10), "not left: {}", sender.log());
+        let Some(frames) = deaf.receive(millis(50)) else { continue };
+        let [id, frame] = &frames[..] else { panic!("{frames:?}") };
+        if let Some(welcome) = raw::welcome_of(frame) {
+            assert!(deaf.send(&[id, &welcome], SOON), "the sender is gone");
+        }
+    }
+    let took = began.elapsed();
+    sender.wait_log(&[&one, "it answers, and takes none", "going on with", &two], SOON);
+    Oracle::judge(0..100, &second.lines("out.log")).once_in_order();
+    assert!(took < FAILOVER, "after {took:?}");
+    sender.stop().clean();
+    second.end().clean();
+}
