@@ -1,11 +1,13 @@
 /* Interfaces of the core, obtained by name and exact version through obj_if_t.UseObj.
  *
- * Upstream: runtime/obj.h, runtime/glbl.h, runtime/prop.h, runtime/statsobj.h, runtime/ruleset.h.
+ * Upstream: runtime/obj.h, runtime/glbl.h, runtime/prop.h, runtime/statsobj.h, runtime/ruleset.h,
+ * runtime/datetime.h.
  * Members that the modules do not call are void pointers that keep the place.
  *
  *              8.2302.0  8.2504.0  8.2608.0  8.2610.0
  * glbl            10        10        11        11      the part described here is the same
  * prop             1         1         1         1
+ * datetime        11        11        11        11      112 to 120 bytes; the part described is the same
  * statsobj        13        13        16        17      three layouts
  *
  * UseObj grants one version only, and leaves 2 in ifIsLoaded after a refusal: zero it before the
@@ -15,6 +17,7 @@
 #define RZMQ_INTERFACES_H
 
 #include <stdint.h>
+#include <time.h>
 #include "codes.h"
 #include "message.h"
 
@@ -54,6 +57,19 @@ typedef struct {
 	void *rest[5];
 } prop_if_t;
 #define propCURR_IF_VERSION 1
+
+/* struct syslogTime (runtime/datetime.h) as far as it matters here: how large it is */
+struct syslogTime {
+	uint64_t parts[3];
+};
+
+typedef struct {
+	interface_t head;
+	void (*getCurrTime)(struct syslogTime *t, time_t *ttSeconds, const int inUTC);
+	void *rest[17]; /* more than any release has */
+} datetime_if_t;
+#define datetimeCURR_IF_VERSION 11
+#define TIME_IN_LOCALTIME 0
 
 /* a counter is a 64-bit unsigned number of ours that the core reads (ctrType_IntCtr) */
 enum { ctrType_IntCtr = 0, ctrType_Int = 1 };

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <time.h>
 #include "codes.h"
 
 typedef struct prop_s prop_t;
@@ -44,6 +45,10 @@ typedef struct {
 } multi_submit_t;
 
 rsRetVal msgConstruct(smsg_t **ppThis);
+/* the same with a time of reception that was asked for once for many messages */
+struct syslogTime;
+rsRetVal msgConstructWithTime(smsg_t **ppThis, const struct syslogTime *stTime,
+			      const time_t ttGenTime);
 rsRetVal msgDestruct(smsg_t **ppM);
 void MsgSetRawMsg(smsg_t *pThis, const char *pszRawMsg, size_t lenMsg);
 void MsgSetInputName(smsg_t *pMsg, prop_t *inputName);

@@ -73,7 +73,7 @@ unsafe fn flags_are_in_place(message: *mut sys::smsg_t, property: &Property) -> 
         flags.write(kept | sys::NEEDS_DNSRESOL as i32);
         // MsgSetRcvFrom would free an address to be resolved if that bit were set before on purpose
         // (runtime/msg.c); there is none, the member is null in a fresh message.
-        sys::MsgSetRcvFrom(message, property.as_ptr());
+        sys::MsgSetRcvFrom(message, property.as_ptr(0));
         flags.read() == kept
     }
 }

@@ -4,7 +4,7 @@
 //! line longer than `maxMessageSize` goes alone through submitMsg2, which alone applies the
 //! administrator's oversize rule (truncate, split or accept).
 
-use crate::rsyslogd::Rsyslogd;
+use crate::rsyslogd::{Received, Rsyslogd};
 use crate::strings::to_c;
 use crate::sys;
 use std::ffi::{CStr, c_int};
@@ -39,11 +39,18 @@ impl FlowControl {
 }
 
 /// A text that many messages share: an input's name, a peer's address.
+///
+/// Each message counts itself at its property, and off when it is done, which is another thread's:
+/// with one object for all, the two threads would pass its memory to and fro with each message. So
+/// there are some of the same text, and batches take turns.
 #[derive(Debug)]
 pub struct Property {
-    pointer: *mut sys::prop_t,
+    copies: [*mut sys::prop_t; COPIES],
     destruct: Option<unsafe extern "C" fn(*mut *mut sys::prop_t) -> sys::rsRetVal>,
 }
+
+/// Objects of a property's text.
+const COPIES: usize = 16;
 
 // SAFETY: a property does not change once it is made, and its reference count is atomic
 // (runtime/prop.c).
@@ -53,31 +60,35 @@ impl Property {
     /// Makes a property; `None` when memory is short.
     pub fn new(rsyslogd: &Rsyslogd, text: &str) -> Option<Self> {
         let prop = rsyslogd.prop();
-        let mut pointer = ptr::null_mut();
         let bytes = to_c(text);
         let length = c_int::try_from(bytes.as_bytes().len()).ok()?;
-        // SAFETY: the functions of the granted interface in the order its header asks for; the text
-        // is copied.
-        unsafe {
-            if prop.Construct?(&mut pointer) != sys::RS_RET_OK || pointer.is_null() {
-                return None;
+        let mut property = Self { copies: [ptr::null_mut(); COPIES], destruct: prop.Destruct };
+        for copy in &mut property.copies {
+            // SAFETY: the functions of the granted interface in the order its header asks for; the
+            // text is copied.
+            unsafe {
+                if prop.Construct?(copy) != sys::RS_RET_OK || copy.is_null() {
+                    return None;
+                }
+                prop.SetString?(*copy, bytes.as_ptr().cast(), length);
+                prop.ConstructFinalize?(*copy);
             }
-            prop.SetString?(pointer, bytes.as_ptr().cast(), length);
-            prop.ConstructFinalize?(pointer);
         }
-        Some(Self { pointer, destruct: prop.Destruct })
+        Some(property)
     }
 
-    pub(crate) fn as_ptr(&self) -> *mut sys::prop_t {
-        self.pointer
+    /// The object for this turn.
+    pub(crate) fn as_ptr(&self, turn: usize) -> *mut sys::prop_t {
+        self.copies[turn % COPIES]
     }
 }
 
 impl Drop for Property {
     fn drop(&mut self) {
-        if let Some(destruct) = self.destruct {
+        let Some(destruct) = self.destruct else { return };
+        for copy in self.copies.iter_mut().filter(|copy| !copy.is_null()) {
             // SAFETY: gives back the one reference that `new` obtained.
-            unsafe { destruct(&mut self.pointer) };
+            unsafe { destruct(copy) };
         }
     }
 }
@@ -177,6 +188,10 @@ pub struct Submitter {
     max_message_size: usize,
     limiter: Option<Limiter>,
     pending: Vec<*mut sys::smsg_t>,
+    /// When the first of these was received, and so all of them.
+    received: Option<Received>,
+    /// Batches so far.
+    turn: usize,
     rsyslogd: Arc<Rsyslogd>,
 }
 
@@ -204,15 +219,21 @@ impl Submitter {
             max_message_size: rsyslogd.max_message_size(),
             limiter,
             pending: Vec::with_capacity(BATCH),
+            received: rsyslogd.time(),
+            turn: 0,
             rsyslogd: Arc::clone(rsyslogd),
         })
     }
 
-    /// Takes one line; submits when the batch is full. Answers whether the line was taken: `false`
-    /// means that the rate limit discarded it.
+    /// Takes one line; submits when the batch is full. Lines of a batch have one time of reception.
+    /// Answers whether the line was taken: `false` means that the rate limit discarded it.
     ///
     /// May block for as long as the queue is full (flow control).
     pub fn add(&mut self, line: &[u8], context: LineContext<'_>) -> Result<bool, SubmitError> {
+        if self.pending.is_empty() {
+            self.received = self.rsyslogd.time();
+            self.turn = self.turn.wrapping_add(1);
+        }
         let Some(message) = self.message(line, context) else {
             return Err(SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 });
         };
@@ -266,15 +287,22 @@ impl Submitter {
         // SAFETY: exported by rsyslogd; the line is copied, the properties' reference counts are
         // raised by the setters. msgFlags was proven to be in place when the module was loaded.
         unsafe {
-            if sys::msgConstruct(&mut message) != sys::RS_RET_OK || message.is_null() {
+            let made = match &self.received {
+                Some(Received { time, seconds }) => {
+                    sys::msgConstructWithTime(&mut message, time, *seconds)
+                }
+                None => sys::msgConstruct(&mut message),
+            };
+            if made != sys::RS_RET_OK || message.is_null() {
                 return None;
             }
             sys::MsgSetRawMsg(message, line.as_ptr().cast(), line.len());
-            sys::MsgSetInputName(message, self.input_name.as_ptr());
+            sys::MsgSetInputName(message, self.input_name.as_ptr(self.turn));
             sys::MsgSetFlowControlType(message, self.flow);
             (*message).msgFlags = (sys::NEEDS_PARSING | sys::PARSE_HOSTNAME) as c_int;
-            sys::MsgSetRcvFrom(message, context.from.as_ptr());
-            sys::MsgSetRcvFromIP(message, context.from.as_ptr());
+            let from = context.from.as_ptr(self.turn);
+            sys::MsgSetRcvFrom(message, from);
+            sys::MsgSetRcvFromIP(message, from);
             if let Some(ruleset) = self.ruleset {
                 sys::MsgSetRuleset(message, ruleset.0);
             }

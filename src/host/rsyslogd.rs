@@ -24,9 +24,13 @@ pub struct Rsyslogd {
     max_line: unsafe extern "C" fn(*mut sys::rsconf_t) -> c_int,
     glbl_version: c_int,
     prop: sys::prop_if_t,
+    clock: Option<Clock>,
     statistics: Option<Statistics>,
     configuration: AtomicPtr<sys::rsconf_t>,
 }
+
+/// Tells the time as messages carry it, and as seconds since 1970.
+type Clock = unsafe extern "C" fn(*mut sys::syslogTime, *mut sys::time_t, c_int);
 
 /// Makes a limiter of a configuration's policy: the limiter, the configuration, the policy's name, and
 /// two names for messages.
@@ -37,6 +41,13 @@ pub(crate) type NamedLimiter = unsafe extern "C" fn(
     *const c_char,
     *const c_char,
 ) -> sys::rsRetVal;
+
+/// When messages were received.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received {
+    pub(crate) time: sys::syslogTime,
+    pub(crate) seconds: sys::time_t,
+}
 
 /// The part of the statistics interface that is used, whatever its version.
 pub(crate) struct Statistics {
@@ -77,11 +88,16 @@ impl Rsyslogd {
         else {
             return Err(LoadError::Interface { name: "glbl", known: "10, 11" });
         };
+        let mut datetime: sys::datetime_if_t = zeroed_interface();
+        let version = sys::datetimeCURR_IF_VERSION as c_int;
+        let clock = objects.newest(c"datetime", &[version], &mut datetime).ok();
+        let clock = clock.and(datetime.getCurrTime);
         let rsyslogd = Self {
             stopping,
             max_line,
             glbl_version,
             prop,
+            clock,
             statistics: objects.statistics(),
             configuration: AtomicPtr::new(ptr::null_mut()),
         };
@@ -124,6 +140,17 @@ impl Rsyslogd {
             let mode: unsafe extern "C" fn(*mut sys::rsconf_t) -> c_int = std::mem::transmute(mode);
             mode(self.configuration()) == SPLIT
         }
+    }
+
+    /// The time, as messages carry it; `None`: this release tells it only to each message.
+    pub(crate) fn time(&self) -> Option<Received> {
+        let clock = self.clock?;
+        let mut received = Received { time: sys::syslogTime { parts: [0; 3] }, seconds: 0 };
+        // SAFETY: datetime.getCurrTime of the granted interface; it fills both in, on any thread.
+        unsafe {
+            clock(&mut received.time, &mut received.seconds, sys::TIME_IN_LOCALTIME as c_int);
+        }
+        Some(received)
     }
 
     /// The function that makes a rate limiter from a `ratelimit()` object of the configuration, where
@@ -309,6 +336,8 @@ unsafe trait Interface {}
 unsafe impl Interface for sys::obj_if_t {}
 // SAFETY: as above.
 unsafe impl Interface for sys::glbl_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::datetime_if_t {}
 // SAFETY: as above.
 unsafe impl Interface for sys::prop_if_t {}
 // SAFETY: as above.
