@@ -13,6 +13,7 @@ CARGO := scripts/cargo
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 MODULES := target/modules
 FAULT_MODULES := target/fault-modules
+FOREIGN_MODULES := target/foreign-modules
 # Options for a run by hand: make test ARGS='-p rzmq-link', make bench ARGS='--lines 1000000'
 ARGS ?=
 # Tests on another Debian release's rsyslogd: make test RELEASE=sid (see scripts/release).
@@ -37,14 +38,22 @@ build-fault: ## the same with faults on demand, for tests alone, in target/fault
 	@scripts/setup build
 	@$(MAKE) --no-print-directory $(FAULT_MODULES)/omrzmq.so
 
-# Both builds come out of cargo under one name, so that each would undo the other's: cargo is asked
+.PHONY: build-foreign
+build-foreign: ## the same for a rsyslogd that no distribution has, for tests alone
+	@scripts/setup build
+	@$(MAKE) --no-print-directory $(FOREIGN_MODULES)/omrzmq.so
+
+# All builds come out of cargo under one name, so that each would undo the other's: cargo is asked
 # only when a source is newer than the copies. These are regular files and never links: to rsyslogd
 # a module under two links is one module.
 $(FAULT_MODULES)/%.so: FEATURES := --features imrzmq/fault-injection,omrzmq/fault-injection
+$(FOREIGN_MODULES)/%.so: FEATURES := --features imrzmq/foreign-layout,omrzmq/foreign-layout
 
 $(MODULES)/imrzmq.so $(MODULES)/omrzmq.so &: $(SOURCES)
 	$(build-modules)
 $(FAULT_MODULES)/imrzmq.so $(FAULT_MODULES)/omrzmq.so &: $(SOURCES)
+	$(build-modules)
+$(FOREIGN_MODULES)/imrzmq.so $(FOREIGN_MODULES)/omrzmq.so &: $(SOURCES)
 	$(build-modules)
 
 define build-modules
@@ -57,14 +66,14 @@ endef
 .PHONY: test
 test: ## every test this machine can run, against its own rsyslogd; RELEASE=sid for another
 	@scripts/setup test
-	@$(MAKE) --no-print-directory build-fault build
+	@$(MAKE) --no-print-directory build-fault build-foreign build
 	scripts/test-scripts
 	$(ON_RELEASE) $(CARGO) test --locked --workspace $(ARGS)
 
 .PHONY: test-newest
 test-newest: ## what hangs on the release, against the rsyslogd of Debian sid, about 2 minutes
 	@scripts/setup test
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory build-fault build-foreign build
 	scripts/test-newest
 
 # Acceptance in its long form: hundreds of thousands of lines, twenty kills and stops a case.
@@ -75,6 +84,12 @@ test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and sto
 	RZMQ_ACKED_ROUNDS=20 RZMQ_ACKED_LINES=400000 RZMQ_ACKED_AWAY=2000000 \
 	$(ON_RELEASE) $(CARGO) test --locked -p rzmq-tests --test acked -- --test-threads=1 \
 		kills:: stops:: cuts:: clock:: memory:: chaos::
+
+.PHONY: abi-check
+abi-check: ## rsyslog's module interface, release by release, against what src/host takes it for
+	@scripts/setup abi
+	@$(MAKE) --no-print-directory build
+	scripts/abi-check $(ARGS)
 
 .PHONY: hostile
 hostile: ## lines/s of honest senders without and with each attack beside them, about half an hour

@@ -10,13 +10,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     // around it and calls none of them.
     println!("cargo:rustc-link-arg=-Wl,--unresolved-symbols=ignore-all");
 
+    let foreign = env::var_os("CARGO_FEATURE_FOREIGN_LAYOUT").map(|_| "RZMQ_FOREIGN_LAYOUT");
+
     // Compiling is the test: a size or an offset that differs stops the build.
-    cc::Build::new()
-        .file("rsyslog-headers/asserts.c")
-        .cargo_metadata(false)
-        .try_compile("rzmq_asserts")?;
+    let mut asserts = cc::Build::new();
+    asserts.file("rsyslog-headers/asserts.c").cargo_metadata(false);
+    if let Some(name) = foreign {
+        asserts.define(name, None);
+    }
+    asserts.try_compile("rzmq_asserts")?;
 
     bindgen::Builder::default()
+        .clang_args(foreign.map(|name| format!("-D{name}")))
         .header("rsyslog-headers/rsyslog.h")
         .allowlist_file(".*rsyslog-headers/.*")
         .default_enum_style(bindgen::EnumVariation::Consts)

@@ -1,9 +1,26 @@
-/* The measured facts, held against our description each time it is compiled. */
+/* The measured facts, held against our description each time it is compiled; and with UPSTREAM defined,
+ * against rsyslog's own headers of one release (scripts/abi-check). Each row names itself when it
+ * does not hold. */
+#ifdef UPSTREAM
+#include "upstream.h"
+#else
 #include "rsyslog.h"
+#define COMMON(member) common.member
+#endif
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "sizeof " #type)
 #define AT(type, member, offset) \
 	_Static_assert(offsetof(type, member) == (offset), "offset of " #type "." #member)
+/* room for the core's own in each release: the core copies all of it */
+#ifdef UPSTREAM
+#define ROOM(type, bytes) _Static_assert(sizeof(type) <= (bytes), "room for " #type)
+#else
+#define ROOM(type, bytes) _Static_assert(sizeof(type) >= (bytes), "room for " #type)
+#endif
+#define IS(name, value) _Static_assert((name) == (value), "value of " #name)
+#define CALL(function, ...) \
+	_Static_assert(__builtin_types_compatible_p(__typeof__(&function), __VA_ARGS__), \
+		       "signature of " #function)
 
 /* the same on every 64-bit machine */
 SIZE(struct cnfparamdescr, 16);
@@ -39,29 +56,43 @@ AT(obj_if_t, UseObj, 8);
 AT(obj_if_t, ReleaseObj, 16);
 AT(glbl_if_t, GetMaxLine, 16);
 AT(glbl_if_t, GetGlobalInputTermState, 136);
-/* never smaller than the core's own, which is 464 to 512 bytes: the core copies all of it */
-_Static_assert(sizeof(glbl_if_t) >= 512, "glbl_if_t has room for every release");
+ROOM(glbl_if_t, 512);
 SIZE(prop_if_t, 88);
 AT(prop_if_t, Construct, 16);
 AT(prop_if_t, ConstructFinalize, 24);
 AT(prop_if_t, Destruct, 32);
 AT(prop_if_t, SetString, 40);
 AT(datetime_if_t, getCurrTime, 8);
-_Static_assert(sizeof(datetime_if_t) >= 120, "datetime_if_t has room for every release");
+ROOM(datetime_if_t, 120);
 SIZE(struct syslogTime, 24);
-SIZE(statsobj_if_v13_t, 144);
-SIZE(statsobj_if_v16_t, 160);
-SIZE(statsobj_if_v17_t, 168);
-AT(statsobj_if_v13_t, common.Construct, 16);
-AT(statsobj_if_v13_t, common.ConstructFinalize, 24);
-AT(statsobj_if_v13_t, common.Destruct, 32);
-AT(statsobj_if_v13_t, common.SetName, 40);
-AT(statsobj_if_v13_t, common.SetOrigin, 48);
-AT(statsobj_if_v13_t, AddCounter, 88);
-AT(statsobj_if_v16_t, AddCounter, 104);
-AT(statsobj_if_v17_t, AddCounter, 112);
 
+/* the statistics have a layout for each version */
+#if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 13
+SIZE(statsobj_if_v13_t, 144);
+AT(statsobj_if_v13_t, COMMON(Construct), 16);
+AT(statsobj_if_v13_t, COMMON(ConstructFinalize), 24);
+AT(statsobj_if_v13_t, COMMON(Destruct), 32);
+AT(statsobj_if_v13_t, COMMON(SetName), 40);
+AT(statsobj_if_v13_t, COMMON(SetOrigin), 48);
+AT(statsobj_if_v13_t, AddCounter, 88);
+#endif
+#if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 16
+SIZE(statsobj_if_v16_t, 160);
+AT(statsobj_if_v16_t, COMMON(Construct), 16);
+AT(statsobj_if_v16_t, COMMON(ConstructFinalize), 24);
+AT(statsobj_if_v16_t, COMMON(Destruct), 32);
+AT(statsobj_if_v16_t, COMMON(SetName), 40);
+AT(statsobj_if_v16_t, COMMON(SetOrigin), 48);
+AT(statsobj_if_v16_t, AddCounter, 104);
+#endif
+#if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 17
+SIZE(statsobj_if_v17_t, 168);
+AT(statsobj_if_v17_t, AddCounter, 112);
+#endif
+#ifndef UPSTREAM
+/* seen in the binary of 8.2610.0 alone: no source was public */
 AT(rsconf_8_2610_t, inputStartupPolicy, 72);
+#endif
 
 /* the message: pthread_mutex_t is 40 bytes on x86-64, 48 on aarch64 */
 #if defined(__x86_64__)
@@ -71,9 +102,85 @@ AT(rsconf_8_2610_t, inputStartupPolicy, 72);
 #else
 #error "rsyslog's message layout was measured on x86-64 and aarch64 only"
 #endif
+#ifndef RZMQ_FOREIGN_LAYOUT
 AT(smsg_t, flowCtlType, 16);
 AT(smsg_t, iRefCount, BEHIND_MUTEX(64));
 AT(smsg_t, iSeverity, BEHIND_MUTEX(70));
 AT(smsg_t, offMSG, BEHIND_MUTEX(80));
 AT(smsg_t, msgFlags, BEHIND_MUTEX(88));
 AT(smsg_t, iLenRawMsg, BEHIND_MUTEX(92));
+#endif
+
+/* codes, flags and versions */
+IS(RS_RET_OK, 0);
+IS(RS_RET_NO_RUN, 3);
+IS(RS_RET_OUT_OF_MEMORY, -6);
+IS(RS_RET_PARAM_ERROR, -1000);
+IS(RS_RET_ENTRY_POINT_NOT_FOUND, -1003);
+IS(RS_RET_MODULE_ENTRY_POINT_NOT_FOUND, -1004);
+IS(RS_RET_DISCARDMSG, -2002);
+IS(RS_RET_INCOMPATIBLE, -2003);
+IS(RS_RET_DISABLE_ACTION, -2006);
+IS(RS_RET_SUSPENDED, -2007);
+IS(RS_RET_CONFIG_ERROR, -2046);
+IS(RS_RET_INTERFACE_NOT_SUPPORTED, -2054);
+IS(RS_RET_MISSING_CNFPARAMS, -2211);
+IS(RS_RET_LEGA_ACT_NOT_SUPPORTED, -2215);
+IS(RS_RET_ERR, -3000);
+IS(CURR_MOD_IF_VERSION, 6);
+IS(eMOD_IN, 0);
+IS(eMOD_OUT, 1);
+IS(eMOD_NOKEEP, 0);
+IS(eMOD_KEEP, 1);
+IS(sFEATURERepeatedMsgReduction, 1);
+IS(sFEATURENonCancelInputTermination, 2);
+IS(sFEATUREAutomaticSanitazion, 3);
+IS(sFEATUREAutomaticPRIParsing, 4);
+IS(NEEDS_PARSING, 16);
+IS(PARSE_HOSTNAME, 32);
+IS(NEEDS_DNSRESOL, 64);
+IS(eFLOWCTL_NO_DELAY, 0);
+IS(eFLOWCTL_LIGHT_DELAY, 1);
+IS(eFLOWCTL_FULL_DELAY, 2);
+IS(OMSR_NO_RQD_TPL_OPTS, 0);
+IS(CONF_OMOD_NUMSTRINGS_MAXSIZE, 5);
+IS(eCmdHdlrString, 14);
+IS(eCmdHdlrArray, 15);
+IS(CNFPARAM_REQUIRED, 1);
+IS(CNFPARAMBLK_VERSION, 1);
+IS(ctrType_IntCtr, 0);
+IS(CTR_FLAG_RESETTABLE, 1);
+IS(objCURR_IF_VERSION, 2);
+IS(propCURR_IF_VERSION, 1);
+IS(datetimeCURR_IF_VERSION, 11);
+IS(TIME_IN_LOCALTIME, 0);
+
+/* what rsyslogd exports */
+CALL(msgConstruct, rsRetVal (*)(smsg_t **));
+CALL(msgConstructWithTime, rsRetVal (*)(smsg_t **, const struct syslogTime *, time_t));
+CALL(msgDestruct, rsRetVal (*)(smsg_t **));
+CALL(MsgSetRawMsg, void (*)(smsg_t *, const char *, size_t));
+CALL(MsgSetInputName, void (*)(smsg_t *, prop_t *));
+CALL(MsgSetFlowControlType, rsRetVal (*)(smsg_t *, flowControl_t));
+CALL(MsgSetRuleset, void (*)(smsg_t *, ruleset_t *));
+CALL(MsgSetRcvFrom, void (*)(smsg_t *, prop_t *));
+CALL(MsgSetRcvFromIP, rsRetVal (*)(smsg_t *, prop_t *));
+CALL(MsgSetMSGoffs, void (*)(smsg_t *, int));
+CALL(msgAddJSON, rsRetVal (*)(smsg_t *, uchar *, struct fjson_object *, int, int));
+CALL(submitMsg2, rsRetVal (*)(smsg_t *));
+CALL(multiSubmitMsg2, rsRetVal (*)(multi_submit_t *));
+CALL(ratelimitNew, rsRetVal (*)(ratelimit_t **, const char *, const char *));
+CALL(ratelimitSetLinuxLike, void (*)(ratelimit_t *, unsigned, unsigned));
+CALL(ratelimitAddMsg, rsRetVal (*)(ratelimit_t *, multi_submit_t *, smsg_t *));
+CALL(ratelimitDestruct, void (*)(ratelimit_t *));
+CALL(rulesetGetRuleset, rsRetVal (*)(rsconf_t *, ruleset_t **, uchar *));
+CALL(glblGetWorkDirRaw, const uchar *(*)(rsconf_t *));
+CALL(LogError, void (*)(int, int, const char *, ...));
+CALL(LogMsg, void (*)(int, int, int, const char *, ...));
+CALL(tplAddLine, struct template *(*)(rsconf_t *, const char *, uchar **));
+CALL(OMSRconstruct, rsRetVal (*)(omodStringRequest_t **, int));
+CALL(OMSRdestruct, rsRetVal (*)(omodStringRequest_t *));
+CALL(OMSRsetEntry, rsRetVal (*)(omodStringRequest_t *, int, uchar *, int));
+CALL(nvlstGetParams, struct cnfparamvals *(*)(struct nvlst *, struct cnfparamblk *,
+					      struct cnfparamvals *));
+CALL(cnfparamvalsDestruct, void (*)(const struct cnfparamvals *, const struct cnfparamblk *));

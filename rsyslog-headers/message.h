@@ -22,6 +22,9 @@ struct fjson_object;
  * On aarch64 pthread_mutex_t is 8 bytes larger, which moves what follows; using the type itself
  * keeps this description right there too. */
 typedef struct {
+#ifdef RZMQ_FOREIGN_LAYOUT
+	void *cookie; /* as builds without NDEBUG have it; for tests alone */
+#endif
 	void *pObjInfo;
 	uchar *pszName;
 	flowControl_t flowCtlType;

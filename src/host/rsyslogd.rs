@@ -4,6 +4,7 @@
 //! version granted. Without glbl or prop the module refuses to load; without statistics of a known
 //! version it runs and says that its counters are not shown.
 
+use crate::fault;
 use crate::layout;
 use crate::log::Log;
 use crate::registration::LoadError;
@@ -279,6 +280,7 @@ impl Objects {
     ) -> Result<c_int, LoadError> {
         for &version in versions {
             *table = zeroed_interface();
+            let version = version + fault::future(name);
             let head = ptr::from_mut(table).cast::<sys::interface_t>();
             // SAFETY: every table begins with interface_t (trait Interface) and is at least as large
             // as the core's of the versions asked for (asserts.c). UseObj was checked in `obtain`.

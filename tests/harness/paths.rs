@@ -84,6 +84,11 @@ pub fn module_path(ours: &Path) -> String {
     folders.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(":")
 }
 
+/// Modules for a rsyslogd with another message layout than distributions have.
+pub fn foreign_modules() -> PathBuf {
+    repository().join("target/foreign-modules")
+}
+
 /// The release of the daemon under test as one number: 8.2302.0 is 2302.
 pub fn rsyslog_release() -> u32 {
     static RELEASE: OnceLock<u32> = OnceLock::new();

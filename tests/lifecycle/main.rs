@@ -2,6 +2,7 @@
 //! may not contain.
 
 mod artefacts;
+mod foreign;
 mod memory;
 mod panics;
 mod process;
