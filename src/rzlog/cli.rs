@@ -1,0 +1,26 @@
+//! The command line as a whole. Help, manual page and completion are made from it.
+
+use clap::{Parser, Subcommand};
+
+/// See and hear the logs.
+///
+/// The other end of rsyslog's modules omrzmq and imrzmq: makes keys, says why a connection does not
+/// work, shows the lines that a publisher has, and sends lines that are acknowledged.
+#[derive(Parser)]
+#[command(name = "rzlog", version, about, max_term_width = 100)]
+#[command(
+    after_long_help = "Exit status: 0 done; 1 it failed, and a sentence on standard error says why; \
+    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail` and `send` have more, see their help."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What there is to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make, show and file CURVE keys
+    #[command(subcommand)]
+    Keys(crate::keys::Keys),
+}

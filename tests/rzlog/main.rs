@@ -1,0 +1,3 @@
+//! The command line `rzlog`, as people and scripts use it, against real rsyslogd.
+
+mod keys;
