@@ -23,4 +23,9 @@ pub(crate) enum Command {
     /// Make, show and file CURVE keys
     #[command(subcommand)]
     Keys(crate::keys::Keys),
+    /// Say in one sentence whether a connection works, and if not, why
+    ///
+    /// Looks like DEALER, SUB and PUSH in turn, as far as that is needed. A ROUTER that is not an imrzmq
+    /// may take the greeting of acknowledged delivery for a line.
+    Check(crate::check::Check),
 }

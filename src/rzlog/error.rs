@@ -4,21 +4,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rzmq_link::{CertificateError, SecurityError, WriteError};
+use rzlog_client::ClientError;
+use rzmq_link::{CertificateError, WriteError};
 
 /// How a command ended, as shells see it. docs/rzlog.md has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    Done,
-    Failed,
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
+    pub(crate) const DONE: Exit = Exit(0);
+    pub(crate) const FAILED: Exit = Exit(1);
+    /// Nothing listens; `tail`: nobody was ever there; `send`: not everything was acknowledged.
+    pub(crate) const NOBODY: Exit = Exit(3);
+    pub(crate) const NOT_ZEROMQ: Exit = Exit(4);
+    pub(crate) const PLAINTEXT: Exit = Exit(5);
+    pub(crate) const WANTS_KEYS: Exit = Exit(6);
+    pub(crate) const OTHER_SERVER_KEY: Exit = Exit(7);
+    pub(crate) const KEY_NOT_ALLOWED: Exit = Exit(8);
+    pub(crate) const UNCLEAR: Exit = Exit(9);
+    /// `send`: lines that the receiver refused for good.
+    pub(crate) const REFUSED: Exit = Exit(10);
+
+    /// A signal ended it: as a shell says it.
+    pub(crate) fn signal(number: i32) -> Exit {
+        Exit(128_u8.saturating_add(u8::try_from(number).unwrap_or(0)))
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-        })
+        ExitCode::from(exit.0)
     }
 }
 
@@ -30,7 +45,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
-    Security(#[from] SecurityError),
+    Client(#[from] ClientError),
     /// A file cannot be read or written.
     #[error("{path}: {reason}", path = path.display())]
     File { path: PathBuf, reason: io::Error },

@@ -100,7 +100,7 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
         install = fleet.install.display(),
         out = fleet.out.display(),
     ))?;
-    Ok(Exit::Done)
+    Ok(Exit::DONE)
 }
 
 fn hosts(fleet: &Fleet) -> Result<BTreeSet<String>, Error> {

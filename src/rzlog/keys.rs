@@ -126,7 +126,7 @@ fn make(new: &New) -> Result<Exit, Error> {
     let pair = generate()?;
     write_pair(&new.file, &pair, &metadata, existing(new.force))?;
     say(&format!("{file} (public), {file}_secret: {}", pair.public, file = new.file.display()))?;
-    Ok(Exit::Done)
+    Ok(Exit::DONE)
 }
 
 /// A file's last part: what its key is called.
@@ -198,11 +198,11 @@ fn show(file: &Path) -> Result<Exit, Error> {
     }
     let (answer, exit) = match load_own(&public) {
         Ok(own) if own.public == certificate.public => {
-            ("there, and belongs to it".into(), Exit::Done)
+            ("there, and belongs to it".into(), Exit::DONE)
         }
-        Ok(own) => (format!("belongs to another public key, {}", own.public), Exit::Failed),
-        Err(_) if !secret.exists() && there == public => ("not here".into(), Exit::Done),
-        Err(error) => (error.to_string(), Exit::Failed),
+        Ok(own) => (format!("belongs to another public key, {}", own.public), Exit::FAILED),
+        Err(_) if !secret.exists() && there == public => ("not here".into(), Exit::DONE),
+        Err(error) => (error.to_string(), Exit::FAILED),
     };
     say(&format!("secret key  {}", shown(&answer)))?;
     Ok(exit)
@@ -219,7 +219,7 @@ fn list(folder: &Path) -> Result<Exit, Error> {
     for error in &directory.broken {
         notice(&format!("not usable: {error}"));
     }
-    Ok(if directory.broken.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if directory.broken.is_empty() { Exit::DONE } else { Exit::FAILED })
 }
 
 fn take_over(import: &Import) -> Result<Exit, Error> {
@@ -240,12 +240,12 @@ fn take_over(import: &Import) -> Result<Exit, Error> {
     let known = load_directory(folder)?;
     if let Some(other) = known.certificates.iter().find(|other| other.public == key) {
         say(&format!("{key} is there already, in {}", other.path.display()))?;
-        return Ok(Exit::Done);
+        return Ok(Exit::DONE);
     }
     let file = folder.join(&name);
     write_public(&file, &key, &metadata, existing(import.force))?;
     say(&format!("{} (public): {key}", file.display()))?;
-    Ok(Exit::Done)
+    Ok(Exit::DONE)
 }
 
 /// The key, what its certificate says, and the name of the file it is in.

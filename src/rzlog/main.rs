@@ -3,11 +3,14 @@
 //! One file a command. What a command does over the network is in src/client; here are its options,
 //! its words and its exit status. No threads of its own; SIGINT and SIGTERM are a flag (signals.rs).
 
+mod check;
 mod cli;
+mod connect;
 mod error;
 mod fleet;
 mod keys;
 mod logtalez;
+mod profile;
 mod screen;
 
 use std::process::ExitCode;
@@ -31,14 +34,15 @@ fn main() -> ExitCode {
     };
     let result = match &cli.command {
         Command::Keys(command) => keys::run(command),
+        Command::Check(command) => check::run(command),
     };
     match result {
         Ok(exit) => exit.into(),
         // Who reads our output has read enough.
-        Err(Error::ReaderGone) => Exit::Done.into(),
+        Err(Error::ReaderGone) => Exit::DONE.into(),
         Err(error) => {
             screen::complain(&error.to_string());
-            Exit::Failed.into()
+            Exit::FAILED.into()
         }
     }
 }

@@ -1,3 +1,4 @@
 //! The command line `rzlog`, as people and scripts use it, against real rsyslogd.
 
+mod check;
 mod keys;
