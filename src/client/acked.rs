@@ -18,6 +18,9 @@ use rzmq_link::{
 
 use crate::{ClientError, Credentials};
 
+/// How long libzmq may take to be connected again.
+const STAYS_AWAY: Duration = Duration::from_secs(3);
+
 /// One session of acknowledged delivery.
 pub struct AckedSender {
     sender: rzmq_delivery::Sender,
@@ -28,6 +31,8 @@ pub struct AckedSender {
     context: Context,
     /// Connections that ended, as far as the state machine knows.
     ended: u64,
+    /// Since when the connection is lost, while the socket is the one it was lost on.
+    lost: Option<Instant>,
     clock: Instant,
     received: Received,
     offered: u64,
@@ -85,6 +90,7 @@ impl AckedSender {
             notices,
             context,
             ended: 0,
+            lost: None,
             clock: Instant::now(),
             received: Received::new(),
             offered: 0,
@@ -161,14 +167,18 @@ impl AckedSender {
     }
 
     fn keep_open(&mut self) -> Result<(), ClientError> {
-        if self.socket.renewal() == Renewal::Reopen {
-            self.socket = self.context.open(&self.spec, self.told.clone())?;
-            self.ended = 0;
-            self.sender.lost();
-        }
         let ended = self.socket.connections_ended();
         if ended != self.ended {
             self.ended = ended;
+            self.lost = Some(Instant::now());
+            self.sender.lost();
+        }
+        // After a frame that is too long libzmq never calls that receiver again.
+        let stays_away = self.socket.connections() == 0
+            && self.lost.is_some_and(|since| since.elapsed() > STAYS_AWAY);
+        if stays_away || self.socket.renewal() == Renewal::Reopen {
+            self.socket = self.context.open(&self.spec, self.told.clone())?;
+            (self.ended, self.lost) = (0, None);
             self.sender.lost();
         }
         Ok(())

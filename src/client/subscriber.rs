@@ -7,6 +7,7 @@
 //! beyond that channel's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,8 @@ struct Feed {
 struct Told {
     endpoint: String,
     events: Sender<Event>,
+    /// A connection was lost, and the socket is still the one it was lost on.
+    lost: AtomicBool,
 }
 
 impl Notices for Told {
@@ -108,7 +111,10 @@ impl Notices for Told {
         let endpoint = || self.endpoint.clone();
         let event = match change {
             Change::Connected => Event::Connected { endpoint: endpoint() },
-            Change::Disconnected => Event::Lost { endpoint: endpoint() },
+            Change::Disconnected => {
+                self.lost.store(true, Ordering::Relaxed);
+                Event::Lost { endpoint: endpoint() }
+            }
             _ => return,
         };
         // nobody listens any more when the subscriber is being dropped
@@ -139,8 +145,11 @@ impl Subscriber {
         let (sender, events) = channel();
         let mut feeds = Vec::new();
         for endpoint in parse_endpoints(endpoints, Mode::Connect)? {
-            let told =
-                Arc::new(Told { endpoint: endpoint.address.clone(), events: sender.clone() });
+            let told = Arc::new(Told {
+                endpoint: endpoint.address.clone(),
+                events: sender.clone(),
+                lost: AtomicBool::new(false),
+            });
             let spec = SocketSpec {
                 name: "rzlog".into(),
                 socket_type: SocketType::Sub,
@@ -207,14 +216,18 @@ impl Subscriber {
         Ok(None)
     }
 
-    /// Opens sockets anew whose keys have changed, or that were turned away for good.
+    /// Opens sockets anew whose keys have changed, that were turned away for good, or that do not come
+    /// back: after a line that is too long libzmq never calls that publisher again. Nothing is unread
+    /// when this is called.
     fn renew(&mut self) -> Result<(), ClientError> {
         if self.looked.elapsed() < RENEWAL {
             return Ok(());
         }
         self.looked = Instant::now();
         for feed in &mut self.feeds {
-            if feed.socket.renewal() == Renewal::Reopen {
+            let lost = feed.told.lost.swap(false, Ordering::Relaxed);
+            let stays_away = lost && feed.socket.connections() == 0;
+            if stays_away || feed.socket.renewal() == Renewal::Reopen {
                 feed.socket = self.context.open(&feed.spec, feed.told.clone())?;
             }
         }

@@ -28,4 +28,10 @@ pub(crate) enum Command {
     /// Looks like DEALER, SUB and PUSH in turn, as far as that is needed. A ROUTER that is not an imrzmq
     /// may take the greeting of acknowledged delivery for a line.
     Check(crate::check::Check),
+    /// Show the lines of publishers as they come
+    ///
+    /// `rzlog tail web1 nginx` with a default profile, `rzlog tail tcp://loghost:5141 web1` without.
+    /// Lines go to standard output, notices to standard error. LogTalez's options are understood, with
+    /// one dash or two, here and without `tail`.
+    Tail(Box<crate::tail::Tail>),
 }

@@ -10,8 +10,12 @@ mod error;
 mod fleet;
 mod keys;
 mod logtalez;
+mod pick;
 mod profile;
 mod screen;
+mod show;
+mod signals;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Keys(command) => keys::run(command),
         Command::Check(command) => check::run(command),
+        Command::Tail(command) => tail::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

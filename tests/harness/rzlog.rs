@@ -233,8 +233,8 @@ impl Running {
             "rzlog {}: waited in vain for {what}; {:?}; out: {}; err: {}",
             self.line,
             self.ended,
-            self.out(),
-            self.err()
+            end_of(&self.out()),
+            end_of(&self.err())
         );
     }
 
@@ -262,8 +262,8 @@ impl Running {
             panic!(
                 "rzlog {} did not end within {deadline:?}; out: {}; err: {}",
                 self.line,
-                self.out(),
-                self.err()
+                end_of(&self.out()),
+                end_of(&self.err())
             );
         };
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
@@ -282,9 +282,15 @@ impl Drop for Running {
                 "---- rzlog {}: {:?}\n{}\n---- its notices:\n{}----",
                 self.line,
                 self.ended,
-                self.out(),
-                self.err()
+                end_of(&self.out()),
+                end_of(&self.err())
             );
         }
     }
+}
+
+/// The last of a long text.
+fn end_of(text: &str) -> &str {
+    let at = text.char_indices().rev().nth(4_000).map_or(0, |(at, _)| at);
+    &text[at..]
 }

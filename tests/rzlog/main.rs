@@ -1,4 +1,7 @@
 //! The command line `rzlog`, as people and scripts use it, against real rsyslogd.
 
 mod check;
+mod hostile;
 mod keys;
+mod publisher;
+mod tail;
