@@ -34,4 +34,8 @@ pub(crate) enum Command {
     /// Lines go to standard output, notices to standard error. LogTalez's options are understood, with
     /// one dash or two, here and without `tail`.
     Tail(Box<crate::tail::Tail>),
+    /// Send lines to an imrzmq, each acknowledged
+    ///
+    /// From files or standard input. Loads old logs, and makes a sender of anything that prints lines.
+    Send(crate::send::Send),
 }

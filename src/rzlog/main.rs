@@ -13,6 +13,7 @@ mod logtalez;
 mod pick;
 mod profile;
 mod screen;
+mod send;
 mod show;
 mod signals;
 mod tail;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Check(command) => check::run(command),
         Command::Tail(command) => tail::run(command),
+        Command::Send(command) => send::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

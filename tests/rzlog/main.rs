@@ -4,4 +4,5 @@ mod check;
 mod hostile;
 mod keys;
 mod publisher;
+mod send;
 mod tail;
