@@ -12,19 +12,18 @@ use crate::profile::{self, Profile};
 
 /// The options of trust, named as the modules' parameters are.
 #[derive(Args, Default)]
-#[command(next_help_heading = "Keys")]
 pub(crate) struct Trust {
     /// The server's public certificate; two with a comma between them while its key is replaced
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Keys")]
     pub(crate) servercertpath: Option<String>,
     /// Our own key, FILE or FILE_secret; * for a fresh one, where the server lets anybody in
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Keys")]
     pub(crate) clientcertpath: Option<String>,
     /// Without keys: anybody on the way can read and change everything
-    #[arg(long, conflicts_with_all = ["servercertpath", "clientcertpath"])]
+    #[arg(long, help_heading = "Keys", conflicts_with_all = ["servercertpath", "clientcertpath"])]
     pub(crate) plaintext: bool,
     /// The file of profiles [default: ~/.config/rzlog/config.toml, then /etc/rzlog/config.toml]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Keys")]
     pub(crate) config: Option<PathBuf>,
 }
 

@@ -1,7 +1,6 @@
 //! `rzlog keys`: CURVE certificates in the form of czmq, as files.
 
-use std::fs;
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -81,8 +80,7 @@ pub(crate) struct New {
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// A certificate of czmq, pyzmq or rzlog; the 40 characters of a public key; or - for one of these
-    /// on standard input
+    /// A certificate of czmq, pyzmq or rzlog, or the 40 characters of a public key
     source: String,
     /// The folder
     folder: PathBuf,
@@ -250,25 +248,6 @@ fn take_over(import: &Import) -> Result<Exit, Error> {
 
 /// The key, what its certificate says, and the name of the file it is in.
 fn source(text: &str) -> Result<(PublicKey, Metadata, Option<String>), Error> {
-    if text == "-" {
-        // into a file, because that is what certificates are read from
-        let mut input = Vec::new();
-        let stdin = Path::new("standard input");
-        io::stdin().lock().take(1 << 16).read_to_end(&mut input).map_err(Error::file(stdin))?;
-        let bare =
-            std::str::from_utf8(&input).ok().and_then(|text| PublicKey::from_z85(text.trim()));
-        if let Some(key) = bare {
-            return Ok((key, Metadata::new(), None));
-        }
-        let beside = std::env::temp_dir().join(format!("rzlog-import-{}", std::process::id()));
-        let mut options = fs::OpenOptions::new();
-        use std::os::unix::fs::OpenOptionsExt;
-        let file = options.write(true).create_new(true).mode(0o600).open(&beside);
-        let written = file.and_then(|mut file| file.write_all(&input));
-        let read = written.map_err(Error::file(&beside)).and_then(|()| Ok(certificate(&beside)?));
-        let _ = fs::remove_file(&beside);
-        return read.map(|(key, metadata)| (key, metadata, None));
-    }
     let path = Path::new(text);
     if !path.exists() {
         if let Some(key) = PublicKey::from_z85(text) {

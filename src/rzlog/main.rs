@@ -10,6 +10,8 @@ mod error;
 mod fleet;
 mod keys;
 mod logtalez;
+#[cfg(test)]
+mod manual;
 mod pick;
 mod profile;
 mod screen;

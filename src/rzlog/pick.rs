@@ -43,11 +43,6 @@ impl Pick {
                 Error::Usage(format!("severity \"{text}\": possible are {names}"))
             })
         });
-        let set = |patterns: &[String]| {
-            (!patterns.is_empty()).then(|| RegexSet::new(patterns)).transpose().map_err(|error| {
-                Error::Usage(format!("a pattern is no regular expression: {error}"))
-            })
-        };
         let pairs = pairs(wish);
         let mut topics = wish.topics.to_vec();
         topics.extend(pairs.iter().map(|(host, program)| beginning(host, *program)));
@@ -57,8 +52,8 @@ impl Pick {
         Ok(Pick {
             topics,
             named: named(&pairs)?,
-            include: set(wish.include)?,
-            exclude: set(wish.exclude)?,
+            include: expressions("include", wish.include)?,
+            exclude: expressions("exclude", wish.exclude)?,
             severity: severity.transpose()?,
             everything: wish.everything,
             without_severity: 0,
@@ -92,6 +87,22 @@ impl Pick {
             }
         }
     }
+}
+
+fn expressions(option: &str, patterns: &[String]) -> Result<Option<RegexSet>, Error> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let mistake = |pattern: &str, error: regex::Error| {
+        // the lines before the last one draw a picture
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default();
+        Error::Usage(format!("--{option} \"{pattern}\": {why}"))
+    };
+    for pattern in patterns {
+        Regex::new(pattern).map_err(|error| mistake(pattern, error))?;
+    }
+    RegexSet::new(patterns).map(Some).map_err(|error| mistake(&patterns.join(" "), error))
 }
 
 /// What programs call it in JSON.
@@ -216,6 +227,14 @@ mod tests {
         assert!(pick.topics.is_empty());
         assert!(wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app: x"));
         assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web2 app: x"));
+    }
+
+    #[test]
+    fn a_mistake_names_its_pattern() {
+        let include = ["fine".to_owned(), "(open".to_owned()];
+        let wish = Wish { include: &include, ..Wish::default() };
+        let error = Pick::new(&wish).err().unwrap().to_string();
+        assert_eq!(error, "--include \"(open\": error: unclosed group");
     }
 
     #[test]

@@ -63,7 +63,9 @@ fn all(named: Option<&Path>) -> Result<(PathBuf, BTreeMap<String, Profile>), Err
     let Some(path) = place(named) else { return Ok(Default::default()) };
     let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
     let file: File = toml::from_str(&text).map_err(|error| {
-        Error::Usage(format!("{}: {}", path.display(), error.to_string().trim()))
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Error::Usage(format!("{}, line {line}: {}", path.display(), error.message()))
     })?;
     Ok((path, file.profiles))
 }

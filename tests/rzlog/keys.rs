@@ -159,6 +159,16 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     receiver.wait("the lines", SOON, |_| {
         text_or_nothing(&at("remote.log")).contains(&numbered(19)).then_some(())
     });
+    // The reader's folder, as its profile.
+    let config = at("fleet/reader/config.toml");
+    let mut tail = Rzlog::of(&format!("tail feeder app --config {}", config.display())).start();
+    tail.wait_for("a line", SOON, |tail| {
+        sender.feed(20..21);
+        tail.out().contains(&numbered(20))
+    });
+    let check = format!("check @default --config {}", config.display());
+    let said = Rzlog::of(&check).run().ended(0).out;
+    assert!(said.contains("fine: a PUB"), "{said}");
 }
 
 fn text_or_nothing(path: &Path) -> String {

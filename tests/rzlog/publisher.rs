@@ -16,13 +16,18 @@ pub struct Publisher {
     pub daemon: Rsyslogd,
     pub site: Site,
     pub endpoint: String,
+    keys: (Keys, Keys),
 }
 
 impl Publisher {
     /// With these templates, and parameters of the action.
     pub fn start(templates: &str, action: &str) -> Self {
-        let (site, endpoint) = (Site::new(), free_endpoint());
         let (server, reader) = (Keys::new("loghost"), Keys::new("reader"));
+        Self::with_keys(&server, &reader, templates, action)
+    }
+
+    fn with_keys(server: &Keys, reader: &Keys, templates: &str, action: &str) -> Self {
+        let (site, endpoint) = (Site::new(), free_endpoint());
         server.write(&site.path("keys"));
         reader.write(&site.path("keys"));
         reader.write_public(&site.path("allowed"));
@@ -34,7 +39,12 @@ impl Publisher {
         let action = format!("socktype=\"PUB\" endpoints=\"{endpoint}\" {action}");
         let site = site.with(templates).sending(&module, &action);
         let daemon = site.start();
-        Publisher { daemon, site, endpoint }
+        Publisher { daemon, site, endpoint, keys: (server.clone(), reader.clone()) }
+    }
+
+    /// Another one that the same reader can read with the same certificate.
+    pub fn another_with_its_keys(&self) -> Self {
+        Self::with_keys(&self.keys.0, &self.keys.1, TOPIC, FRAMED)
     }
 
     /// One that publishes host and program as its topics.

@@ -251,11 +251,25 @@ fn profiles_say_what_is_always_the_same() {
 }
 
 #[test]
-fn two_publishers_at_once_and_a_wrong_key() {
-    let (one, two) = (Publisher::with_topics(), Publisher::with_topics());
-    // Each publisher has a key of its own; one certificate names both servers no more than one.
-    let line = format!("tail {},{} {} --for 60s", one.endpoint, two.endpoint, one.trust("--"));
+fn several_publishers_at_once_and_one_with_another_key() {
+    let one = Publisher::with_topics();
+    let two = one.another_with_its_keys();
+    let stranger = Publisher::with_topics();
+    let line = format!(
+        "tail -e {},{} {} {} --fields endpoint,host,text",
+        one.endpoint,
+        two.endpoint,
+        stranger.endpoint,
+        one.trust("--")
+    );
     let mut tail = Rzlog::of(&line).start();
     one.until_shown(&mut tail, "web1", "app");
-    tail.wait_err(&["handshake failed at", &two.endpoint, "key is not the one in"], secs(10));
+    tail.wait_for("a line of the second", SOON, |tail| {
+        two.says("web2", "app", &["of the second"]);
+        tail.out().contains("of the second")
+    });
+    let expected = format!("{{\"endpoint\":\"{}\",\"host\":\"web2\"", two.endpoint);
+    assert!(tail.out().contains(&expected), "{}", tail.out());
+    let words = ["handshake failed at", &stranger.endpoint, "key is not the one in"];
+    tail.wait_err(&words, secs(10));
 }
