@@ -227,7 +227,7 @@ impl<'a> Line<'a> {
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     match text.iter().position(|byte| *byte == b' ') {
         Some(end) => (&text[..end], &text[end + 1..]),
-        None => (text, &[]),
+        None => text.split_at(text.len()),
     }
 }
 
