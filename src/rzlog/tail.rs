@@ -172,6 +172,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
         }
         let Some(message) = message else { continue };
         course.read += 1;
+        course.ever_connected = true;
         let line = Line::parse(message.topic, message.text);
         if pick.wants(&message, &line) {
             bytes.clear();

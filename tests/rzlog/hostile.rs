@@ -49,7 +49,11 @@ fn no_line_forges_the_terminal() {
             assert!(peer.send(&[line], SOON));
         }
         assert!(peer.send(&[b"the end"], SOON));
-        let out = tail.wait_out("the end", SOON);
+        tail.wait_out("the end", SOON);
+        // told by another thread than the lines
+        let connected = |out: &str| out.lines().filter(|it| it.starts_with("rzlog: conn")).count();
+        tail.wait_for("the notice", SOON, |tail| connected(&tail.out()) > 0);
+        let out = tail.out();
         // What is ours: colours at the beginning and end of a line, and the terminal's own line breaks.
         for line in out.split("\r\n") {
             let line = line.strip_suffix("\x1b[0m").unwrap_or(line);
@@ -62,8 +66,7 @@ fn no_line_forges_the_terminal() {
             };
             assert!(!inner.contains(foreign), "{more}: {inner:?}");
         }
-        let notices = out.lines().filter(|line| line.starts_with("rzlog: connected")).count();
-        assert_eq!(notices, 1, "{more}: {out:?}");
+        assert_eq!(connected(&out), 1, "{more}: {out:?}");
     }
 }
 

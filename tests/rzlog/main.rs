@@ -3,6 +3,7 @@
 mod check;
 mod hostile;
 mod keys;
+mod pages;
 mod publisher;
 mod send;
 mod tail;
