@@ -16,6 +16,7 @@ use rzmq_link::{
     SocketType, parse_endpoints,
 };
 
+use crate::address::needs_ipv6;
 use crate::{ClientError, Credentials};
 
 /// How long libzmq may take to be connected again.
@@ -65,12 +66,13 @@ impl AckedSender {
         if endpoints.len() != 1 || endpoints[0].mode != Mode::Connect {
             return Err(ClientError::OneToCall(endpoint.to_owned()));
         }
+        let ipv6 = endpoints.iter().any(needs_ipv6);
         let spec = SocketSpec {
             name: name.to_owned(),
             socket_type: SocketType::Dealer,
             endpoints,
             security: credentials.security()?,
-            options: Options { ipv6: true, ..Options::default() },
+            options: Options { ipv6, ..Options::default() },
             topics: Vec::new(),
         };
         let (told, notices) = channel();

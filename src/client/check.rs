@@ -20,6 +20,7 @@ use rzmq_link::{
 };
 
 use crate::acked::new_session;
+use crate::address::needs_ipv6;
 use crate::greeting::{self, Heard};
 use crate::{ClientError, Credentials};
 
@@ -113,6 +114,7 @@ pub fn check(
     }
     let security = credentials.security()?;
     let context = Context::new(1)?;
+    let ipv6 = needs_ipv6(target);
     let mut failures = Vec::new();
     for (ours, theirs) in
         [(SocketType::Dealer, "ROUTER"), (SocketType::Sub, "PUB"), (SocketType::Push, "PULL")]
@@ -124,7 +126,7 @@ pub fn check(
             endpoints: endpoints.clone(),
             security: Arc::clone(&security),
             options: Options {
-                ipv6: true,
+                ipv6,
                 linger: Duration::ZERO,
                 handshake_ivl: patience,
                 ..Options::default()

@@ -8,6 +8,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::address::target;
+
 const GREETING: usize = 64;
 const VERSION_AT: usize = 10;
 const MECHANISM_AT: usize = 12;
@@ -34,10 +36,7 @@ pub(crate) fn listen(address: &str, patience: Duration) -> Heard {
             Ok(converse(&mut stream, until))
         })
     } else {
-        let behind = address.strip_prefix("tcp://").unwrap_or(address);
-        // what stands before a semicolon is our own address
-        let target = behind.rsplit(';').next().unwrap_or(behind);
-        call(target, patience).and_then(|mut stream| {
+        call(target(address).unwrap_or(address), patience).and_then(|mut stream| {
             stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(patience))?;
             Ok(converse(&mut stream, until))

@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod acked;
+mod address;
 mod check;
 mod credentials;
 mod error;

@@ -16,6 +16,7 @@ use rzmq_link::{
     SocketType, parse_endpoints, wait_any,
 };
 
+use crate::address::needs_ipv6;
 use crate::{ClientError, Credentials};
 
 /// How often it is looked whether a socket is to be opened anew.
@@ -156,7 +157,7 @@ impl Subscriber {
                 endpoints: vec![endpoint.clone()],
                 security: Arc::clone(&security),
                 options: Options {
-                    ipv6: true,
+                    ipv6: needs_ipv6(&endpoint),
                     linger: Duration::ZERO,
                     maxmsgsize: longest,
                     ..Options::default()

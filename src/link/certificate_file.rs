@@ -1,11 +1,11 @@
 //! Certificates on their way to a file: ZPL as czmq writes it, and what is in their metadata.
 //!
-//! A file appears whole or not at all, with its mode from its first moment on: it is written under
-//! another name and linked to its own. Texts with a secret in them are wiped.
+//! A file has its mode from its first moment on. A new one must not be there yet; one that is replaced is
+//! so at once, by another that is whole. Texts with a secret in them are wiped.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -158,16 +158,17 @@ fn quote_for(name: &str, value: &str) -> Result<char, WriteError> {
 }
 
 fn put(path: &Path, text: &[u8], mode: u32, existing: Existing) -> Result<(), WriteError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", process::id()));
-    let beside = PathBuf::from(beside);
-    let result = write_new(&beside, text, mode).and_then(|()| match existing {
-        Existing::Replace => fs::rename(&beside, path),
-        // unlike a rename, this fails where there is a file
-        Existing::Keep => fs::hard_link(&beside, path),
-    });
-    // after a rename there is nothing to remove
-    let _ = fs::remove_file(&beside);
+    let result = match existing {
+        Existing::Keep => write_new(path, text, mode),
+        Existing::Replace => {
+            let mut beside = path.as_os_str().to_owned();
+            beside.push(format!(".{}.tmp", process::id()));
+            let beside = PathBuf::from(beside);
+            let renamed =
+                |()| fs::rename(&beside, path).inspect_err(|_| drop(fs::remove_file(&beside)));
+            write_new(&beside, text, mode).and_then(renamed)
+        }
+    };
     result.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => WriteError::Exists(path.to_owned()),
         _ => {
@@ -180,20 +181,25 @@ fn put(path: &Path, text: &[u8], mode: u32, existing: Existing) -> Result<(), Wr
     })
 }
 
+/// Writes a file that must not be there yet; half of one is removed again.
 fn write_new(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     // whatever the umask is
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.write_all(text)?;
-    file.sync_all()
+    let written = file
+        .set_permissions(fs::Permissions::from_mode(mode))
+        .and_then(|()| file.write_all(text))
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        // the error that comes first is the one to tell
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::certificate::{generate, load_own};
-    use std::os::unix::fs::PermissionsExt;
 
     fn metadata() -> Metadata {
         [("name", "web1"), ("email", "it's # me"), ("organization", "\"Acme\"")]

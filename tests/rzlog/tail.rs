@@ -92,6 +92,16 @@ fn logtalez_scripts_get_logtalez_output() {
         ];
         assert_eq!(without_warm_up(&out), expected, "{line}");
     }
+    // "*" is a fresh key: no error before the server says no
+    let mut fresh = Rzlog::new(
+        format!(
+            "-endpoints {endpoint} -topics a -servercertpath {k}/loghost -clientcertpath *",
+            k = publisher.site.path("keys").display()
+        )
+        .split(' '),
+    )
+    .start();
+    fresh.wait_err(&["the server refused our key"], SOON);
     // what LogTalez requires
     Rzlog::of(&format!("-endpoints {endpoint} {one}")).run().ended(1).complains(&["-topics"]);
     let wrong = format!("-endpoints {endpoint} -topics a -servercertpath /no -clientcertpath /no");
