@@ -9,6 +9,7 @@ use rzlog_client::Credentials;
 
 use crate::error::Error;
 use crate::profile::{self, Profile};
+use crate::seen::Seen;
 
 /// The options of trust, named as the modules' parameters are.
 #[derive(Args, Default)]
@@ -43,6 +44,14 @@ pub(crate) fn profiles() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let names = profile::names().into_iter();
         names.map(|name| CompletionCandidate::new(format!("@{name}"))).collect()
+    })
+}
+
+/// Profiles, and hosts and programs that were seen, for completion.
+pub(crate) fn words() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let profiles = profile::names().into_iter().map(|name| format!("@{name}"));
+        profiles.chain(Seen::load().words()).map(CompletionCandidate::new).collect()
     })
 }
 

@@ -15,6 +15,7 @@ mod manual;
 mod pick;
 mod profile;
 mod screen;
+mod seen;
 mod send;
 mod show;
 mod signals;

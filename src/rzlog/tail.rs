@@ -15,6 +15,7 @@ use crate::connect::{self, Target, Trust};
 use crate::error::{Error, Exit};
 use crate::pick::{Pick, Wish};
 use crate::screen::notice;
+use crate::seen::Seen;
 use crate::show::{Form, Show, put, template};
 use crate::signals::Signals;
 
@@ -38,7 +39,7 @@ const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Tail {
     /// Endpoints or a @profile, then a host and a program: names, or patterns with * and ?; several
     /// with commas between them
-    #[arg(value_name = "@PROFILE | ENDPOINT | HOST [PROGRAM]", add = connect::profiles())]
+    #[arg(value_name = "@PROFILE | ENDPOINT | HOST [PROGRAM]", add = connect::words())]
     words: Vec<String>,
     /// Endpoints, with commas between them
     #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
@@ -145,6 +146,8 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
         tail.longest,
     )?;
     let mut course = Course::new(tail.quiet);
+    // what is watched by a program is of no interest to who completes words
+    let mut seen = io::stdout().is_terminal().then(Seen::load);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut bytes = Vec::new();
     let exit = loop {
@@ -179,10 +182,17 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
             show.render(&message, &line, &mut bytes);
             put(&mut out, &bytes)?;
             course.shown += 1;
+            if let Some(seen) = &mut seen {
+                seen.note(line.host);
+                seen.note(line.program);
+            }
         }
         course.tell_of_flood();
         course.tell_of_severity(&pick);
     };
+    if let Some(seen) = seen {
+        seen.save();
+    }
     out.flush().map_err(Error::output)?;
     if exit == Exit::NOBODY {
         notice(&format!("nobody was there: {}", target.endpoints));

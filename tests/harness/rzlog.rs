@@ -31,6 +31,7 @@ impl Rzlog {
         let arguments: Vec<_> = arguments.into_iter().map(|it| it.as_ref().to_owned()).collect();
         let line = arguments.iter().map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" ");
         command.args(arguments).env("XDG_CONFIG_HOME", folder.path()).env("HOME", folder.path());
+        command.env_remove("XDG_STATE_HOME");
         for name in ["NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }

@@ -261,6 +261,30 @@ fn profiles_say_what_is_always_the_same() {
 }
 
 #[test]
+fn completion_knows_hosts_and_programs_seen_on_a_terminal() {
+    let publisher = Publisher::with_topics();
+    let state = publisher.site.path("state");
+    let start = |more: &str| publisher.tail(more).environment("XDG_STATE_HOME", &state);
+    let mut watched = start("web1").start_on_terminal();
+    let mut piped = start("db1").start();
+    publisher.until_shown(&mut watched, "web1", "nginx");
+    publisher.until_shown(&mut piped, "db1", "postgres");
+    for running in [watched, piped] {
+        running.signal("INT");
+        running.wait(SOON).ended(130);
+    }
+    let completed = Rzlog::new(["--", "rzlog", "tail", ""])
+        .environment("XDG_STATE_HOME", &state)
+        .environment("COMPLETE", "bash")
+        .environment("_CLAP_COMPLETE_INDEX", "2")
+        .run()
+        .ended(0)
+        .out;
+    let has = |word: &str| completed.split_whitespace().any(|it| it == word);
+    assert!(has("web1") && has("nginx") && !has("db1"), "{completed}");
+}
+
+#[test]
 fn several_publishers_at_once_and_one_with_another_key() {
     let one = Publisher::with_topics();
     let two = one.another_with_its_keys();
