@@ -30,7 +30,8 @@ use crate::cli::{Cli, Command};
 use crate::error::{Error, Exit};
 
 fn main() -> ExitCode {
-    CompleteEnv::with_factory(Cli::command).complete();
+    // not COMPLETE, which others may have set for their own ends
+    CompleteEnv::with_factory(Cli::command).var("RZLOG_COMPLETE").complete();
     let arguments = logtalez::translate(std::env::args_os().collect());
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::oracle::numbered;
-use harness::ports::free_port;
+use harness::ports::{free_endpoint, free_port};
 use harness::python::interpreter;
 use harness::skip::skipped;
-use harness::{Keys, Rzlog, SOON, Site};
+use harness::{Flavour, Keys, Rzlog, SOON, Site};
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
@@ -108,6 +108,30 @@ fn list_and_import_keep_a_folder_of_the_allowed() {
         .complains(&["cannot be a file's name"]);
     fs::write(folder.path().join("allowed/junk"), "nonsense here").expect("written");
     run("keys list allowed").ended(1).complains(&["allowed/junk", "line 1"]);
+}
+
+#[test]
+fn the_old_modules_take_its_keys() {
+    let folder = tempfile::tempdir().expect("folder");
+    for name in ["loghost", "old"] {
+        let line = format!("keys new {name} --organization Example");
+        Rzlog::of(&line).in_folder(folder.path()).run().ended(0);
+    }
+    fs::create_dir(folder.path().join("allowed")).expect("folder");
+    Rzlog::of("keys import old allowed").in_folder(folder.path()).run().ended(0);
+    let (endpoint, keys) = (free_endpoint(), folder.path().display());
+    let server = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{keys}/loghost\" clientcertpath=\"{keys}/allowed\""
+    );
+    let client = format!(
+        "authtype=\"CURVECLIENT\" servercertpath=\"{keys}/loghost\" clientcertpath=\"{keys}/old\""
+    );
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\"");
+    let mut receiver = Site::new().without_feed().receiving(&server, &input).start();
+    let action = format!("endpoints=\"{endpoint}\" socktype=\"DEALER\"");
+    let sender = Site::of(Flavour::Czmq).sending(&client, &action).start();
+    sender.feed(0..10);
+    receiver.wait_lines("out.log", 10, SOON);
 }
 
 /// A fleet's folders do what they promise on real rsyslogd.

@@ -35,6 +35,21 @@ fn files_and_standard_input_arrive_once_and_are_counted() {
 }
 
 #[test]
+fn on_a_terminal_it_shows_how_far_it_is() {
+    let (mut receiver, endpoint) = receiver();
+    let folder = tempfile::tempdir().expect("folder");
+    fs::write(folder.path().join("old.log"), numbers(0..1000)).expect("written");
+    let ran = Rzlog::of(&format!("send {endpoint} old.log --plaintext"))
+        .in_folder(folder.path())
+        .start_on_terminal()
+        .wait(SOON)
+        .ended(0);
+    assert!(ran.out.contains(" under way, "), "{ran:?}");
+    assert!(ran.out.ends_with("rzlog: 1000 lines acknowledged\r\n"), "{ran:?}");
+    receiver.wait_lines("out.log", 1000, SOON);
+}
+
+#[test]
 fn what_is_in_doubt_after_a_cut_is_settled() {
     let (mut receiver, endpoint) = receiver();
     let proxy = Proxy::before(&endpoint);

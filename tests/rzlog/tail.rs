@@ -248,7 +248,7 @@ fn profiles_say_what_is_always_the_same() {
     assert!(!tail.out().contains("web1"), "{}", tail.out());
     let completed = Rzlog::new(["--", "rzlog", "tail", "@"])
         .environment("XDG_CONFIG_HOME", &xdg)
-        .environment("COMPLETE", "bash")
+        .environment("RZLOG_COMPLETE", "bash")
         .environment("_CLAP_COMPLETE_INDEX", "2")
         .run()
         .ended(0);
@@ -275,7 +275,7 @@ fn completion_knows_hosts_and_programs_seen_on_a_terminal() {
     }
     let completed = Rzlog::new(["--", "rzlog", "tail", ""])
         .environment("XDG_STATE_HOME", &state)
-        .environment("COMPLETE", "bash")
+        .environment("RZLOG_COMPLETE", "bash")
         .environment("_CLAP_COMPLETE_INDEX", "2")
         .run()
         .ended(0)
