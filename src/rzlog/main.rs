@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         // Who reads our output has read enough.
         Err(Error::ReaderGone) => Exit::DONE.into(),
         Err(error) => {
-            screen::complain(&error.to_string());
+            screen::notice(&error.to_string());
             Exit::FAILED.into()
         }
     }

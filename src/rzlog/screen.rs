@@ -15,16 +15,11 @@ pub(crate) fn say(text: &str) -> Result<(), Error> {
     writeln!(out, "{text}").map_err(Error::output)
 }
 
-/// A notice on standard error. Where that does not work there is nobody to tell.
+/// A notice or an error, on standard error. Where that does not work there is nobody to tell.
 pub(crate) fn notice(text: &str) {
     let mut harmless = String::new();
     escape(text.as_bytes(), &mut harmless);
     let _ = writeln!(io::stderr(), "rzlog: {harmless}");
-}
-
-/// An error that ends the command.
-pub(crate) fn complain(text: &str) {
-    notice(text);
 }
 
 /// Appends bytes as a terminal may see them. Tabs stay.

@@ -24,6 +24,8 @@ use crate::signals::Signals;
 const AHEAD: usize = 8 << 20;
 /// Bytes that are offered at once.
 const BATCH: usize = 256 << 10;
+/// Bytes that are read at once.
+const CHUNK: usize = 64 << 10;
 /// A longer line fits into no frame of the protocol.
 const LONGEST: usize = 16 << 20;
 /// How long input and connection are waited for in turn.
@@ -98,6 +100,14 @@ enum Next {
     End,
 }
 
+/// Why reading stopped for now.
+enum Pause {
+    /// A batch is full, or enough is under way.
+    Full,
+    NotYet,
+    End,
+}
+
 impl Lines {
     fn open(path: &Path) -> Result<Lines, Error> {
         let (file, path) = if path == Path::new("-") {
@@ -148,8 +158,8 @@ impl Lines {
             self.buffer.drain(..self.at);
             self.looked -= self.at;
             self.at = 0;
-            let chunk = (&self.file).take(1 << 16).read_to_end_once(&mut self.buffer);
-            self.ended = chunk.map_err(Error::file(&self.path))? == 0;
+            let read = read_once(&self.file, &mut self.buffer);
+            self.ended = read.map_err(Error::file(&self.path))? == 0;
         }
     }
 
@@ -165,23 +175,18 @@ impl Lines {
     }
 }
 
-/// One read: what is there, and no waiting for more.
-trait ReadOnce {
-    fn read_to_end_once(self, into: &mut Vec<u8>) -> io::Result<usize>;
-}
-
-impl<R: Read> ReadOnce for io::Take<R> {
-    fn read_to_end_once(mut self, into: &mut Vec<u8>) -> io::Result<usize> {
-        let before = into.len();
-        into.resize(before + self.limit() as usize, 0);
-        let read = loop {
-            match self.read(&mut into[before..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
+/// Reads what is there, once, and does not wait for more.
+fn read_once(mut file: &File, into: &mut Vec<u8>) -> io::Result<usize> {
+    let mut chunk = [0; CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(count) => {
+                into.extend_from_slice(&chunk[..count]);
+                return Ok(count);
             }
-        };
-        into.truncate(before + *read.as_ref().unwrap_or(&0));
-        read
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -222,7 +227,9 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
     }
     // a name that is wrong is found before anything is sent
     let named = files.iter().filter(|path| *path != Path::new("-"));
-    named.into_iter().try_for_each(|path| File::open(path).map(drop).map_err(Error::file(path)))?;
+    named
+        .into_iter()
+        .try_for_each(|path| fs::metadata(path).map(drop).map_err(Error::file(path)))?;
     let signals = Signals::listen().map_err(Error::Output)?;
     let sender = AckedSender::connect(&target.endpoints, &target.credentials, "rzlog send")?;
     let mut run = Run::new(send, sender);
@@ -245,14 +252,14 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
             continue;
         };
         match run.offer_some(open)? {
-            Next::End => lines = None,
-            Next::NotYet if run.sender.unsettled() == 0 => {
+            Pause::End => lines = None,
+            Pause::NotYet if run.sender.unsettled() == 0 => {
                 run.drive(Duration::ZERO)?;
                 is_readable(&open.file, SLICE);
             }
-            Next::NotYet => run.drive(SLICE)?,
-            Next::Line(_) | Next::TooLong if run.ahead >= AHEAD => run.drive(SLICE)?,
-            Next::Line(_) | Next::TooLong => run.drive(Duration::ZERO)?,
+            Pause::NotYet => run.drive(SLICE)?,
+            Pause::Full if run.ahead >= AHEAD => run.drive(SLICE)?,
+            Pause::Full => run.drive(Duration::ZERO)?,
         }
         if run.gives_up() {
             break Exit::NOBODY;
@@ -279,14 +286,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Reads lines until a batch is full, nothing more is there, or enough is under way. The answer is
-    /// why it ended.
-    fn offer_some(&mut self, lines: &mut Lines) -> Result<Next, Error> {
+    /// Offers what can be read, up to a batch.
+    fn offer_some(&mut self, lines: &mut Lines) -> Result<Pause, Error> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        let why = loop {
+        let pause = loop {
             if bytes >= BATCH || self.ahead + bytes >= AHEAD {
-                break Next::Line(Vec::new());
+                break Pause::Full;
             }
             match lines.next()? {
                 Next::Line(line) if line.is_empty() => {}
@@ -302,7 +308,8 @@ impl<'a> Run<'a> {
                         "{path}, line {number}: left out, longer than {LONGEST} bytes"
                     ));
                 }
-                end => break end,
+                Next::NotYet => break Pause::NotYet,
+                Next::End => break Pause::End,
             }
         };
         if self.sender.unsettled() == 0 {
@@ -312,7 +319,7 @@ impl<'a> Run<'a> {
         self.lengths.extend(batch.iter().map(Vec::len));
         let batch: Vec<_> = batch.iter().map(Vec::as_slice).collect();
         self.sender.offer(&batch);
-        Ok(why)
+        Ok(pause)
     }
 
     fn dressed(&self, line: Vec<u8>) -> Vec<u8> {
