@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod event;
 mod head;
 mod marks;
 mod outframe;
@@ -22,11 +23,12 @@ mod sender;
 mod wire;
 
 pub use block::{Block, BlockError};
+pub use event::{Doubt, Event, RefusedLine};
 pub use head::Head;
 pub use marks::{MARK_BYTES, Mark};
 pub use outframe::SpooledFrame;
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
-pub use sender::{Doubt, Event, RefusedLine, Sender, SenderOptions};
+pub use sender::{Sender, SenderOptions};
 pub use wire::{
     Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
     Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,

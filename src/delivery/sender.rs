@@ -8,10 +8,11 @@
 //! jumps the worst is a hello too many.
 
 use crate::block::Block;
+use crate::event::{Doubt, Event, RefusedLine};
 use crate::outframe::{OutFrame, SpooledFrame};
 use crate::wire::{
-    Codec, DATA_HEAD, Data, ErrorCode, ErrorFrame, Frame, Hello, LaterReason, Limits,
-    RefusedReason, SessionId, VERSION, Welcome, WireError, decode,
+    Codec, DATA_HEAD, Data, ErrorCode, ErrorFrame, Frame, Hello, Limits, RefusedReason, SessionId,
+    VERSION, Welcome, decode,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,54 +40,6 @@ pub struct SenderOptions {
     pub name: String,
     /// zstd level; `None` = blocks travel raw.
     pub compress: Option<i32>,
-}
-
-/// A line that the receiver will never take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedLine {
-    /// Its number.
-    pub number: u64,
-    /// Why.
-    pub reason: RefusedReason,
-    /// Its bytes, as the receiver counted them.
-    pub bytes: u32,
-    /// The line.
-    pub text: Vec<u8>,
-}
-
-/// What a received frame came to, beyond the numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Nothing the driver needs to know.
-    Nothing,
-    /// The receiver answered a hello: lines go out.
-    Welcome,
-    /// The receiver does not take lines for a while.
-    Later(LaterReason),
-    /// The receiver reports an error; the sender will say hello.
-    Trouble(ErrorCode, String),
-    /// The session is lost to this sender: the driver gives it a new one with
-    /// [`Sender::renumber`].
-    SessionLost(ErrorCode, String),
-}
-
-/// Why a frame of the receiver makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
-    /// It cannot be read.
-    #[error("the receiver sent a frame that cannot be read: {0}")]
-    Wire(#[from] WireError),
-    /// It is one that only senders send.
-    #[error("the receiver sent a frame that only senders send")]
-    Direction,
-    /// It settles lines that were never sent.
-    #[error("the receiver settles lines up to {have}, but only {sent} were sent")]
-    Ahead {
-        /// What it says.
-        have: u64,
-        /// What is true.
-        sent: u64,
-    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +84,9 @@ pub struct Sender {
     next: u64,
     /// Lines below were sent in an earlier session, under other numbers.
     sent_elsewhere: u64,
+    /// Lines below have numbers of a former process, which may have sent them; not all of them need
+    /// be back yet.
+    promised: u64,
     /// When the receiver last moved, or was last given something to move for.
     moved: Duration,
     refused: Vec<RefusedLine>,
@@ -167,6 +123,7 @@ impl Sender {
             have: first,
             next: first,
             sent_elsewhere: first,
+            promised: first,
             moved: Duration::ZERO,
             refused: Vec::new(),
             resent: 0,
@@ -188,6 +145,12 @@ impl Sender {
         // The former process may have sent it.
         self.ever_sent = self.frames.len();
         true
+    }
+
+    /// Lines of a former process up to this number will come back by [`Sender::restore`]: a receiver
+    /// may have them already.
+    pub fn promise(&mut self, next: u64) {
+        self.promised = self.promised.max(next);
     }
 
     /// The session.
@@ -351,7 +314,7 @@ impl Sender {
                     number: next_hello(self.hello),
                     session: self.session,
                     first: self.have,
-                    next: self.next,
+                    next: self.next.max(self.promised),
                     software: &self.options.software,
                     name: &self.options.name,
                 };
@@ -492,12 +455,12 @@ impl Sender {
         if !greeting || !answers || welcome.version != VERSION {
             return Event::Nothing;
         }
-        if welcome.have > self.sent_up_to() || !self.recognises(welcome) {
+        if welcome.have > self.may_be_settled() || !self.recognises(welcome) {
             self.state = State::Pausing { until: now + HELLO_AGAIN };
             let text = "the receiver knows lines of this session that this sender never sent";
             return Event::SessionLost(ErrorCode::Fenced, text.into());
         }
-        self.settle(welcome.have);
+        self.settle(welcome.have.min(self.next));
         self.limits = welcome.limits;
         self.in_flight = 0;
         self.in_flight_bytes = 0;
@@ -524,8 +487,11 @@ impl Sender {
             return true;
         }
         let end = frame.saturating_add(count.into());
-        if have > end || end > self.next {
+        if have > end || end > self.next.max(self.promised) {
             return false;
+        }
+        if end > self.next {
+            return true;
         }
         let ours = |own: &&OutFrame| own.first < end && own.end() > frame;
         let mut blocks = Vec::new();
@@ -560,11 +526,11 @@ impl Sender {
     }
 
     fn settle_sent(&mut self, have: u64) -> Result<(), Doubt> {
-        let sent = self.sent_up_to();
+        let sent = self.may_be_settled();
         if have > sent {
             return Err(Doubt::Ahead { have, sent });
         }
-        self.settle(have);
+        self.settle(have.min(self.next));
         Ok(())
     }
 
@@ -610,6 +576,11 @@ impl Sender {
             Some(frame) => frame.end(),
             None => self.have,
         }
+    }
+
+    /// The same, with what a former process may have sent and is not back yet.
+    fn may_be_settled(&self) -> u64 {
+        self.sent_up_to().max(self.promised)
     }
 
     fn settle(&mut self, have: u64) {
@@ -680,6 +651,7 @@ impl Sender {
         self.session_from = next_hello(self.hello);
         self.repack(0);
         self.have = 0;
+        self.promised = 0;
         self.ever_sent = 0;
         self.in_flight = 0;
         self.in_flight_bytes = 0;

@@ -52,7 +52,8 @@ pub const SECURITY: [Param; 4] = [
         "servercertpath",
         "Server: the file of its own certificate (NAME_secret is used if it exists, else NAME). \
          Client: the file of the server's public certificate; while the server's key is being replaced, \
-         two with a comma between them. Read again when it changes.",
+         two with a comma between them. All endpoints of a client have the one server key. Read again \
+         when it changes.",
     ),
     text(
         "clientcertpath",

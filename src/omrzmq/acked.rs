@@ -47,6 +47,9 @@ pub(crate) struct Acked {
     given_up: bool,
     /// Records of the spool that are in flight: behind its last line, its lines, behind it in the file.
     spooled: VecDeque<(u64, u64, u64)>,
+    /// The session of the spool that was last gone on with, and the number behind its last line
+    /// there: looking through the spool is dear.
+    former: Option<(SessionId, u64)>,
 }
 
 impl Acked {
@@ -70,6 +73,7 @@ impl Acked {
             resent: 0,
             given_up: false,
             spooled: VecDeque::new(),
+            former: None,
         }
     }
 
@@ -170,7 +174,7 @@ impl Acked {
             let event = self.sender.receive(self.clock.elapsed(), self.received.body());
             self.count_settled(context, before);
             let settled = self.sender.settled() > before;
-            self.targets.note(context, event.as_ref().ok(), settled);
+            self.targets.note(context, &event, settled);
             match event {
                 Ok(event) => self.note(context, event),
                 Err(why) => {
@@ -219,7 +223,7 @@ impl Acked {
                 );
                 let shift = self.sender.renumber(new_session());
                 self.target = self.target.saturating_sub(shift);
-                for number in &mut self.numbers {
+                for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
                     *number = number.saturating_sub(shift);
                 }
                 for (end, ..) in &mut self.spooled {
@@ -271,6 +275,13 @@ impl Acked {
                         let (options, session) = (self.options.clone(), frame.session);
                         self.sender =
                             Sender::resume(options, session, frame.first.saturating_add(settled));
+                        let known = self.former.filter(|(known, _)| *known == session);
+                        let end = match known {
+                            Some((_, end)) => end,
+                            None => spool.end_of_first_session()?,
+                        };
+                        self.former = Some((session, end));
+                        self.sender.promise(end);
                         self.lengths.clear();
                         self.resent = 0;
                     }
@@ -295,6 +306,13 @@ impl Acked {
             if self.spooled.len() >= SPOOL_AHEAD {
                 return Ok(true);
             }
+        }
+    }
+
+    /// The session may be finished in the spool; lines to come then get another one.
+    fn renew_if_given_up(&mut self, context: Context<'_>) {
+        if self.given_up && !context.running.is_spooling() {
+            self.renew();
         }
     }
 
@@ -334,9 +352,7 @@ impl Acked {
 
 impl Carrier for Acked {
     fn begin(&mut self, context: Context<'_>, batch: Batch<'_>) {
-        if self.given_up && !context.running.is_spooling() {
-            self.renew();
-        }
+        self.renew_if_given_up(context);
         self.targets.begin(context, &mut self.sender);
         self.numbers.clear();
         let with_heads = self.with_heads(batch);
@@ -399,6 +415,8 @@ impl Carrier for Acked {
     }
 
     fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool {
+        // A finished session would never be open again.
+        self.renew_if_given_up(context);
         // A socket that does not work is told by the step that follows.
         let _ = self.drive(context, patience);
         self.sender.is_open()

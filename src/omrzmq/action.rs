@@ -20,7 +20,7 @@ use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ pub(crate) struct Action {
     rsyslogd: Arc<Rsyslogd>,
     running: OnceLock<Running>,
     keeper: Mutex<Keeper>,
+    workers: AtomicUsize,
 }
 
 /// The keeper's thread.
@@ -77,6 +78,7 @@ impl Action {
             rsyslogd: Arc::clone(rsyslogd),
             running: OnceLock::new(),
             keeper: Mutex::default(),
+            workers: AtomicUsize::new(0),
         }
     }
 
@@ -205,6 +207,11 @@ impl Action {
                 None
             }
         }
+    }
+
+    /// A number for each worker: with `target.order="balance"` they begin with another endpoint each.
+    pub(crate) fn next_worker(&self) -> usize {
+        self.workers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A carrier for one thread: one that a former worker left, or a new one.

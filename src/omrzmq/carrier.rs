@@ -146,6 +146,11 @@ impl<T> OfferedAgain<T> {
         self.lines.clear();
     }
 
+    /// What is known of the lines, to be changed.
+    pub(crate) fn known(&mut self) -> impl Iterator<Item = &mut T> {
+        self.lines.iter_mut().map(|(_, what)| what)
+    }
+
     /// What is known of a line that is offered; it is then no longer remembered.
     pub(crate) fn recognise(&mut self, line: &[u8]) -> Option<T> {
         let (awaited, _) = self.lines.front()?;

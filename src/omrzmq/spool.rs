@@ -129,6 +129,20 @@ impl Spool {
         }
     }
 
+    /// The number behind the last line of the session that the first record is of, as far as its
+    /// records follow each other; 0 if the first is none of a session.
+    pub(crate) fn end_of_first_session(&self) -> Result<u64, StateFileError> {
+        let (mut end, mut next, mut session) = (0, self.next, None);
+        while let Some((Record::Frame(frame, _), behind)) = self.at(next)? {
+            if *session.get_or_insert(frame.session) != frame.session {
+                break;
+            }
+            end = frame.first.saturating_add(frame.count.into());
+            next = behind;
+        }
+        Ok(end)
+    }
+
     /// The record of `lines` lines that ends at `behind` is sent. Of the records sent, the last `held`
     /// may still be in libzmq's hands; those before them are settled: a later process does not send
     /// them again.

@@ -2,14 +2,13 @@
 //! spoken to.
 //!
 //! One at a time. It is left for the next that is connected when it has taken no line for a while: it
-//! is gone, does not answer, or answers errors. Who only asks to wait because of its rate limit is not
-//! left. The preferred one is gone back to when it is up again and nothing is in flight.
+//! is gone, does not answer, or answers errors or nonsense. Who only asks to wait because of its rate
+//! limit is not left. The preferred one is gone back to when it is up again and nothing is in flight.
 
 use crate::action::Action;
 use crate::carrier::Context;
-use rzmq_delivery::{Event, LaterReason, Sender};
+use rzmq_delivery::{Doubt, Event, LaterReason, Sender};
 use rzmq_link::{Renewal, Socket, SocketSpec};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// An endpoint that takes nothing for this long is left for the next one.
@@ -21,9 +20,6 @@ const BACK_MAX: Duration = Duration::from_secs(80);
 /// Heartbeats that find a cut connection within the time in which another endpoint takes over.
 const FAILOVER_HEARTBEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
 
-/// Begins each worker with another endpoint (`target.order="balance"`).
-static NEXT_WORKER: AtomicUsize = AtomicUsize::new(0);
-
 /// All endpoints; there is one at least.
 pub(crate) struct Targets {
     all: Vec<Target>,
@@ -31,6 +27,10 @@ pub(crate) struct Targets {
     active: usize,
     /// When the active one was last well, or was chosen.
     well: Instant,
+    /// When that was last asked: nobody asks while there is nothing to do.
+    asked: Instant,
+    /// Hellos that the active one has answered since it last took a line.
+    welcomes: u32,
     /// What it answered instead of taking lines, since it last took one.
     trouble: Option<String>,
     /// The pause that it asked for is its rate limit's: it does take lines.
@@ -108,7 +108,7 @@ impl Targets {
             }
         }
         let preferred = match balance {
-            true => NEXT_WORKER.fetch_add(1, Ordering::Relaxed) % all.len().max(1),
+            true => action.next_worker() % all.len().max(1),
             false => 0,
         };
         Self {
@@ -116,6 +116,8 @@ impl Targets {
             preferred,
             active: preferred,
             well: Instant::now(),
+            asked: Instant::now(),
+            welcomes: 0,
             trouble: None,
             held: false,
             preferred_up: None,
@@ -134,9 +136,14 @@ impl Targets {
     }
 
     /// What the active one answered, and whether it settled lines by it.
-    pub(crate) fn note(&mut self, context: Context<'_>, event: Option<&Event>, settled: bool) {
+    pub(crate) fn note(
+        &mut self,
+        context: Context<'_>,
+        event: &Result<Event, Doubt>,
+        settled: bool,
+    ) {
         if settled {
-            self.trouble = None;
+            (self.trouble, self.welcomes) = (None, 0);
             if self.in_vain > self.all.len() {
                 let name = self.current().name();
                 context.action.log.error(format!("{name} takes lines again; going on with it"));
@@ -145,13 +152,22 @@ impl Targets {
             self.active().back = BACK;
         }
         match event {
-            Some(Event::Welcome) => (self.active().welcomed, self.held) = (true, false),
-            Some(Event::Later(LaterReason::Rate)) => self.held = true,
-            Some(Event::Later(reason)) => self.trouble = Some(format!("later: {reason:?}")),
-            Some(Event::Trouble(code, text) | Event::SessionLost(code, text)) => {
+            Ok(Event::Welcome) => {
+                // A rate's pause ends with a hello as well.
+                self.welcomes += u32::from(!self.held);
+                (self.active().welcomed, self.held) = (true, false);
+                if self.welcomes > 1 {
+                    self.trouble = Some("it answers, and takes none".into());
+                }
+            }
+            Ok(Event::Later(LaterReason::Rate)) => self.held = true,
+            Ok(Event::Later(reason)) => self.trouble = Some(format!("later: {reason:?}")),
+            Ok(Event::Trouble(code, text) | Event::SessionLost(code, text)) => {
                 self.trouble = Some(format!("{code:?}: {text}"));
             }
-            Some(Event::Nothing) | None => {}
+            Ok(Event::Nothing) => {}
+            // An answer, but none that takes a line.
+            Err(why) => self.trouble = Some(why.to_string()),
         }
         if self.trouble.is_none() {
             self.well = Instant::now();
@@ -166,8 +182,13 @@ impl Targets {
         for (index, target) in self.all.iter_mut().enumerate() {
             if target.keep_open(context) && index == self.active {
                 sender.lost();
+                self.welcomes = 0;
             }
         }
+        if self.asked.elapsed() > PATIENCE {
+            self.well = Instant::now();
+        }
+        self.asked = Instant::now();
         let is_up = self.current().is_up();
         // Once the pause is over, it has to answer like any other.
         if is_up && self.held && sender.is_pausing() {
@@ -218,7 +239,11 @@ impl Targets {
         if self.active == self.preferred {
             return;
         }
-        let preferred = &self.all[self.preferred];
+        let preferred = &mut self.all[self.preferred];
+        // a connection of its own that was lost meanwhile begins its time anew
+        if preferred.keep_open(context) {
+            self.preferred_up = None;
+        }
         if !preferred.is_up() {
             self.preferred_up = None;
             return;
@@ -232,7 +257,7 @@ impl Targets {
 
     fn go_to(&mut self, target: usize, sender: &mut Sender) {
         self.active = target;
-        self.well = Instant::now();
+        (self.well, self.welcomes) = (Instant::now(), 0);
         (self.trouble, self.held, self.preferred_up) = (None, false, None);
         sender.turned();
     }

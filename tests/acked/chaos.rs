@@ -133,3 +133,83 @@ fn anything_in_any_order_loses_nothing_and_ids_drop_what_kills_doubled() {
     let _ = std::io::stderr().write_all(text.as_bytes());
     assert!(twice <= CHUNK * kills * SENDERS, "{twice} doubled by {kills} kills");
 }
+
+/// The same with a sender that has two receivers to choose from. What is in doubt at a change may be
+/// at both, under one id.
+#[test]
+fn anything_in_any_order_with_two_receivers_loses_nothing_and_ids_drop_what_both_have() {
+    let fresh = RandomState::new().hash_one("seed") as usize % 1_000_000;
+    let seed = setting("RZMQ_ACKED_SEED", fresh);
+    println!("RZMQ_ACKED_SEED={seed}");
+    let mut dice = Dice(seed as u64);
+    let since = Instant::now();
+    let endpoints = [free_endpoint(), free_endpoint()];
+    let proxies = [Proxy::before(&endpoints[0]), Proxy::before(&endpoints[1])];
+    let sites = [receiver(&endpoints[0], DIRECT), receiver(&endpoints[1], DIRECT)];
+    let mut receivers = [sites[0].start(), sites[1].start()];
+    let both = format!("{},{}", proxies[0].endpoint(), proxies[1].endpoint());
+    let queue = "main_queue(queue.timeoutShutdown=\"10000\" queue.workerThreads=\"1\" \
+                 queue.size=\"1000000\")";
+    let site = sender(&both, "").with(queue);
+    let mut daemon = site.start();
+    let (steps, total) = (4 * rounds(), lines());
+    let mut progress = [Progress::of(&sites[0]), Progress::of(&sites[1])];
+    let mut fed = 0;
+    for step in 0..steps {
+        let end = total * (step + 1) / steps;
+        let feeding = feed_meanwhile(&daemon, fed..end);
+        let part = fed + (end - fed) / 8;
+        harness::wait_until("a part of the lines at either", patience(total), || {
+            let count: usize = progress.iter_mut().map(|progress| progress.count()).sum();
+            (count >= part).then_some(())
+        });
+        fed = end;
+        let which = dice.roll(2);
+        let deed = dice.roll(8);
+        println!("step {step}: deed {deed} at {which}");
+        match deed {
+            0 => kill_and_start(&mut receivers[which], &sites[which]),
+            1 => {
+                receivers[which].stop().clean();
+                receivers[which] = sites[which].start();
+            }
+            2 => proxies[which].cut(),
+            3 => proxies[which].stall(),
+            4 => proxies[which].go_away(),
+            5 => proxies[which].delay(millis(5)),
+            _ => {
+                // What imptcp has not taken at a stop was never rsyslog's.
+                feeding.join().expect("fed");
+                daemon.stop().clean();
+                daemon = site.start();
+                proxies[which].come_back();
+                continue;
+            }
+        }
+        feeding.join().expect("fed");
+        proxies[1 - which].come_back();
+    }
+    proxies.iter().for_each(Proxy::come_back);
+    let all = |receivers: &[Rsyslogd; 2]| {
+        let mut all = receivers[0].lines("out.log");
+        all.extend(receivers[1].lines("out.log"));
+        all
+    };
+    harness::wait_until("all lines at either", patience(total), || {
+        Oracle::judge(0..total, &all(&receivers)).lost.is_empty().then_some(())
+    });
+    daemon.stop().clean().within(secs(5));
+    assert!(site.spools().is_empty(), "a spool is left");
+    receivers.iter_mut().for_each(|receiver| {
+        receiver.stop().clean();
+    });
+    let lines = all(&receivers);
+    Oracle::judge(0..total, &by_id(&lines)).once();
+    let text = format!(
+        "chaos with two receivers {seed}: {total} lines, {steps} deeds, {:.1} s: lost 0, doubled {}, \
+         after dropping by id 0\n",
+        since.elapsed().as_secs_f64(),
+        doubled(&Oracle::judge(0..total, &lines))
+    );
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

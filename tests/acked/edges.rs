@@ -235,3 +235,69 @@ fn messages_of_the_main_thread_go_by_the_spool_and_none_stays_there() {
     Oracle::judge(0..100, &fed).once_in_order();
     end(&mut [&mut sender, &mut receiver]);
 }
+
+/// The same without a spool: the line is rsyslog's again, which asks whether the peer takes lines.
+/// When it does, that is the answer.
+#[test]
+fn main_thread_without_a_spool_goes_on_when_the_peer_is_back() {
+    let endpoint = free_endpoint();
+    let proxy = Proxy::before(&endpoint);
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let own = "processInternalMessages=\"on\"";
+    let site = Site::new().global(own).with("main_queue(queue.type=\"Direct\")");
+    let action = crate::action(&proxy.endpoint(), "linger=\"100\" action.resumeInterval=\"1\"");
+    let mut sender = site.without_work_directory().sending("", &action).start();
+    let mut messages = |count| {
+        receiver.wait("the messages about HUPs", SOON, |receiver| {
+            let lines = receiver.lines("out.log");
+            (lines.iter().filter(|line| line.contains("HUPed")).count() == count).then_some(())
+        });
+    };
+    sender.hup();
+    messages(1);
+    proxy.go_away();
+    sender.hup();
+    sender.wait_log(&["omrzmq[out]", "rsyslogd's main thread cannot wait"], SOON);
+    proxy.come_back();
+    messages(2);
+    sender.hup();
+    messages(3);
+    end(&mut [&mut sender, &mut receiver]);
+}
+
+/// The engine was asked to give up, and the main thread's lines went into the spool: its session is
+/// finished there, and what it says later goes on in another one.
+#[test]
+fn main_thread_goes_on_after_its_lines_went_by_the_spool_though_the_engine_may_give_up() {
+    let endpoint = free_endpoint();
+    let proxy = Proxy::before(&endpoint);
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let site = Site::new()
+        .global("processInternalMessages=\"on\"")
+        .with("main_queue(queue.type=\"Direct\")");
+    let action = format!(
+        "name=\"out\" endpoints=\"{}\" socktype=\"DEALER\" delivery=\"acked\" \
+         sendtimeout=\"5000\" action.resumeRetryCount=\"0\"",
+        proxy.endpoint()
+    );
+    let mut sender = site.sending("", &action).start();
+    let hups = |lines: &[String]| lines.iter().filter(|line| line.contains("HUPed")).count();
+    let arrive = |receiver: &mut harness::Rsyslogd, count| {
+        receiver.wait("the messages about HUPs", SOON, |receiver| {
+            (hups(&receiver.lines("out.log")) == count).then_some(())
+        });
+    };
+    sender.hup();
+    arrive(&mut receiver, 1);
+    proxy.stall();
+    sender.hup();
+    sender.wait_stats("omrzmq", "out", "a line in the spool", |stats| stats["in_spool"] > 0);
+    proxy.come_back();
+    arrive(&mut receiver, 2);
+    sender.wait_stats("omrzmq", "out", "an empty spool", |stats| stats["in_spool"] == 0);
+    let began = Instant::now();
+    sender.hup();
+    arrive(&mut receiver, 3);
+    assert!(began.elapsed() < secs(3), "the main thread waited for {:?}", began.elapsed());
+    end(&mut [&mut sender, &mut receiver]);
+}

@@ -55,6 +55,24 @@ pub fn hello(number: u32, session: Session) -> Vec<u8> {
     hello_of([1, 1], number, session, 0, 0)
 }
 
+/// A receiver's welcome to this frame, if it is a hello: it has nothing of the session.
+pub fn welcome_of(frame: &[u8]) -> Option<Vec<u8>> {
+    let said = frame.get(..48).filter(|frame| frame[4] == 1)?;
+    let mut welcome = head(WELCOME);
+    welcome.extend([1, 1, 0, 0]);
+    welcome.extend(&said[12..40]);
+    // window, frame, lines, expansion
+    welcome.extend([4 << 20, 16 << 20, 4_096, 256].map(u32::to_le_bytes).concat());
+    welcome.extend(&said[32..40]);
+    welcome.extend([0; 8]);
+    Some(welcome)
+}
+
+/// A frame of a type that nobody knows, and that must not be skipped.
+pub fn unknown() -> Vec<u8> {
+    head(0x20)
+}
+
 /// What a DATA frame says of itself, true or not.
 pub struct Claims {
     pub first: u64,

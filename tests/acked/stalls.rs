@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
+use harness::oracle::numbered;
 use harness::ports::free_endpoint;
 use harness::sums::end;
 use harness::{Oracle, SOON, Site, secs};
@@ -162,4 +163,37 @@ fn sender_stops_in_time_while_the_receiver_is_stuck_and_its_spool_settles_the_re
     receiver.stop().clean();
     let lines = receiver.lines("out.log");
     Figures::of("stopped while the receiver is stuck", since, total, &lines).all.once();
+}
+
+/// As many frames are in flight at the stop as the window holds, and the stuck receiver has them all:
+/// it knows more of the session than the next start takes from its spool at once.
+#[test]
+fn sender_that_stops_with_many_frames_in_flight_knows_them_again() {
+    let (endpoint, other) = (free_endpoint(), free_endpoint());
+    let (site, pipe) = blocked(&endpoint, &other, "maxmsgsize=\"65536\"");
+    let site = site.global("maxMessageSize=\"256k\"");
+    let total = 600;
+    let since = Instant::now();
+    let sending = sender(&endpoint, "")
+        .global("maxMessageSize=\"256k\"")
+        .with("main_queue(queue.timeoutShutdown=\"10000\" queue.workerThreads=\"1\")");
+    let mut sender = sending.start();
+    // Each fills a frame of this receiver; a hundred fit into its window.
+    let texts: Vec<_> =
+        (0..total).map(|number| format!("{} {}", numbered(number), "x".repeat(40_000))).collect();
+    sender.feeder().texts(&texts);
+    let mut receiver = site.start();
+    sender
+        .wait_stats("omrzmq", "out", "two seconds waited", |stats| stats["wait_busy_ms"] >= 2_000);
+    let sent = sender.stats().value("omrzmq", "out", "sent").expect("sent");
+    sender.stop().clean();
+    fs::write(&pipe, "go\n").expect("pipe");
+    receiver
+        .wait_stats("imrzmq", "in", "what was in flight", |stats| stats["submitted"] >= sent + 100);
+    let mut sender = sending.start();
+    wait_for_all(&mut receiver, total);
+    sender.stop().clean();
+    receiver.stop().clean();
+    let lines = receiver.lines("out.log");
+    Figures::of("stopped with many frames in flight", since, total, &lines).all.once();
 }

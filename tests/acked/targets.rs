@@ -4,11 +4,14 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::ports::free_endpoint;
-use harness::{Oracle, Peer, Proxy, Rsyslogd, SOON, Site, secs};
+use harness::{Keys, Oracle, Peer, Proxy, Rsyslogd, SOON, Site, millis, secs};
 
 use crate::disk::{Small, queue_in};
 use crate::stalls::blocked;
-use crate::{DIRECT, Progress, by_id, doubled, input, receiver, receiving, sender, sessions};
+use crate::{
+    DIRECT, Progress, by_id, curve_receiver, doubled, input, raw, receiver, receiving, sender,
+    sessions,
+};
 
 /// Within which delivery goes on elsewhere.
 const FAILOVER: Duration = secs(5);
@@ -281,4 +284,102 @@ fn receiver_that_is_silent_after_a_pause_is_left() {
     sender.stop().clean();
     second.end().clean();
     first.kill9();
+}
+
+/// Kills the first of two receivers with these keys, and brings it back.
+fn takes_over_and_gives_back(keys: [&Keys; 2], known_by: &dyn Fn(&std::path::Path) -> String) {
+    let (one, two) = (free_endpoint(), free_endpoint());
+    let own = Keys::new("sender");
+    let sites = [
+        curve_receiver(&one, DIRECT, keys[0], &[&own]),
+        curve_receiver(&two, DIRECT, keys[1], &[&own]),
+    ];
+    let [first, second] = [sites[0].start(), sites[1].start()];
+    let mut pair = Two { sites, first, second };
+    let site = Site::new();
+    let folder = site.path("keys");
+    let module = format!(
+        "authtype=\"CURVECLIENT\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        known_by(&folder),
+        own.write(&folder).display()
+    );
+    let mut sender = site.sending(&module, &crate::action(&format!("{one},{two}"), "")).start();
+    sender.feed(0..100);
+    pair.first.wait_lines("out.log", 100, SOON);
+    pair.first.kill9();
+    let next = pair.goes_on_at(1, &sender, 100, FAILOVER);
+    pair.first = pair.sites[0].start();
+    let next = pair.goes_back(&mut sender, &one, next);
+    pair.wait_total(next);
+    pair.judge(next);
+    pair.end(&mut sender);
+}
+
+#[test]
+fn two_receivers_with_one_key_take_over_from_each_other() {
+    let server = Keys::new("server");
+    takes_over_and_gives_back([&server, &server], &|folder| {
+        server.write_public(folder).display().to_string()
+    });
+}
+
+#[test]
+fn two_receivers_with_a_key_each_take_over_from_each_other() {
+    let [one, two] = [Keys::new("one"), Keys::new("two")];
+    takes_over_and_gives_back([&one, &two], &|folder| {
+        let paths = [one.write_public(folder), two.write_public(folder)];
+        format!("{},{}", paths[0].display(), paths[1].display())
+    });
+}
+
+/// It welcomes each hello, and answers lines with what is no frame of the protocol.
+#[test]
+fn receiver_that_answers_nonsense_is_left() {
+    let two = free_endpoint();
+    let mut second = receiver(&two, DIRECT).start();
+    let mad = Peer::new(zmq::ROUTER);
+    let one = mad.bind_free();
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    sender.feed(0..100);
+    let began = Instant::now();
+    while second.lines("out.log").len() < 100 {
+        assert!(began.elapsed() < secs(10), "not left: {}", sender.log());
+        let Some(frames) = mad.receive(millis(50)) else { continue };
+        let [id, frame] = &frames[..] else { panic!("{frames:?}") };
+        let answer = raw::welcome_of(frame).unwrap_or_else(raw::unknown);
+        assert!(mad.send(&[id, &answer], SOON), "the sender is gone");
+    }
+    let took = began.elapsed();
+    sender.wait_log(&["omrzmq[out]", &one, "takes no lines", "going on with", &two], SOON);
+    Oracle::judge(0..100, &second.lines("out.log")).once_in_order();
+    assert!(took < FAILOVER, "after {took:?}");
+    sender.stop().clean();
+    second.end().clean();
+}
+
+/// It welcomes each hello, and lines go nowhere.
+#[test]
+fn receiver_that_takes_no_line_is_left() {
+    let two = free_endpoint();
+    let mut second = receiver(&two, DIRECT).start();
+    let deaf = Peer::new(zmq::ROUTER);
+    let one = deaf.bind_free();
+    let mut sender = sender(&format!("{one},{two}"), "").start();
+    sender.feed(0..100);
+    let began = Instant::now();
+    while second.lines("out.log").len() < 100 {
+        assert!(began.elapsed() < secs(10), "not left: {}", sender.log());
+        let Some(frames) = deaf.receive(millis(50)) else { continue };
+        let [id, frame] = &frames[..] else { panic!("{frames:?}") };
+        if let Some(welcome) = raw::welcome_of(frame) {
+            assert!(deaf.send(&[id, &welcome], SOON), "the sender is gone");
+        }
+    }
+    let took = began.elapsed();
+    // "does not answer" or "it answers, and takes none", by who is looked at first
+    sender.wait_log(&["omrzmq[out]", &one, "going on with", &two], SOON);
+    Oracle::judge(0..100, &second.lines("out.log")).once_in_order();
+    assert!(took < FAILOVER, "after {took:?}");
+    sender.stop().clean();
+    second.end().clean();
 }
