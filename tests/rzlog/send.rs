@@ -67,6 +67,33 @@ fn what_is_in_doubt_after_a_cut_is_settled() {
 }
 
 #[test]
+fn a_receiver_that_is_killed_and_comes_back_has_each_line() {
+    let endpoint = free_endpoint();
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\" ruleset=\"remote\"");
+    let site = Site::new().without_feed();
+    // a Direct queue: what is acknowledged is in the file
+    let site = site.receiving_in_ruleset("queue.type=\"Direct\"", &input);
+    let mut receiver = site.start();
+    let line = format!("send {endpoint} --plaintext");
+    let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
+    for round in 0..3 {
+        input.write_all(&numbers(round * 2000..(round + 1) * 2000)).expect("written");
+        receiver.wait_lines("out.log", round * 2000 + 1, SOON);
+        receiver.kill9();
+        receiver = site.start();
+    }
+    drop(input);
+    send.wait_for("the count", secs(30), |send| send.err().contains("6000 lines acknowledged"));
+    send.wait(SOON).ended(0);
+    let lines = receiver.wait_lines("out.log", 6000, secs(30));
+    let oracle = Oracle::judge(0..6000, &lines);
+    oracle.nothing_lost();
+    // killed between taking a chunk and noting it, it may take that chunk twice
+    let doubled: usize = oracle.doubled.iter().map(|(_, times)| times - 1).sum();
+    assert!(doubled <= 3 * 128, "{doubled} doubled by three kills");
+}
+
+#[test]
 fn a_line_is_on_its_way_while_the_input_pauses() {
     let (mut receiver, endpoint) = receiver();
     let line =
