@@ -10,8 +10,6 @@ mod error;
 mod fleet;
 mod keys;
 mod logtalez;
-#[cfg(test)]
-mod manual;
 mod pick;
 mod profile;
 mod screen;
