@@ -56,6 +56,28 @@ fn patterns_expressions_and_severities_choose() {
     assert!(!grave.out().contains("warm-up"), "{}", grave.out());
 }
 
+#[test]
+fn a_publisher_without_topics_is_searched_here_and_beginnings_of_any_topic_are_asked_for() {
+    let publisher = Publisher::start("", "");
+    let mut tail = publisher.tail("web1 app --everything --timestamps").start();
+    publisher.until_shown(&mut tail, "web1", "app");
+    publisher.says("web2", "app", &["of another host"]);
+    publisher.says("web1", "app", &["last"]);
+    let out = tail.wait_out("last", SOON);
+    let lines = without_warm_up(&out);
+    assert_eq!(lines.len(), 1, "{out}");
+    let (time, text) = lines[0].split_once(' ').expect("a time");
+    assert!(time.ends_with('Z') && time.len() == 24 && text.starts_with("<13>"), "{out}");
+    // single frames with a fixed topic in front
+    let publisher = Publisher::start("", "topics=\"all.\" topicframe=\"off\"");
+    let mut asked = publisher.tail("--topics none.,all.").start();
+    let mut other = publisher.tail("--topics none.").start();
+    other.wait_err(&["connected to"], SOON);
+    publisher.until_shown(&mut asked, "web1", "app");
+    assert!(asked.out().starts_with("all.<13>"), "{}", asked.out());
+    assert_eq!(other.out(), "");
+}
+
 /// As LogTalez's page has it: host and tag, then a JSON object.
 const LOGTALEZ: &str = r#"template(name="json" type="list") {
     property(name="hostname") constant(value=".") property(name="syslogtag")
