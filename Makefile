@@ -11,6 +11,7 @@
 CARGO := scripts/cargo
 # What cargo leaves behind, and where rsyslogd is to find the modules.
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+RZLOG := $(BUILT)/rzlog
 MODULES := target/modules
 FAULT_MODULES := target/fault-modules
 FOREIGN_MODULES := target/foreign-modules
@@ -20,18 +21,21 @@ ARGS ?=
 RELEASE ?=
 ON_RELEASE := $(if $(RELEASE),scripts/release $(RELEASE))
 
-# What the modules are made from; folders too, whose times tell of files that are gone.
-SOURCES := $(shell find src rsyslog-headers build.rs Cargo.toml Cargo.lock)
+# What the modules and the command line are made from; folders too, whose times tell of files that are
+# gone.
+SOURCES := $(shell find src/* rsyslog-headers build.rs Cargo.toml Cargo.lock \
+	-path src/client -prune -o -path src/rzlog -prune -o -print)
+RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery Cargo.toml Cargo.lock)
 
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## imrzmq.so and omrzmq.so in target/modules
+build: ## imrzmq.so and omrzmq.so in target/modules, and target/release/rzlog
 	@scripts/setup build
-	@$(MAKE) --no-print-directory $(MODULES)/omrzmq.so
-	@echo "built: $(MODULES)/imrzmq.so $(MODULES)/omrzmq.so"
+	@$(MAKE) --no-print-directory $(MODULES)/omrzmq.so $(RZLOG)
+	@echo "built: $(MODULES)/imrzmq.so $(MODULES)/omrzmq.so $(RZLOG)"
 
 .PHONY: build-fault
 build-fault: ## the same with faults on demand, for tests alone, in target/fault-modules
@@ -55,6 +59,11 @@ $(FAULT_MODULES)/imrzmq.so $(FAULT_MODULES)/omrzmq.so &: $(SOURCES)
 	$(build-modules)
 $(FOREIGN_MODULES)/imrzmq.so $(FOREIGN_MODULES)/omrzmq.so &: $(SOURCES)
 	$(build-modules)
+
+# By itself, so that what it needs of a shared crate is not built into the modules.
+$(RZLOG): $(RZLOG_SOURCES)
+	$(CARGO) build --locked --release -p rzlog
+	touch $@
 
 define build-modules
 $(CARGO) build --locked --release -p imrzmq -p omrzmq $(FEATURES)
@@ -133,9 +142,9 @@ fuzz: ## every parser of foreign bytes and the protocol's state machines, a minu
 	scripts/fuzz $(ARGS)
 
 .PHONY: reference
-reference: ## writes docs/reference anew from the modules' parameter tables
+reference: ## writes docs/reference anew from the parameter tables, and rzlog.1 from its options
 	@scripts/setup build
-	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq reference
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq -p rzlog reference
 
 .PHONY: lint
 lint: ## formatting, clippy, rustdoc, shellcheck, licences

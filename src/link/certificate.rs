@@ -57,7 +57,7 @@ impl fmt::Debug for PublicKey {
 }
 
 /// Bytes that are wiped when dropped.
-struct Wiped<T: AsMut<[u8]>>(T);
+pub(crate) struct Wiped<T: AsMut<[u8]>>(pub(crate) T);
 
 impl<T: AsMut<[u8]>> Drop for Wiped<T> {
     fn drop(&mut self) {
@@ -336,7 +336,7 @@ impl CertificateError {
 }
 
 /// Reads a whole file, with its permission bits.
-fn read(path: &Path) -> Result<(Wiped<Vec<u8>>, u32), CertificateError> {
+pub(crate) fn read(path: &Path) -> Result<(Wiped<Vec<u8>>, u32), CertificateError> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(|error| CertificateError::unreadable(path, &error))?;
     check_kind(path, metadata.file_type())?;

@@ -6,12 +6,13 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `zpl`, `certificate`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `zpl`, `certificate`, `certificate_file`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
 mod certificate;
+mod certificate_file;
 mod connections;
 mod context;
 mod credential_notice;
@@ -37,6 +38,9 @@ pub use certificate::{
     Certificate, CertificateError, Directory, KeyPair, PublicKey, generate, load_directory,
     load_own, load_peer,
 };
+pub use certificate_file::{
+    Existing, Metadata, WriteError, load_metadata, write_pair, write_public,
+};
 pub use context::{Context, SocketSpec};
 pub use credential_notice::CredentialNotice;
 pub use credentials::{AllowList, OwnKey, ServerKeys};
@@ -46,7 +50,7 @@ pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
 pub use options::Options;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
-pub use socket::{Readiness, Received, Renewal, Sent, Socket};
+pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.

@@ -498,6 +498,17 @@ fn joined(parts: &[&[u8]]) -> Result<Frame, LinkError> {
     Frame::joined(parts).map_err(|errno| LinkError::Send(errno.to_string()))
 }
 
+/// Waits until one of these has a message; answers whether there is one. A signal ends it early.
+pub fn wait_any<'a>(
+    sockets: impl IntoIterator<Item = &'a Socket>,
+    timeout: Duration,
+) -> Result<bool, LinkError> {
+    let mut items: Vec<_> =
+        sockets.into_iter().map(|socket| Awaited::message(&socket.raw)).collect();
+    wait(&mut items, timeout)?;
+    Ok(items.iter().any(Awaited::came))
+}
+
 fn wait(items: &mut [Awaited<'_>], timeout: Duration) -> Result<(), LinkError> {
     match raw::wait(items, milliseconds(timeout).into()) {
         Err(errno) if !errno.is_interrupted() => Err(LinkError::Wait(errno.to_string())),

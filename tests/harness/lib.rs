@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod python;
 pub mod quiet;
 pub mod rsyslogd;
+pub mod rzlog;
 pub mod site;
 pub mod skip;
 pub mod stats;
@@ -32,6 +33,7 @@ pub use oracle::Oracle;
 pub use peer::Peer;
 pub use proxy::{Half, Proxy};
 pub use rsyslogd::{Ending, Rsyslogd};
+pub use rzlog::Rzlog;
 pub use site::Site;
 pub use wait::wait_until;
 

@@ -28,6 +28,14 @@ pub fn fault_modules() -> PathBuf {
     }
 }
 
+/// The command line; `make build` leaves it here, `RZMQ_TEST_RZLOG` names another one.
+pub fn rzlog() -> PathBuf {
+    match std::env::var_os("RZMQ_TEST_RZLOG") {
+        Some(program) => program.into(),
+        None => repository().join("target/release/rzlog"),
+    }
+}
+
 /// Where packages put the daemon, seen from the top of their file system.
 const DAEMON: &str = "usr/sbin/rsyslogd";
 

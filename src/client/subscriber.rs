@@ -1,0 +1,237 @@
+//! Reads what publishers have: one SUB for each endpoint, so that a line's publisher is known.
+//!
+//! The publisher filters by the beginnings of topics. What happens to connections comes beside the
+//! lines, as [`Event`]s: a publisher sends nothing to who is not there, so a lost connection is a gap.
+//!
+//! Threads: the link's, which put events into a channel; reading is the caller's. Locks: none held
+//! beyond that channel's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use rzmq_link::{
+    Change, Context, Mode, Notice, Notices, Options, Received, Renewal, Socket, SocketSpec,
+    SocketType, parse_endpoints, wait_any,
+};
+
+use crate::address::needs_ipv6;
+use crate::{ClientError, Credentials};
+
+/// How often it is looked whether a socket is to be opened anew.
+const RENEWAL: Duration = Duration::from_secs(1);
+/// A publisher's line is no longer, unless told otherwise: see [`Subscriber::with_longest`].
+const LONGEST: u64 = 1 << 20;
+
+/// A line as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The endpoint it came from, as it was given.
+    pub endpoint: &'a str,
+    /// The topic, where it has a frame of its own.
+    pub topic: Option<&'a [u8]>,
+    /// The last frame.
+    pub text: &'a [u8],
+}
+
+/// The same, to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedMessage {
+    /// The endpoint it came from.
+    pub endpoint: String,
+    /// The topic, where it has a frame of its own.
+    pub topic: Option<Vec<u8>>,
+    /// The last frame.
+    pub text: Vec<u8>,
+}
+
+impl Message<'_> {
+    /// To keep.
+    pub fn to_owned(&self) -> OwnedMessage {
+        OwnedMessage {
+            endpoint: self.endpoint.to_owned(),
+            topic: self.topic.map(<[u8]>::to_vec),
+            text: self.text.to_vec(),
+        }
+    }
+}
+
+/// What happened to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A publisher is there.
+    Connected {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// It is gone; what it publishes until it is there again is missed.
+    Lost {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// Something else, as the link tells it.
+    Notice(Notice),
+}
+
+/// Reads from publishers.
+pub struct Subscriber {
+    feeds: Vec<Feed>,
+    context: Context,
+    events: Receiver<Event>,
+    received: Received,
+    /// Whose turn it is.
+    turn: usize,
+    looked: Instant,
+}
+
+struct Feed {
+    endpoint: String,
+    socket: Socket,
+    spec: SocketSpec,
+    told: Arc<Told>,
+}
+
+struct Told {
+    endpoint: String,
+    events: Sender<Event>,
+    /// A connection was lost, and the socket is still the one it was lost on.
+    lost: AtomicBool,
+}
+
+impl Notices for Told {
+    fn notice(&self, notice: &Notice) {
+        // these two are told once a minute at most, and counted each time
+        if !matches!(notice, Notice::Connected { .. } | Notice::Disconnected { .. }) {
+            let _ = self.events.send(Event::Notice(notice.clone()));
+        }
+    }
+
+    fn count(&self, change: Change) {
+        let endpoint = || self.endpoint.clone();
+        let event = match change {
+            Change::Connected => Event::Connected { endpoint: endpoint() },
+            Change::Disconnected => {
+                self.lost.store(true, Ordering::Relaxed);
+                Event::Lost { endpoint: endpoint() }
+            }
+            _ => return,
+        };
+        // nobody listens any more when the subscriber is being dropped
+        let _ = self.events.send(event);
+    }
+}
+
+impl Subscriber {
+    /// Connects to a list of endpoints with commas between them, and subscribes to what begins with one
+    /// of these topics; without any, to everything. Whether somebody is there shows in the events.
+    pub fn connect(
+        endpoints: &str,
+        credentials: &Credentials,
+        topics: &[String],
+    ) -> Result<Subscriber, ClientError> {
+        Subscriber::with_longest(endpoints, credentials, topics, LONGEST)
+    }
+
+    /// As [`Subscriber::connect`]; a publisher that sends a frame of more bytes is cut off.
+    pub fn with_longest(
+        endpoints: &str,
+        credentials: &Credentials,
+        topics: &[String],
+        longest: u64,
+    ) -> Result<Subscriber, ClientError> {
+        let security = credentials.security()?;
+        let context = Context::new(1)?;
+        let (sender, events) = channel();
+        let mut feeds = Vec::new();
+        for endpoint in parse_endpoints(endpoints, Mode::Connect)? {
+            let told = Arc::new(Told {
+                endpoint: endpoint.address.clone(),
+                events: sender.clone(),
+                lost: AtomicBool::new(false),
+            });
+            let spec = SocketSpec {
+                name: "rzlog".into(),
+                socket_type: SocketType::Sub,
+                endpoints: vec![endpoint.clone()],
+                security: Arc::clone(&security),
+                options: Options {
+                    ipv6: needs_ipv6(&endpoint),
+                    linger: Duration::ZERO,
+                    maxmsgsize: longest,
+                    ..Options::default()
+                },
+                topics: topics.to_vec(),
+            };
+            let socket = context.open(&spec, told.clone())?;
+            feeds.push(Feed { endpoint: endpoint.address, socket, spec, told });
+        }
+        let (received, looked) = (Received::new(), Instant::now());
+        Ok(Subscriber { feeds, context, events, received, turn: 0, looked })
+    }
+
+    /// The next line. `None`: none came in this time, or a signal did.
+    pub fn receive(&mut self, patience: Duration) -> Result<Option<Message<'_>>, ClientError> {
+        let mut found = self.take()?;
+        if found.is_none() && !patience.is_zero() {
+            self.renew()?;
+            if wait_any(self.feeds.iter().map(|feed| &feed.socket), patience)? {
+                found = self.take()?;
+            }
+        }
+        Ok(found.map(|index| Message {
+            endpoint: &self.feeds[index].endpoint,
+            topic: self.received.topic(),
+            text: self.received.body(),
+        }))
+    }
+
+    /// The lines as they come, for ever.
+    pub fn iter(&mut self) -> impl Iterator<Item = Result<OwnedMessage, ClientError>> + '_ {
+        std::iter::from_fn(move || {
+            loop {
+                match self.receive(RENEWAL) {
+                    Ok(Some(message)) => return Some(Ok(message.to_owned())),
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+        })
+    }
+
+    /// What happened to the connections since the last call.
+    pub fn events(&mut self) -> impl Iterator<Item = Event> + '_ {
+        self.events.try_iter()
+    }
+
+    /// From whom a message was taken: each in turn.
+    fn take(&mut self) -> Result<Option<usize>, ClientError> {
+        for _ in 0..self.feeds.len() {
+            let index = self.turn;
+            self.turn = (index + 1) % self.feeds.len();
+            if self.feeds[index].socket.receive(&mut self.received)? {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens sockets anew whose keys have changed, that were turned away for good, or that do not come
+    /// back: after a line that is too long libzmq never calls that publisher again. Nothing is unread
+    /// when this is called.
+    fn renew(&mut self) -> Result<(), ClientError> {
+        if self.looked.elapsed() < RENEWAL {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        for feed in &mut self.feeds {
+            let lost = feed.told.lost.swap(false, Ordering::Relaxed);
+            let stays_away = lost && feed.socket.connections() == 0;
+            if stays_away || feed.socket.renewal() == Renewal::Reopen {
+                feed.socket = self.context.open(&feed.spec, feed.told.clone())?;
+            }
+        }
+        Ok(())
+    }
+}

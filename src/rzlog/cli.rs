@@ -1,0 +1,81 @@
+//! The command line as a whole. Help, completion and the manual pages in packaging/man are made from it. A
+//! unit test compares these; `make reference` writes them anew (UPDATE_REFERENCE=1).
+
+use clap::{Parser, Subcommand};
+
+/// See and hear the logs.
+///
+/// The other end of rsyslog's modules omrzmq and imrzmq: makes keys, says why a connection does not
+/// work, shows the lines that a publisher has, and sends lines that are acknowledged.
+#[derive(Parser)]
+#[command(name = "rzlog", version, about, max_term_width = 100)]
+#[command(
+    after_long_help = "Exit status: 0 done; 1 it failed, and a sentence on standard error says why; \
+    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail` and `send` have more, see their help."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What there is to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make, show and file CURVE keys
+    #[command(subcommand)]
+    Keys(crate::keys::Keys),
+    /// Say in one sentence whether a connection works, and if not, why
+    ///
+    /// Looks like DEALER, SUB and PUSH in turn, as far as that is needed. A ROUTER that is not an imrzmq
+    /// may take the greeting of acknowledged delivery for a line.
+    Check(crate::check::Check),
+    /// Show the lines of publishers as they come
+    ///
+    /// `rzlog tail web1 nginx` with a default profile, `rzlog tail tcp://loghost:5141 web1` without.
+    /// Lines go to standard output, notices to standard error. LogTalez's options are understood, with
+    /// one dash or two, here and without `tail`.
+    Tail(Box<crate::tail::Tail>),
+    /// Send lines to an imrzmq, each acknowledged
+    ///
+    /// From files or standard input. Loads old logs, and makes a sender of anything that prints lines.
+    Send(crate::send::Send),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+    use std::{env, fs};
+
+    fn pages(folder: &Path) -> BTreeMap<PathBuf, String> {
+        let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .map(|path| (path.file_name().unwrap().into(), fs::read_to_string(&path).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn reference_of_the_manual_says_what_the_command_line_says() {
+        let made = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(Cli::command(), made.path()).unwrap();
+        let made = pages(made.path());
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man");
+        if env::var_os("UPDATE_REFERENCE").is_some() {
+            let _ = fs::remove_dir_all(&folder);
+            fs::create_dir_all(&folder).unwrap();
+            made.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+        }
+        assert!(
+            pages(&folder) == made,
+            "packaging/man is not of these options: run `make reference`"
+        );
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

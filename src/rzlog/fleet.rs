@@ -1,0 +1,256 @@
+//! `rzlog keys fleet`: keys and configurations for a server, its hosts and a reader, a folder each.
+//!
+//! Whatever is there stays: keys because others trust them, configurations because somebody may have
+//! edited them. So a fleet grows by running it again.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rzmq_link::{
+    Existing, Metadata, Mode, PublicKey, generate, load_own, load_peer, parse_endpoints,
+    write_pair, write_public,
+};
+
+use crate::error::{Error, Exit};
+use crate::screen::say;
+
+/// The folder of whoever looks at the logs.
+const READER: &str = "reader";
+/// The configuration in a host's folder, and the folder of keys beside it.
+const SNIPPET: &str = "60-rzmq.conf";
+const KEYS: &str = "rzmq";
+
+#[derive(Args)]
+pub(crate) struct Fleet {
+    /// The host that receives
+    #[arg(long)]
+    server: String,
+    /// A file with the name of a sending host in each line, or - for standard input. Blank lines and
+    /// what follows a # do not count
+    #[arg(long, value_name = "FILE")]
+    clients: PathBuf,
+    /// Where the folders go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The server's name or address as hosts and readers call it [default: the server]
+    #[arg(long)]
+    address: Option<String>,
+    /// The port that it receives at
+    #[arg(long, default_value_t = 5140)]
+    port: u16,
+    /// The port that it publishes at
+    #[arg(long, default_value_t = 5141)]
+    publish: u16,
+    /// Where each host's folder will be copied to
+    #[arg(long, value_name = "DIR", default_value = "/etc/rsyslog.d")]
+    install: PathBuf,
+    /// The file that the server writes lines to
+    #[arg(long, value_name = "FILE", default_value = "/var/log/remote.log")]
+    logfile: PathBuf,
+}
+
+/// Whether a host or an owner of a key may be called so: the name becomes a file's.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.len() <= 200
+        && name.bytes().all(plain)
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && !name.ends_with("_secret")
+}
+
+pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
+    let hosts = hosts(fleet)?;
+    let address = fleet.address.as_deref().unwrap_or(&fleet.server);
+    for port in [fleet.port, fleet.publish] {
+        parse_endpoints(&format!("tcp://{address}:{port}"), Mode::Connect)
+            .map_err(|error| Error::Usage(error.to_string()))?;
+    }
+    if fleet.port == fleet.publish {
+        return Err(Error::Usage("--port and --publish are the same: two sockets need two".into()));
+    }
+    for path in [&fleet.install, &fleet.logfile] {
+        let text = path.to_str().unwrap_or("\"");
+        if !path.is_absolute() || text.contains(['"', '\\', '\n', '%']) {
+            let text = path.display();
+            return Err(Error::Usage(format!("{text}: must be an absolute path without quotes")));
+        }
+    }
+    folder(&fleet.out, 0o700)?;
+    let mut made = 0;
+    let server = &fleet.server;
+    let (server_key, new) = pair(&fleet.out.join(server).join(KEYS), server)?;
+    made += usize::from(new);
+    let to = |host: &str| fleet.out.join(host);
+    for host in &hosts {
+        made += usize::from(member(fleet, &server_key, host, "hosts")?);
+        text(&to(host).join(SNIPPET), &sender(fleet, address, host))?;
+    }
+    made += usize::from(member(fleet, &server_key, READER, "readers")?);
+    text(&to(READER).join("config.toml"), &profile(fleet, address))?;
+    text(&to(server).join(SNIPPET), &receiver(fleet))?;
+    say(&format!(
+        "{made} new keys. Copy each host's folder to its {install}, for example\n  \
+         rsync -a {out}/{server}/ {server}:{install}/\nand {out}/{READER}/ to ~/.config/rzlog/ of \
+         whoever shall read: rzlog tail HOST PROGRAM\nThe folders hold secrets: remove {out} when they \
+         are where they belong, or keep it as safe as them.",
+        install = fleet.install.display(),
+        out = fleet.out.display(),
+    ))?;
+    Ok(Exit::DONE)
+}
+
+fn hosts(fleet: &Fleet) -> Result<BTreeSet<String>, Error> {
+    let text = if fleet.clients == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().lock().take(64 << 20).read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(&fleet.clients)
+    };
+    let text = text.map_err(Error::file(&fleet.clients))?;
+    let refused = |name: &str, why: &str| {
+        Err(Error::Usage(format!("\"{}\" {why}", name.escape_debug().take(80).collect::<String>())))
+    };
+    let bad = "cannot be a host here: its name becomes a file's, of letters, digits, - _ and .";
+    if !is_file_name(&fleet.server) {
+        return refused(&fleet.server, bad);
+    }
+    let mut hosts = BTreeSet::new();
+    for line in text.lines() {
+        let name = line.split('#').next().unwrap_or_default().trim();
+        if name.is_empty() {
+            continue;
+        }
+        if !is_file_name(name) {
+            return refused(name, bad);
+        }
+        if name == READER || fleet.server == READER {
+            return refused(
+                READER,
+                "is the folder of who reads the logs; no host can be called so",
+            );
+        }
+        if name == fleet.server {
+            return refused(name, "is the server; it does not send to itself");
+        }
+        if !hosts.insert(name.to_owned()) {
+            return refused(name, "stands twice among the clients");
+        }
+    }
+    if hosts.is_empty() {
+        return Err(Error::Usage(format!("{}: no host in it", fleet.clients.display())));
+    }
+    Ok(hosts)
+}
+
+/// The folder of a host or reader: its own pair, the server's public key; and its public key among
+/// those that the server lets in. Answers whether the pair is new.
+fn member(fleet: &Fleet, server_key: &PublicKey, name: &str, allowed: &str) -> Result<bool, Error> {
+    // a reader's keys lie beside its profile
+    let keys =
+        if name == READER { fleet.out.join(READER) } else { fleet.out.join(name).join(KEYS) };
+    let (key, new) = pair(&keys, name)?;
+    public(&keys.join(&fleet.server), server_key, &fleet.server)?;
+    let list = fleet.out.join(&fleet.server).join(KEYS).join(allowed);
+    folder(&list, 0o755)?;
+    public(&list.join(name), &key, name)?;
+    Ok(new)
+}
+
+fn folder(path: &Path, mode: u32) -> Result<(), Error> {
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(Error::file(path))
+}
+
+fn named(name: &str) -> Metadata {
+    vec![("name".to_owned(), name.to_owned())]
+}
+
+/// The pair in this folder, and whether it is new.
+fn pair(keys: &Path, name: &str) -> Result<(PublicKey, bool), Error> {
+    folder(keys, 0o755)?;
+    let path = keys.join(name);
+    if path.exists() || keys.join(format!("{name}_secret")).exists() {
+        return Ok((load_own(&path)?.public, false));
+    }
+    let pair = generate()?;
+    write_pair(&path, &pair, &named(name), Existing::Keep)?;
+    Ok((pair.public, true))
+}
+
+/// Somebody's public key in a file; one that is there must be the same.
+fn public(path: &Path, key: &PublicKey, name: &str) -> Result<(), Error> {
+    if !path.exists() {
+        return Ok(write_public(path, key, &named(name), Existing::Keep)?);
+    }
+    if load_peer(path)?.public == *key {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{} holds another key than the one that {name} has: these folders do not belong together",
+        path.display()
+    )))
+}
+
+/// A file that stays if it is there.
+fn text(path: &Path, text: &str) -> Result<(), Error> {
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(path, text).map_err(Error::file(path))
+}
+
+fn sender(fleet: &Fleet, address: &str, host: &str) -> String {
+    let (keys, server, port) = (fleet.install.join(KEYS), &fleet.server, fleet.port);
+    format!(
+        r#"# {host} sends every line to {server}, encrypted; a line leaves the queue when {server} has it.
+# Made by rzlog keys fleet.
+module(load="omrzmq" authtype="CURVECLIENT"
+       servercertpath="{keys}/{server}" clientcertpath="{keys}/{host}_secret")
+action(type="omrzmq" name="to-{server}" socktype="DEALER" delivery="acked"
+       endpoints="tcp://{address}:{port}"
+       queue.type="Disk" queue.filename="to-{server}" queue.size="500000"
+       queue.checkpointInterval="1" queue.timeoutShutdown="10000" queue.timeoutEnqueue="2000000")
+"#,
+        keys = keys.display()
+    )
+}
+
+fn receiver(fleet: &Fleet) -> String {
+    let (keys, server) = (fleet.install.join(KEYS), &fleet.server);
+    let (port, publish) = (fleet.port, fleet.publish);
+    format!(
+        r#"# {server} receives the lines of the hosts whose certificates are in {keys}/hosts, writes them to
+# a file, and publishes them, topic HOST.PROGRAM., to who has a certificate in {keys}/readers.
+# Made by rzlog keys fleet.
+module(load="imrzmq" authtype="CURVESERVER"
+       servercertpath="{keys}/{server}_secret" clientcertpath="{keys}/hosts")
+module(load="omrzmq" authtype="CURVESERVER"
+       servercertpath="{keys}/{server}_secret" clientcertpath="{keys}/readers")
+template(name="rzmq-topic" type="string" string="%hostname%.%programname%.")
+input(type="imrzmq" name="from-hosts" socktype="ROUTER" endpoints="tcp://*:{port}" ruleset="rzmq-hosts")
+ruleset(name="rzmq-hosts" queue.type="Direct") {{
+    action(type="omfile" file="{log}")
+    action(type="omrzmq" name="to-readers" socktype="PUB" endpoints="tcp://*:{publish}"
+           topics="rzmq-topic" dynatopic="on" topicframe="on"
+           queue.type="LinkedList" queue.size="50000" queue.timeoutShutdown="10000")
+}}
+"#,
+        keys = keys.display(),
+        log = fleet.logfile.display()
+    )
+}
+
+fn profile(fleet: &Fleet, address: &str) -> String {
+    let (server, publish) = (&fleet.server, fleet.publish);
+    format!(
+        r#"# Profiles of rzlog tail: this one is used where none is named. Made by rzlog keys fleet.
+[profiles.default]
+endpoints = ["tcp://{address}:{publish}"]
+servercertpath = "{server}"
+clientcertpath = "{READER}_secret"
+"#
+    )
+}

@@ -1,0 +1,92 @@
+//! LogTalez's way of writing options: `-endpoints`, with one dash or two, after `rzlog` or `rzlog tail`.
+//!
+//! They become ours before the command line is read: two dashes, and `tail` where no command is named.
+
+use std::ffi::OsString;
+
+/// All options of LogTalez.
+const OPTIONS: [&str; 5] = ["endpoints", "topics", "servercertpath", "clientcertpath", "json"];
+
+/// The arguments, the program's name first, in our way of writing.
+pub(crate) fn translate(arguments: Vec<OsString>) -> Vec<OsString> {
+    let Some(first) = arguments.get(1).and_then(|first| first.to_str()) else { return arguments };
+    let names_no_command = option(first).is_some();
+    let is_tail = names_no_command || first == "tail";
+    if !is_tail {
+        return arguments;
+    }
+    let old = names_no_command
+        || arguments
+            .iter()
+            .skip(2)
+            .filter_map(|it| it.to_str())
+            .any(|it| option(it).is_some() && !it.starts_with("--"));
+    let mut translated = Vec::with_capacity(arguments.len() + 2);
+    let mut rest = arguments.into_iter();
+    translated.extend(rest.next());
+    if names_no_command {
+        translated.push("tail".into());
+    } else {
+        translated.extend(rest.next());
+    }
+    if old {
+        translated.push("--logtalez".into());
+    }
+    translated.extend(rest.map(|argument| match argument.to_str().and_then(option) {
+        Some(option) => format!("--{option}").into(),
+        None => argument,
+    }));
+    translated
+}
+
+/// `endpoints=…` of `-endpoints=…` or `--endpoints=…`, if it is one of LogTalez's.
+fn option(argument: &str) -> Option<&str> {
+    let text = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'))?;
+    let name = text.split('=').next()?;
+    // Go's way to say yes to a switch
+    if text == "json=true" {
+        return Some("json");
+    }
+    OPTIONS.contains(&name).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translated(line: &str) -> String {
+        let arguments = line.split(' ').map(OsString::from).collect();
+        let all = translate(arguments).into_iter().map(|it| it.into_string().unwrap());
+        all.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn logtalez_is_understood_with_one_dash_and_two() {
+        let ours = "rzlog tail --logtalez --endpoints tcp://a:1,tcp://b:2 --topics h1.p --json";
+        for theirs in [
+            "rzlog -endpoints tcp://a:1,tcp://b:2 -topics h1.p -json",
+            "rzlog --endpoints tcp://a:1,tcp://b:2 --topics h1.p --json",
+            "rzlog tail -endpoints tcp://a:1,tcp://b:2 -topics h1.p -json",
+            "rzlog tail --endpoints tcp://a:1,tcp://b:2 -topics h1.p -json=true",
+        ] {
+            assert_eq!(translated(theirs), ours);
+        }
+        assert_eq!(
+            translated("rzlog -endpoints=tcp://a:1 -servercertpath=/s -clientcertpath *"),
+            "rzlog tail --logtalez --endpoints=tcp://a:1 --servercertpath=/s --clientcertpath *"
+        );
+    }
+
+    #[test]
+    fn what_is_ours_stays() {
+        for line in [
+            "rzlog",
+            "rzlog --help",
+            "rzlog tail @prod -e tcp://a:1",
+            "rzlog tail --endpoints tcp://a:1 --json",
+            "rzlog keys show -json",
+        ] {
+            assert_eq!(translated(line), line);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `rzlog`: see and hear the logs at the other end of omrzmq, and send some to imrzmq.
+//!
+//! One file a command. What a command does over the network is in src/client; here are its options,
+//! its words and its exit status. No threads of its own; SIGINT and SIGTERM are a flag (signals.rs).
+
+mod check;
+mod cli;
+mod connect;
+mod error;
+mod fleet;
+mod keys;
+mod logtalez;
+mod pick;
+mod profile;
+mod screen;
+mod seen;
+mod send;
+mod show;
+mod signals;
+mod tail;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, Exit};
+
+fn main() -> ExitCode {
+    // not COMPLETE, which others may have set for their own ends
+    CompleteEnv::with_factory(Cli::command).var("RZLOG_COMPLETE").complete();
+    let arguments = logtalez::translate(std::env::args_os().collect());
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // help and version are "errors" too, with status 0
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match &cli.command {
+        Command::Keys(command) => keys::run(command),
+        Command::Check(command) => check::run(command),
+        Command::Tail(command) => tail::run(command),
+        Command::Send(command) => send::run(command),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        // Who reads our output has read enough.
+        Err(Error::ReaderGone) => Exit::DONE.into(),
+        Err(error) => {
+            screen::notice(&error.to_string());
+            Exit::FAILED.into()
+        }
+    }
+}

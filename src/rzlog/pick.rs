@@ -1,0 +1,251 @@
+//! Which lines are wanted. What can be said by the beginning of a topic is said to the publisher, so that
+//! nothing else crosses the network; the rest is decided here.
+
+use regex::bytes::{Regex, RegexSet};
+use rzlog_client::{Line, Message, Severity};
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// As the command line and a profile say it.
+#[derive(Debug, Default)]
+pub(crate) struct Wish<'a> {
+    /// Names or patterns with `*` and `?`, with commas between them.
+    pub(crate) host: Option<&'a str>,
+    pub(crate) program: Option<&'a str>,
+    /// Beginnings of topics.
+    pub(crate) topics: &'a [String],
+    pub(crate) include: &'a [String],
+    pub(crate) exclude: &'a [String],
+    pub(crate) severity: Option<&'a str>,
+    /// The publisher has no topics: host and program are looked for in the line itself.
+    pub(crate) everything: bool,
+}
+
+/// The same, ready to be applied.
+pub(crate) struct Pick {
+    /// What is subscribed to; nothing: everything.
+    pub(crate) topics: Vec<String>,
+    named: Option<Regex>,
+    include: Option<RegexSet>,
+    exclude: Option<RegexSet>,
+    severity: Option<Severity>,
+    everything: bool,
+    /// Lines that were left out because they do not say how grave they are.
+    pub(crate) without_severity: u64,
+}
+
+impl Pick {
+    pub(crate) fn new(wish: &Wish<'_>) -> Result<Pick, Error> {
+        let severity = wish.severity.map(|text| {
+            Severity::from_name(text).ok_or_else(|| {
+                let names = "emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7";
+                Error::Usage(format!("severity \"{text}\": possible are {names}"))
+            })
+        });
+        let pairs = pairs(wish);
+        let mut topics = wish.topics.to_vec();
+        topics.extend(pairs.iter().map(|(host, program)| beginning(host, *program)));
+        if wish.everything || topics.iter().any(String::is_empty) {
+            topics.clear();
+        }
+        Ok(Pick {
+            topics,
+            named: named(&pairs)?,
+            include: expressions("include", wish.include)?,
+            exclude: expressions("exclude", wish.exclude)?,
+            severity: severity.transpose()?,
+            everything: wish.everything,
+            without_severity: 0,
+        })
+    }
+
+    pub(crate) fn wants(&mut self, message: &Message<'_>, line: &Line<'_>) -> bool {
+        if let Some(named) = &self.named {
+            let is_meant = if self.everything {
+                let (host, program) = (line.host.unwrap_or(b""), line.program.unwrap_or(b""));
+                named.is_match(&[host, b".", program].concat())
+            } else {
+                // what the publisher compared: the first frame
+                named.is_match(message.topic.unwrap_or(message.text))
+            };
+            if !is_meant {
+                return false;
+            }
+        }
+        if self.include.as_ref().is_some_and(|set| !set.is_match(line.text))
+            || self.exclude.as_ref().is_some_and(|set| set.is_match(line.text))
+        {
+            return false;
+        }
+        let Some(least) = self.severity else { return true };
+        match line.severity.or_else(|| severity_in_json(line)) {
+            Some(severity) => severity <= least,
+            None => {
+                self.without_severity += 1;
+                false
+            }
+        }
+    }
+}
+
+fn expressions(option: &str, patterns: &[String]) -> Result<Option<RegexSet>, Error> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let mistake = |pattern: &str, error: regex::Error| {
+        // the lines before the last one draw a picture
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default();
+        Error::Usage(format!("--{option} \"{pattern}\": {why}"))
+    };
+    for pattern in patterns {
+        Regex::new(pattern).map_err(|error| mistake(pattern, error))?;
+    }
+    RegexSet::new(patterns).map(Some).map_err(|error| mistake(&patterns.join(" "), error))
+}
+
+/// What programs call it in JSON.
+fn severity_in_json(line: &Line<'_>) -> Option<Severity> {
+    let value: Value = serde_json::from_slice(line.json()?).ok()?;
+    let names = ["severity", "syslogseverity-text", "syslogseverity", "level", "PRIORITY"];
+    names.into_iter().filter_map(|name| value.get(name)).find_map(|value| match value {
+        Value::String(text) => Severity::from_name(text),
+        Value::Number(number) => {
+            u8::try_from(number.as_u64()?).ok().and_then(Severity::from_number)
+        }
+        _ => None,
+    })
+}
+
+fn pairs<'a>(wish: &Wish<'a>) -> Vec<(&'a str, Option<&'a str>)> {
+    if wish.host.is_none() && wish.program.is_none() {
+        return Vec::new();
+    }
+    let hosts = wish.host.unwrap_or("*").split(',').map(str::trim);
+    hosts
+        .flat_map(|host| match wish.program {
+            None => vec![(host, None)],
+            Some(programs) => programs.split(',').map(|it| (host, Some(it.trim()))).collect(),
+        })
+        .collect()
+}
+
+/// The part of a pattern that is the same for all that it fits.
+fn literal(pattern: &str) -> (&str, bool) {
+    match pattern.find(['*', '?']) {
+        Some(at) => (&pattern[..at], false),
+        None => (pattern, true),
+    }
+}
+
+fn beginning(host: &str, program: Option<&str>) -> String {
+    let (host, whole) = literal(host);
+    if !whole {
+        return host.to_owned();
+    }
+    format!("{host}.{}", program.map_or("", |program| literal(program).0))
+}
+
+/// One expression for all pairs: the host, a dot, and a program that ends there. `nginx` is not
+/// `nginx-proxy`.
+fn named(pairs: &[(&str, Option<&str>)]) -> Result<Option<Regex>, Error> {
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let glob = |pattern: &str| -> String {
+        let sign = |sign: char| match sign {
+            '*' => r"[^ ]*".to_owned(),
+            '?' => r"[^ ]".to_owned(),
+            _ => regex::escape(&sign.to_string()),
+        };
+        pattern.chars().map(sign).collect()
+    };
+    let one = |(host, program): &(&str, Option<&str>)| match program {
+        None => format!(r"{}\.", glob(host)),
+        Some(program) => format!(r"{}\.{}(?:[^A-Za-z0-9_-]|$)", glob(host), glob(program)),
+    };
+    let all = pairs.iter().map(one).collect::<Vec<_>>().join("|");
+    let regex = Regex::new(&format!("^(?:{all})"));
+    regex.map(Some).map_err(|error| Error::Usage(format!("host or program: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pick(host: &str, program: Option<&str>) -> Pick {
+        Pick::new(&Wish { host: Some(host), program, ..Wish::default() }).unwrap()
+    }
+
+    fn wants(pick: &mut Pick, topic: Option<&str>, text: &str) -> bool {
+        let (topic, text) = (topic.map(str::as_bytes), text.as_bytes());
+        let message = Message { endpoint: "", topic, text };
+        let line = Line::parse(topic, text);
+        pick.wants(&message, &line)
+    }
+
+    #[test]
+    fn the_publisher_gets_the_longest_beginning() {
+        for (host, program, topics) in [
+            ("web1", None, vec!["web1."]),
+            ("web1", Some("nginx"), vec!["web1.nginx"]),
+            ("web1", Some("ngi*"), vec!["web1.ngi"]),
+            ("web?", Some("nginx"), vec!["web"]),
+            ("web1,db1", Some("cron,sshd"), vec!["web1.cron", "web1.sshd", "db1.cron", "db1.sshd"]),
+            ("*", Some("nginx"), vec![]),
+        ] {
+            assert_eq!(pick(host, program).topics, topics, "{host} {program:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_not_one_that_begins_like_it() {
+        let mut nginx = pick("web1", Some("nginx"));
+        for (topic, expected) in [
+            ("web1.nginx.", true),
+            ("web1.nginx", true),
+            ("web1.nginx[12]:", true),
+            ("web1.nginx-proxy.", false),
+            ("web10.nginx.", false),
+        ] {
+            assert_eq!(wants(&mut nginx, Some(topic), "x"), expected, "{topic}");
+        }
+        // LogTalez's form, and a topic before the text
+        assert!(wants(&mut nginx, None, "web1.nginx[12]:@cee:{}"));
+        assert!(wants(&mut nginx, None, "web1.nginx. any text"));
+        let mut all = pick("web*", Some("nginx"));
+        assert!(wants(&mut all, Some("web1.example.org.nginx."), ""));
+        assert!(!wants(&mut all, Some("db1.nginx."), ""));
+    }
+
+    #[test]
+    fn lines_themselves_are_asked_where_there_are_no_topics() {
+        let wish =
+            Wish { host: Some("web1"), program: Some("app"), everything: true, ..Wish::default() };
+        let mut pick = Pick::new(&wish).unwrap();
+        assert!(pick.topics.is_empty());
+        assert!(wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app: x"));
+        assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web2 app: x"));
+    }
+
+    #[test]
+    fn a_mistake_names_its_pattern() {
+        let include = ["fine".to_owned(), "(open".to_owned()];
+        let wish = Wish { include: &include, ..Wish::default() };
+        let error = Pick::new(&wish).err().unwrap().to_string();
+        assert_eq!(error, "--include \"(open\": error: unclosed group");
+    }
+
+    #[test]
+    fn severities_of_lines_and_of_json_are_compared() {
+        let mut pick = Pick::new(&Wish { severity: Some("warning"), ..Wish::default() }).unwrap();
+        assert!(wants(&mut pick, None, "<11>Nov 24 10:00:00 web1 app: x"));
+        assert!(!wants(&mut pick, None, "<14>Nov 24 10:00:00 web1 app: x"));
+        assert!(wants(&mut pick, None, "h.p:@cee:{\"severity\":\"err\"}"));
+        assert!(!wants(&mut pick, None, "h.p:@cee:{\"level\":\"info\"}"));
+        assert_eq!(pick.without_severity, 0);
+        assert!(!wants(&mut pick, None, "who knows"));
+        assert_eq!(pick.without_severity, 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! `rzlog keys`: what it writes is what the modules, czmq and pyzmq read, and it gives no secret away.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use harness::oracle::numbered;
+use harness::ports::{free_endpoint, free_port};
+use harness::python::interpreter;
+use harness::skip::skipped;
+use harness::{Flavour, Keys, Rzlog, SOON, Site};
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("a file").permissions().mode() & 0o7777
+}
+
+#[test]
+fn new_makes_a_pair_that_others_read_and_never_overwrites() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    let new =
+        |more: &str| Rzlog::of(&format!("keys new web1 {more}")).in_folder(folder.path()).run();
+    let said = new("--email ops@example.org --meta rack=7").ended(0).out;
+    assert_eq!((mode(&at("web1")), mode(&at("web1_secret"))), (0o644, 0o600));
+    assert!(!text(&at("web1")).contains("secret-key"));
+    for words in ["name = \"web1\"", "email = \"ops@example.org\"", "rack = \"7\""] {
+        assert!(text(&at("web1")).contains(words), "{}", text(&at("web1")));
+    }
+    let before = text(&at("web1_secret"));
+    new("").ended(1).complains(&["web1 exists", "never overwritten", "--force"]);
+    assert_eq!(text(&at("web1_secret")), before);
+    // shown: the key, never the secret
+    let shown = Rzlog::of("keys show web1").in_folder(folder.path()).run().ended(0).out;
+    let secret = before.split("secret-key = \"").nth(1).expect("a secret").split('"').next();
+    assert!(!shown.contains(secret.expect("a secret")), "{shown}");
+    let key = said.rsplit(' ').next().expect("the key").trim();
+    assert!(shown.contains(key) && shown.contains("there, and belongs to it"), "{shown}");
+    new("--force").ended(0);
+    assert_ne!(text(&at("web1_secret")), before);
+    assert_eq!(mode(&at("web1_secret")), 0o600);
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 2);
+    if let Some(python) = interpreter() {
+        let program =
+            "import sys, zmq.auth; print(zmq.auth.load_certificate(sys.argv[1])[0].decode())";
+        let read = Command::new(python).args(["-c", program]).arg(at("web1_secret")).output();
+        let read = String::from_utf8_lossy(&read.expect("python").stdout).trim().to_owned();
+        assert!(text(&at("web1")).contains(&read) && read.len() == 40, "{read}");
+    } else {
+        skipped("new_makes_a_pair_that_others_read_and_never_overwrites", "no pyzmq");
+    }
+}
+
+#[test]
+fn on_a_terminal_it_asks_what_curvecertgen_asked() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut asked = Rzlog::of("keys new me").in_folder(folder.path()).start_on_terminal();
+    for (question, answer) in [
+        ("Name [me]: ", ""),
+        ("Email: ", "me@example.org"),
+        ("Organization: ", "Example"),
+        ("Version: ", "1"),
+    ] {
+        asked.wait_out(question, SOON);
+        asked.types(&format!("{answer}\n"));
+    }
+    asked.wait_for("the end", SOON, |_| folder.path().join("me").exists());
+    asked.wait(SOON).ended(0);
+    let public = text(&folder.path().join("me"));
+    for words in ["name = \"me\"", "email = \"me@example.org\"", "organization = \"Example\""] {
+        assert!(public.contains(words), "{public}");
+    }
+}
+
+#[test]
+fn list_and_import_keep_a_folder_of_the_allowed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let run = |line: &str| Rzlog::of(line).in_folder(folder.path()).run();
+    fs::create_dir(folder.path().join("allowed")).expect("folder");
+    let (web1, web2) = (Keys::new("web1"), Keys::new("web2"));
+    web1.write(folder.path());
+    // of a secret file only the public half is taken
+    run("keys import web1_secret allowed").ended(0);
+    let imported = text(&folder.path().join("allowed/web1"));
+    assert!(imported.contains(&web1.public_z85()) && !imported.contains("secret-key"));
+    run("keys import web1 allowed").ended(0);
+    Rzlog::new(["keys", "import", &web2.public_z85(), "allowed", "--name", "web2"])
+        .in_folder(folder.path())
+        .run()
+        .ended(0);
+    let listed = run("keys list allowed").ended(0).out;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains(&format!("{}  web2", web2.public_z85())), "{listed}");
+    // another's key under the same name, a name that leaves the folder, and nonsense
+    Rzlog::new(["keys", "import", &Keys::new("x").public_z85(), "allowed", "--name", "web1"])
+        .in_folder(folder.path())
+        .run()
+        .ended(1)
+        .complains(&["allowed/web1 exists"]);
+    Rzlog::new(["keys", "import", &Keys::new("x").public_z85(), "allowed", "--name", "../x"])
+        .in_folder(folder.path())
+        .run()
+        .ended(1)
+        .complains(&["cannot be a file's name"]);
+    fs::write(folder.path().join("allowed/junk"), "nonsense here").expect("written");
+    run("keys list allowed").ended(1).complains(&["allowed/junk", "line 1"]);
+}
+
+#[test]
+fn the_old_modules_take_its_keys() {
+    let folder = tempfile::tempdir().expect("folder");
+    for name in ["loghost", "old"] {
+        let line = format!("keys new {name} --organization Example");
+        Rzlog::of(&line).in_folder(folder.path()).run().ended(0);
+    }
+    fs::create_dir(folder.path().join("allowed")).expect("folder");
+    Rzlog::of("keys import old allowed").in_folder(folder.path()).run().ended(0);
+    let (endpoint, keys) = (free_endpoint(), folder.path().display());
+    let server = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{keys}/loghost\" clientcertpath=\"{keys}/allowed\""
+    );
+    let client = format!(
+        "authtype=\"CURVECLIENT\" servercertpath=\"{keys}/loghost\" clientcertpath=\"{keys}/old\""
+    );
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\"");
+    let mut receiver = Site::new().without_feed().receiving(&server, &input).start();
+    let action = format!("endpoints=\"{endpoint}\" socktype=\"DEALER\"");
+    let sender = Site::of(Flavour::Czmq).sending(&client, &action).start();
+    sender.feed(0..10);
+    receiver.wait_lines("out.log", 10, SOON);
+}
+
+/// A fleet's folders do what they promise on real rsyslogd.
+#[test]
+fn fleet_is_ready_for_rsyslogd_and_grows() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    let (port, publish) = (free_port(), free_port());
+    let fleet = |hosts: &str| {
+        fs::write(at("hosts.txt"), hosts).expect("written");
+        let line = format!(
+            "keys fleet --server loghost --clients hosts.txt --out fleet --address 127.0.0.1 \
+             --port {port} --publish {publish} --install {d}/installed --logfile {d}/remote.log",
+            d = folder.path().display()
+        );
+        Rzlog::of(&line).in_folder(folder.path()).run()
+    };
+    fleet("web1\nweb1 # again\n").ended(1).complains(&["web1", "stands twice"]);
+    fleet("../web1\n").ended(1).complains(&["../web1", "cannot be a host"]);
+    assert!(!at("fleet").exists());
+    fleet("# the web\nweb1\n\nweb2\n").ended(0);
+    let before = text(&at("fleet/web1/rzmq/web1_secret"));
+    let said = fleet("web1\nweb2\nweb3\n").ended(0).out;
+    assert!(said.starts_with("1 new keys"), "{said}");
+    assert_eq!(text(&at("fleet/web1/rzmq/web1_secret")), before);
+    assert_eq!(mode(&at("fleet/web3/rzmq/web3_secret")), 0o600);
+    // Nobody has what is another's secret.
+    assert!(!at("fleet/web1/rzmq/loghost_secret").exists());
+    assert!(!text(&at("fleet/loghost/rzmq/hosts/web1")).contains("secret-key"));
+    // "Copied" to where they belong.
+    for host in ["loghost", "web3"] {
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(at(&format!("fleet/{host}/.")))
+            .arg(at("installed"))
+            .status();
+        assert!(copied.expect("cp").success());
+    }
+    let snippet = |host: &str| {
+        text(&at(&format!("fleet/{host}/60-rzmq.conf"))).replace("tcp://*", "tcp://127.0.0.1")
+    };
+    let receiving = Site::new().without_feed().with(&snippet("loghost"));
+    receiving.check().clean();
+    let sending = Site::new().with(&snippet("web3"));
+    sending.check().clean();
+    let mut receiver = receiving.start();
+    let sender = sending.start();
+    sender.feed(0..20);
+    receiver.wait("the lines", SOON, |_| {
+        text_or_nothing(&at("remote.log")).contains(&numbered(19)).then_some(())
+    });
+    // The reader's folder, as its profile.
+    let config = at("fleet/reader/config.toml");
+    let mut tail = Rzlog::of(&format!("tail feeder app --config {}", config.display())).start();
+    tail.wait_for("a line", SOON, |tail| {
+        sender.feed(20..21);
+        tail.out().contains(&numbered(20))
+    });
+    let check = format!("check @default --config {}", config.display());
+    let said = Rzlog::of(&check).run().ended(0).out;
+    assert!(said.contains("fine: a PUB"), "{said}");
+}
+
+fn text_or_nothing(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,9 @@
+//! The command line `rzlog`, as people and scripts use it, against real rsyslogd.
+
+mod check;
+mod hostile;
+mod keys;
+mod pages;
+mod publisher;
+mod send;
+mod tail;

@@ -1,0 +1,88 @@
+//! docs/rzlog.md says what is so: its commands are understood, its profiles can be read, its Python runs.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use harness::pages::page;
+use harness::python::interpreter;
+use harness::skip::skipped;
+use harness::{Rzlog, SOON};
+
+use crate::publisher::Publisher;
+
+/// The words of a command in a shell, up to a pipe or a comment.
+fn words(command: &str) -> Vec<String> {
+    let end = [" | ", " # "].iter().filter_map(|sign| command.find(sign)).min();
+    let command = &command[..end.unwrap_or(command.len())];
+    let script = format!("for word in {command}; do printf '%s\\n' \"$word\"; done");
+    let output = Command::new("sh").args(["-fc", &script]).output().expect("sh");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_of_the_pages_are_understood() {
+    let mut found = 0;
+    for name in ["docs/rzlog.md", "README.md"] {
+        for block in page(name).blocks.iter().filter(|block| block.words == ["sh"]) {
+            for line in block.text.lines() {
+                let Some(at) = line.find("rzlog ").filter(|at| {
+                    *at == 0 || line[..*at].ends_with("| ") || line[..*at].ends_with("&& ")
+                }) else {
+                    continue;
+                };
+                found += 1;
+                let words = words(&line[at + "rzlog ".len()..]);
+                // help comes only when everything before it was understood
+                let ran = Rzlog::new(words.iter().map(String::as_str).chain(["--help"])).run();
+                assert_eq!(ran.status, 0, "{name}: {line}: {ran:?}");
+            }
+        }
+    }
+    assert!(found > 10, "only {found} commands found");
+}
+
+#[test]
+fn profiles_of_the_page_can_be_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    let page = page("docs/rzlog.md");
+    let text = page.block(&["toml"]);
+    fs::write(folder.path().join("config.toml"), text).expect("written");
+    for (profile, file) in [("default", "loghost"), ("errors", "loghost")] {
+        // It is read, and then its certificates are missing.
+        let ran = Rzlog::of(&format!("tail @{profile} --config config.toml"))
+            .in_folder(folder.path())
+            .run();
+        ran.ended(1).complains(&[file, "No such file"]);
+    }
+}
+
+#[test]
+fn python_of_the_page_reads_what_rzlog_reads() {
+    let Some(python) = interpreter() else {
+        return skipped("python_of_the_page_reads_what_rzlog_reads", "no Python with pyzmq");
+    };
+    let publisher = Publisher::with_topics();
+    let keys = publisher.site.path("keys");
+    let script = keys.join("subscriber.py");
+    fs::write(&script, page("docs/rzlog.md").block(&["python", "subscriber"])).expect("written");
+    let out = keys.join("out");
+    let mut child = Command::new(python)
+        .arg(&script)
+        .arg(&publisher.endpoint)
+        .args([keys.join("loghost"), keys.join("reader_secret")])
+        .arg("web1.nginx.")
+        .stdout(fs::File::create(&out).expect("a file"))
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("python");
+    let shown = harness::wait::try_until(SOON, || {
+        publisher.says("web1", "cron", &["not asked for"]);
+        publisher.says("web1", "nginx", &["asked for"]);
+        let text = fs::read_to_string(&out).unwrap_or_default();
+        text.ends_with('\n').then_some(text)
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    let shown = shown.expect("a line");
+    assert!(shown.lines().all(|line| line.contains("web1 nginx: asked for")), "{shown}");
+}

@@ -1,0 +1,158 @@
+//! `rzlog send`: what it says was acknowledged has arrived, once and in order.
+
+use std::fs;
+use std::io::Write;
+
+use harness::feed::syslog_line;
+use harness::oracle::numbered;
+use harness::ports::free_endpoint;
+use harness::{Keys, Oracle, Proxy, Rsyslogd, Rzlog, SOON, Site, secs};
+
+fn receiver() -> (Rsyslogd, String) {
+    let endpoint = free_endpoint();
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\"");
+    (Site::new().without_feed().receiving("", &input).start(), endpoint)
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<u8> {
+    range.flat_map(|n| (syslog_line(&numbered(n)) + "\n").into_bytes()).collect()
+}
+
+#[test]
+fn files_and_standard_input_arrive_once_and_are_counted() {
+    let (mut receiver, endpoint) = receiver();
+    let folder = tempfile::tempdir().expect("folder");
+    fs::write(folder.path().join("one.log"), numbers(0..20_000)).expect("written");
+    fs::write(folder.path().join("two.log"), numbers(20_000..30_000)).expect("written");
+    let ran = Rzlog::of(&format!("send {endpoint} --plaintext one.log - two.log"))
+        .in_folder(folder.path())
+        .input(b"")
+        .run()
+        .ended(0);
+    assert!(ran.err.contains("30000 lines acknowledged"), "{ran:?}");
+    let lines = receiver.wait_lines("out.log", 30_000, secs(30));
+    Oracle::judge(0..30_000, &lines).once_in_order();
+}
+
+#[test]
+fn on_a_terminal_it_shows_how_far_it_is() {
+    let (mut receiver, endpoint) = receiver();
+    let folder = tempfile::tempdir().expect("folder");
+    fs::write(folder.path().join("old.log"), numbers(0..1000)).expect("written");
+    let ran = Rzlog::of(&format!("send {endpoint} old.log --plaintext"))
+        .in_folder(folder.path())
+        .start_on_terminal()
+        .wait(SOON)
+        .ended(0);
+    assert!(ran.out.contains(" under way, "), "{ran:?}");
+    assert!(ran.out.ends_with("rzlog: 1000 lines acknowledged\r\n"), "{ran:?}");
+    receiver.wait_lines("out.log", 1000, SOON);
+}
+
+#[test]
+fn what_is_in_doubt_after_a_cut_is_settled() {
+    let (mut receiver, endpoint) = receiver();
+    let proxy = Proxy::before(&endpoint);
+    let line = format!("send {} --plaintext", proxy.endpoint());
+    let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
+    for round in 0..4 {
+        input.write_all(&numbers(round * 5000..(round + 1) * 5000)).expect("written");
+        proxy.cut();
+    }
+    drop(input);
+    send.wait_for("the count", secs(30), |send| send.err().contains("20000 lines acknowledged"));
+    send.wait(SOON).ended(0);
+    let lines = receiver.wait_lines("out.log", 20_000, secs(30));
+    Oracle::judge(0..20_000, &lines).once_in_order();
+}
+
+#[test]
+fn a_receiver_that_is_killed_and_comes_back_has_each_line() {
+    let endpoint = free_endpoint();
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\" ruleset=\"remote\"");
+    let site = Site::new().without_feed();
+    // a Direct queue: what is acknowledged is in the file
+    let site = site.receiving_in_ruleset("queue.type=\"Direct\"", &input);
+    let mut receiver = site.start();
+    let line = format!("send {endpoint} --plaintext");
+    let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
+    for round in 0..3 {
+        input.write_all(&numbers(round * 2000..(round + 1) * 2000)).expect("written");
+        receiver.wait_lines("out.log", round * 2000 + 1, SOON);
+        receiver.kill9();
+        receiver = site.start();
+    }
+    drop(input);
+    send.wait_for("the count", secs(30), |send| send.err().contains("6000 lines acknowledged"));
+    send.wait(SOON).ended(0);
+    let lines = receiver.wait_lines("out.log", 6000, secs(30));
+    let oracle = Oracle::judge(0..6000, &lines);
+    oracle.nothing_lost();
+    // killed between taking a chunk and noting it, it may take that chunk twice
+    let doubled: usize = oracle.doubled.iter().map(|(_, times)| times - 1).sum();
+    assert!(doubled <= 3 * 128, "{doubled} doubled by three kills");
+}
+
+#[test]
+fn a_line_is_on_its_way_while_the_input_pauses() {
+    let (mut receiver, endpoint) = receiver();
+    let line =
+        format!("send {endpoint} --plaintext --tag backup --host nas --priority cron.warning");
+    let (send, mut input) = Rzlog::of(&line).start_with_pipe();
+    input.write_all(b"it is done\nhalf a li").expect("written");
+    let lines = receiver.wait_lines("out.log", 1, SOON);
+    assert_eq!(lines, ["it is done"]);
+    input.write_all(b"ne").expect("written");
+    drop(input);
+    send.wait(SOON).ended(0);
+    assert_eq!(receiver.wait_lines("out.log", 2, SOON)[1], "half a line");
+}
+
+#[test]
+fn refused_lines_are_shown_and_change_the_status() {
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let (server, web1) = (Keys::new("loghost"), Keys::new("web1"));
+    server.write(&site.path("keys"));
+    web1.write(&site.path("keys"));
+    web1.write_public(&site.path("allowed"));
+    let module = format!(
+        "authtype=\"CURVESERVER\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        site.path("keys/loghost").display(),
+        site.path("allowed").display()
+    );
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\" enforcehost=\"on\"");
+    let site = site.receiving(&module, &input);
+    let mut receiver = site.start();
+    let keys = site.path("keys");
+    let line = format!(
+        "send {endpoint} --servercertpath {k}/loghost --clientcertpath {k}/web1",
+        k = keys.display()
+    );
+    let own = syslog_line("mine").replace("feeder", "web1");
+    let other = syslog_line("forged").replace("feeder", "web2");
+    let text = format!("{own}\n{other}\n\n{own}\n");
+    let ran = Rzlog::of(&line).input(text.as_bytes()).run().ended(10);
+    assert!(ran.err.contains("2 lines acknowledged, 1 refused for good"), "{ran:?}");
+    ran.complains(&["refused", "not this host's", "forged"]);
+    assert_eq!(receiver.wait_lines("out.log", 2, SOON), [" mine", " mine"]);
+}
+
+#[test]
+fn nobody_there_is_said_in_time_and_ctrl_c_counts() {
+    let endpoint = free_endpoint();
+    let line = format!("send {endpoint} --plaintext --patience 1");
+    let ran = Rzlog::of(&line).input(&numbers(0..3)).run().ended(3);
+    assert!(ran.err.contains("nothing listens at"), "{ran:?}");
+    ran.complains(&["0 lines acknowledged, 3 not acknowledged"]);
+    let (mut receiver, endpoint) = receiver();
+    let (mut send, mut input) =
+        Rzlog::of(&format!("send {endpoint} --plaintext")).start_with_pipe();
+    input.write_all(&numbers(0..3)).expect("written");
+    receiver.wait_lines("out.log", 3, SOON);
+    send.signal("INT");
+    send.wait_err(&["3 lines acknowledged"], SOON);
+    send.wait(SOON).ended(130);
+    Rzlog::of("send file.log --plaintext").run().ended(1).complains(&["is no endpoint"]);
+    let line = format!("send {endpoint} /nowhere --plaintext");
+    Rzlog::of(&line).run().ended(1).complains(&["/nowhere"]);
+}

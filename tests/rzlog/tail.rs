@@ -1,0 +1,331 @@
+//! `rzlog tail`: which lines it shows, how, and how it ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use harness::ports::free_endpoint;
+use harness::{Proxy, Rzlog, SOON, secs};
+
+use crate::publisher::{Publisher, without_warm_up};
+
+#[test]
+fn one_program_of_one_host_and_nothing_else_crosses_the_network() {
+    let publisher = Publisher::with_topics();
+    let proxy = Proxy::before(&publisher.endpoint);
+    let line = format!("tail {} {} web1 nginx", proxy.endpoint(), publisher.trust("--"));
+    let mut tail = Rzlog::of(&line).start();
+    publisher.until_shown(&mut tail, "web1", "nginx");
+    let before = proxy.carried();
+    let many: Vec<_> = (0..500).map(|number| format!("not asked for {number}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    publisher.says("web2", "nginx", &many);
+    publisher.says("web1", "cron", &many);
+    publisher.says("web1", "nginx-proxy", &["begins alike"]);
+    publisher.says("web1", "nginx", &["asked for"]);
+    let out = tail.wait_out("web1 nginx: asked for", SOON);
+    assert_eq!(without_warm_up(&out).len(), 1, "{out}");
+    assert!(proxy.carried() - before < 20_000, "{} bytes", proxy.carried() - before);
+    assert!(tail.err().contains(&format!("connected to {}", proxy.endpoint())), "{}", tail.err());
+}
+
+#[test]
+fn patterns_expressions_and_severities_choose() {
+    let publisher = Publisher::with_topics();
+    let mut tail = publisher.tail("web* nginx,cron --include red|blue|warm --exclude dark").start();
+    publisher.until_shown(&mut tail, "web1", "nginx");
+    publisher.says("web1", "nginx", &["red", "dark red", "green"]);
+    publisher.says("web2", "cron", &["blue"]);
+    publisher.says("web2", "sshd", &["blue"]);
+    publisher.says("db1", "cron", &["blue"]);
+    publisher.says("web3", "nginx", &["the last red"]);
+    let out = tail.wait_out("the last red", SOON);
+    let texts: Vec<_> =
+        without_warm_up(&out).iter().map(|line| line.rsplit(": ").next().unwrap()).collect();
+    assert_eq!(texts, ["red", "blue", "the last red"]);
+    // 13 is user.notice
+    let mut grave = publisher.tail("web1 --severity err").start();
+    let mut all = publisher.tail("web1 --severity notice").start();
+    publisher.until_shown(&mut all, "web1", "app");
+    grave.wait_err(&["connected to"], SOON);
+    let line = "<11>Nov 24 10:00:00 web1 app: grave\n";
+    grave.wait_for("the grave line", SOON, |grave| {
+        publisher.daemon.feeder().bytes(line.as_bytes());
+        grave.out().contains("grave")
+    });
+    assert!(!grave.out().contains("warm-up"), "{}", grave.out());
+}
+
+#[test]
+fn a_publisher_without_topics_is_searched_here_and_beginnings_of_any_topic_are_asked_for() {
+    let publisher = Publisher::start("", "");
+    let mut tail = publisher.tail("web1 app --everything --timestamps").start();
+    publisher.until_shown(&mut tail, "web1", "app");
+    publisher.says("web2", "app", &["of another host"]);
+    publisher.says("web1", "app", &["last"]);
+    let out = tail.wait_out("last", SOON);
+    let lines = without_warm_up(&out);
+    assert_eq!(lines.len(), 1, "{out}");
+    let (time, text) = lines[0].split_once(' ').expect("a time");
+    assert!(time.ends_with('Z') && time.len() == 24 && text.starts_with("<13>"), "{out}");
+    // single frames with a fixed topic in front
+    let publisher = Publisher::start("", "topics=\"all.\" topicframe=\"off\"");
+    let mut asked = publisher.tail("--topics none.,all.").start();
+    let mut other = publisher.tail("--topics none.").start();
+    other.wait_err(&["connected to"], SOON);
+    publisher.until_shown(&mut asked, "web1", "app");
+    assert!(asked.out().starts_with("all.<13>"), "{}", asked.out());
+    assert_eq!(other.out(), "");
+}
+
+/// As LogTalez's page has it: host and tag, then a JSON object.
+const LOGTALEZ: &str = r#"template(name="json" type="list") {
+    property(name="hostname") constant(value=".") property(name="syslogtag")
+    constant(value="@cee:{") property(name="msg" format="jsonf" outname="message") constant(value=",")
+    property(name="syslogseverity-text" format="jsonf" outname="severity") constant(value="}")
+}"#;
+
+#[test]
+fn logtalez_scripts_get_logtalez_output() {
+    let publisher = Publisher::start(LOGTALEZ, "template=\"json\"");
+    let (endpoint, one, two) = (&publisher.endpoint, publisher.trust("-"), publisher.trust("--"));
+    let lines = [
+        format!("-endpoints {endpoint} -topics web1.nginx,db1 {one} -json"),
+        format!("tail -endpoints={endpoint} -topics=web1.nginx,db1 {one} -json"),
+        format!("--endpoints {endpoint} --topics web1.nginx,db1 {two} --json"),
+        format!("-endpoints {endpoint} -topics web1.nginx,db1 {one}"),
+    ];
+    let mut tails: Vec<_> = lines.iter().map(|line| Rzlog::of(line).start()).collect();
+    for tail in &mut tails {
+        publisher.until_shown(tail, "web1", "nginx");
+    }
+    publisher.says("web1", "cron", &["not asked for"]);
+    publisher.says("web1", "nginx", &["a \"quoted\" @cee: word"]);
+    publisher.says("db1", "postgres", &["last"]);
+    for (tail, line) in tails.iter_mut().zip(&lines) {
+        let out = tail.wait_out("last", SOON);
+        let prefix = |host: &str| match line.ends_with("json") {
+            true => String::new(),
+            false => format!("{host}:@cee:"),
+        };
+        let expected = [
+            prefix("web1.nginx") + r#"{"message":" a \"quoted\" @cee: word","severity":"notice"}"#,
+            prefix("db1.postgres") + r#"{"message":" last","severity":"notice"}"#,
+        ];
+        assert_eq!(without_warm_up(&out), expected, "{line}");
+    }
+    // "*" is a fresh key: no error before the server says no
+    let mut fresh = Rzlog::new(
+        format!(
+            "-endpoints {endpoint} -topics a -servercertpath {k}/loghost -clientcertpath *",
+            k = publisher.site.path("keys").display()
+        )
+        .split(' '),
+    )
+    .start();
+    fresh.wait_err(&["the server refused our key"], SOON);
+    // what LogTalez requires
+    Rzlog::of(&format!("-endpoints {endpoint} {one}")).run().ended(1).complains(&["-topics"]);
+    let wrong = format!("-endpoints {endpoint} -topics a -servercertpath /no -clientcertpath /no");
+    Rzlog::of(&wrong).run().ended(1).complains(&["/no"]);
+}
+
+#[test]
+fn json_fields_and_templates() {
+    let publisher = Publisher::with_topics();
+    let mut json = publisher.tail("web1 --json").start();
+    let mut fields = publisher.tail("web1 --fields status,host,user.name,text").start();
+    let mut template = Rzlog::new(
+        ["tail", "--template", "{host} {program} {severity} {status} {message}"]
+            .into_iter()
+            .chain(publisher.trust("--").split(' '))
+            .chain([publisher.endpoint.as_str(), "web1"]),
+    )
+    .start();
+    for tail in [&mut json, &mut fields] {
+        publisher.until_shown(tail, "web1", "app");
+    }
+    publisher.until_shown(&mut template, "web1", "app");
+    publisher.says(
+        "web1",
+        "app",
+        &["@cee: {\"status\":500,\"user\":{\"name\":\"ann\"}}", "plain", "@cee:{\"broken", "last"],
+    );
+    let out = json.wait_out("last", SOON);
+    let lines = without_warm_up(&out);
+    assert_eq!(lines.len(), 4, "{out}");
+    assert_eq!(lines[0], "{\"status\":500,\"user\":{\"name\":\"ann\"}}");
+    for line in lines {
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+    }
+    assert!(out.contains("\"broken\":\"JSON, but EOF"), "{out}");
+    let out = fields.wait_out("\"status\":500", SOON);
+    let expected = "{\"status\":500,\"host\":\"web1\",\"user.name\":\"ann\",\"text\":";
+    assert!(out.contains(expected), "{out}");
+    let out = template.wait_out("last", SOON);
+    assert!(out.contains("web1 app notice 500 @cee: {"), "{out}");
+    assert!(out.contains("web1 app notice - plain\n"), "{out}");
+}
+
+#[test]
+fn a_lost_connection_is_a_gap_that_is_told() {
+    let publisher = Publisher::with_topics();
+    let proxy = Proxy::before(&publisher.endpoint);
+    let line = format!("tail {} {} web1 --quiet", proxy.endpoint(), publisher.trust("--"));
+    let mut tail = Rzlog::of(&line).start();
+    publisher.until_shown(&mut tail, "web1", "app");
+    assert!(!tail.err().contains("gap"), "{}", tail.err());
+    proxy.cut();
+    tail.wait_err(&["gap: ", &proxy.endpoint(), "is lost"], SOON);
+    tail.wait_err(&["gap: ", &proxy.endpoint(), "is back after"], SOON);
+    tail.wait_for("lines again", SOON, |tail| {
+        publisher.says("web1", "app", &["and on"]);
+        tail.out().contains("and on")
+    });
+}
+
+#[test]
+fn it_ends_as_it_was_told() {
+    let publisher = Publisher::with_topics();
+    let tail = publisher.tail("web1 --limit 3").start();
+    let mut tail = tail;
+    tail.wait_err(&["connected to"], SOON);
+    // a subscription takes its time to arrive
+    let ended = harness::wait_until("three lines", SOON, || {
+        publisher.says("web1", "app", &["one of many"]);
+        tail.ending()
+    });
+    assert_eq!((ended.code(), tail.out().lines().count()), (Some(0), 3));
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let mut tail = publisher.tail("web1").start();
+        publisher.until_shown(&mut tail, "web1", "app");
+        tail.signal(signal);
+        let ran = tail.wait(SOON).ended(status);
+        assert!(ran.out.ends_with('\n') && !ran.err.contains("panicked"), "{ran:?}");
+    }
+    let quiet = publisher.tail("web9 --for 500ms").run();
+    assert_eq!((quiet.status, quiet.out.as_str()), (0, ""), "{quiet:?}");
+    let nobody = Rzlog::of(&format!("tail {} --plaintext --for 500ms", free_endpoint())).run();
+    nobody.ended(3).complains(&["nobody was there"]);
+}
+
+/// `rzlog tail … | head -n 1`, and a publisher that says nothing more.
+#[test]
+fn it_ends_when_nobody_reads_any_more() {
+    let publisher = Publisher::with_topics();
+    let words = format!("tail {} {} web1", publisher.endpoint, publisher.trust("--"));
+    let mut child = Command::new(harness::paths::rzlog())
+        .args(words.split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("rzlog runs");
+    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    let feeding = std::thread::scope(|scope| {
+        let line = scope.spawn(|| {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("a line");
+            line
+        });
+        harness::wait_until("a line in the pipe", SOON, || {
+            publisher.says("web1", "app", &["out at once"]);
+            line.is_finished().then_some(())
+        });
+        line.join().expect("a line")
+    });
+    assert!(feeding.contains("out at once"), "{feeding}");
+    drop(reader);
+    let ended = harness::wait_until("the end", SOON, || child.try_wait().expect("status"));
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn profiles_say_what_is_always_the_same() {
+    let publisher = Publisher::with_topics();
+    let keys = publisher.site.path("keys");
+    let config = keys.join("config.toml");
+    let profile = format!(
+        "[profiles.prod]\nendpoints = [\"{}\"]\nservercertpath = \"loghost\"\nclientcertpath = \
+         \"reader\"\nhost = \"web1\"\nfields = [\"host\", \"message\"]\n",
+        publisher.endpoint
+    );
+    fs::write(&config, &profile).expect("written");
+    let mut tail = Rzlog::of(&format!("tail @prod --config {}", config.display())).start();
+    publisher.until_shown(&mut tail, "web1", "app");
+    publisher.says("web2", "app", &["another host"]);
+    publisher.says("web1", "app", &["last"]);
+    let out = tail.wait_out("last", SOON);
+    let expected = ["{\"host\":\"web1\",\"message\":\"last\"}"];
+    assert_eq!(without_warm_up(&out), expected);
+    // where XDG says, and found by completion; the command line comes first
+    let xdg = keys.join("xdg");
+    fs::create_dir_all(xdg.join("rzlog")).expect("folder");
+    let absolute =
+        profile.replace("\"loghost\"", &format!("\"{}\"", keys.join("loghost").display()));
+    let absolute =
+        absolute.replace("\"reader\"", &format!("\"{}\"", keys.join("reader").display()));
+    fs::write(xdg.join("rzlog/config.toml"), absolute.replace("prod", "default")).expect("written");
+    let mut tail = Rzlog::of("tail web2").environment("XDG_CONFIG_HOME", &xdg).start();
+    publisher.until_shown(&mut tail, "web2", "app");
+    assert!(!tail.out().contains("web1"), "{}", tail.out());
+    let completed = Rzlog::new(["--", "rzlog", "tail", "@"])
+        .environment("XDG_CONFIG_HOME", &xdg)
+        .environment("RZLOG_COMPLETE", "bash")
+        .environment("_CLAP_COMPLETE_INDEX", "2")
+        .run()
+        .ended(0);
+    assert!(completed.out.contains("@default"), "{completed:?}");
+    fs::write(&config, "[profiles.prod]\nendpoint = \"x\"\n").expect("written");
+    Rzlog::of(&format!("tail @prod --config {}", config.display()))
+        .run()
+        .ended(1)
+        .complains(&["config.toml", "endpoint"]);
+}
+
+#[test]
+fn completion_knows_hosts_and_programs_seen_on_a_terminal() {
+    let publisher = Publisher::with_topics();
+    let state = publisher.site.path("state");
+    let start = |more: &str| publisher.tail(more).environment("XDG_STATE_HOME", &state);
+    let mut watched = start("web1").start_on_terminal();
+    let mut piped = start("db1").start();
+    publisher.until_shown(&mut watched, "web1", "nginx");
+    publisher.until_shown(&mut piped, "db1", "postgres");
+    for running in [watched, piped] {
+        running.signal("INT");
+        running.wait(SOON).ended(130);
+    }
+    let completed = Rzlog::new(["--", "rzlog", "tail", ""])
+        .environment("XDG_STATE_HOME", &state)
+        .environment("RZLOG_COMPLETE", "bash")
+        .environment("_CLAP_COMPLETE_INDEX", "2")
+        .run()
+        .ended(0)
+        .out;
+    let has = |word: &str| completed.split_whitespace().any(|it| it == word);
+    assert!(has("web1") && has("nginx") && !has("db1"), "{completed}");
+}
+
+#[test]
+fn several_publishers_at_once_and_one_with_another_key() {
+    let one = Publisher::with_topics();
+    let two = one.another_with_its_keys();
+    let stranger = Publisher::with_topics();
+    let line = format!(
+        "tail -e {},{} {} {} --fields endpoint,host,text",
+        one.endpoint,
+        two.endpoint,
+        stranger.endpoint,
+        one.trust("--")
+    );
+    let mut tail = Rzlog::of(&line).start();
+    one.until_shown(&mut tail, "web1", "app");
+    tail.wait_for("a line of the second", SOON, |tail| {
+        two.says("web2", "app", &["of the second"]);
+        tail.out().contains("of the second")
+    });
+    let expected = format!("{{\"endpoint\":\"{}\",\"host\":\"web2\"", two.endpoint);
+    assert!(tail.out().contains(&expected), "{}", tail.out());
+    let words = ["handshake failed at", &stranger.endpoint, "key is not the one in"];
+    tail.wait_err(&words, secs(10));
+}
