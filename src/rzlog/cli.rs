@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "rzlog", version, about, max_term_width = 100)]
 #[command(
     after_long_help = "Exit status: 0 done; 1 it failed, and a sentence on standard error says why; \
-    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail` and `send` have more, see their help."
+    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail`, `send` and `alert` have more, see their help."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -39,6 +39,11 @@ pub(crate) enum Command {
     ///
     /// From files or standard input. Loads old logs, and makes a sender of anything that prints lines.
     Send(crate::send::Send),
+    /// Tell a chat, an Alertmanager or a command what is wrong, by rules over lines
+    ///
+    /// Rules and receivers are in files: so many lines within a window, more than in the past, a kind of
+    /// line that is new, a host that is silent, a publisher that is lost.
+    Alert(Box<crate::alert::Alert>),
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! One file a command. What a command does over the network is in src/client; here are its options,
 //! its words and its exit status. No threads of its own; SIGINT and SIGTERM are a flag (signals.rs).
 
+mod alert;
 mod check;
 mod cli;
 mod connect;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::run(command),
         Command::Tail(command) => tail::run(command),
         Command::Send(command) => send::run(command),
+        Command::Alert(command) => alert::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -106,7 +106,7 @@ fn expressions(option: &str, patterns: &[String]) -> Result<Option<RegexSet>, Er
 }
 
 /// What programs call it in JSON.
-fn severity_in_json(line: &Line<'_>) -> Option<Severity> {
+pub(crate) fn severity_in_json(line: &Line<'_>) -> Option<Severity> {
     let value: Value = serde_json::from_slice(line.json()?).ok()?;
     let names = ["severity", "syslogseverity-text", "syslogseverity", "level", "PRIORITY"];
     names.into_iter().filter_map(|name| value.get(name)).find_map(|value| match value {

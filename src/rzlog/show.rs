@@ -246,7 +246,7 @@ pub(crate) fn now() -> String {
     rfc3339(since.as_secs(), since.subsec_millis())
 }
 
-fn rfc3339(seconds: u64, milliseconds: u32) -> String {
+pub(crate) fn rfc3339(seconds: u64, milliseconds: u32) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // days since 0000-03-01, in eras of 400 years
     let days = days + 719_468;

@@ -1,0 +1,357 @@
+//! A receiver's channel: how a notice gets there, and what its answer means. Runs in the receiver's own
+//! thread, so that a channel that hangs holds nobody up.
+//!
+//! Secrets (a webhook's URL, a token) are read anew for each attempt, so that one that was replaced
+//! counts, and are in no sentence: what a library or a server says is searched for them.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{self, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use super::clock::{Span, Time};
+use super::config;
+use super::outbox::{Attempt, Outcome};
+use super::payload;
+use super::text::{Dialect, Style, clean};
+use crate::error::Error;
+
+/// An answer has to be there within this.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Of an answer.
+const LONGEST_ANSWER: u64 = 4096;
+/// Mattermost's limit of a post; what Slack recommends.
+const MATTERMOST: usize = 16_383;
+const SLACK: usize = 4_000;
+/// How often a command is looked after.
+const SLICE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Channel {
+    pub(crate) name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Chat { chat: config::Chat, style: Style, url: Secret, http: Agent },
+    Alertmanager { url: String, token: Option<Secret>, http: Agent },
+    Command(config::Command),
+}
+
+/// Where a secret is; never the secret.
+enum Secret {
+    File(PathBuf),
+    Environment(String),
+}
+
+impl Channel {
+    pub(crate) fn new(text: &config::Receiver) -> Result<Channel, Error> {
+        let wrong = |what: &str| Error::Usage(format!("receiver {}: {what}", text.name));
+        let kind = match (&text.mattermost, &text.slack, &text.alertmanager, &text.command) {
+            (Some(chat), None, None, None) => {
+                Kind::chat(chat, Dialect::Mattermost, MATTERMOST, text)?
+            }
+            (None, Some(chat), None, None) => Kind::chat(chat, Dialect::Slack, SLACK, text)?,
+            (None, None, Some(it), None) => {
+                if !it.url.starts_with("http://") && !it.url.starts_with("https://") {
+                    return Err(wrong("alertmanager.url is as https://alertmanager.example.org"));
+                }
+                if it.url.contains('@') {
+                    return Err(wrong("alertmanager.url has a password in it; use token_file"));
+                }
+                let token = Secret::of(&it.token_file, &it.token_env);
+                let url = format!("{}/api/v2/alerts", it.url.trim_end_matches('/'));
+                Kind::Alertmanager { url, token: token.map_err(wrong)?, http: agent() }
+            }
+            (None, None, None, Some(command)) => {
+                if command.arguments.is_empty() {
+                    return Err(wrong("command.arguments is the program and its arguments"));
+                }
+                Kind::Command(command.clone())
+            }
+            _ => return Err(wrong("one of mattermost, slack, alertmanager and command is needed")),
+        };
+        let is_chat = matches!(kind, Kind::Chat { .. });
+        if text.template.is_some() && !is_chat {
+            return Err(wrong("template is for mattermost and slack"));
+        }
+        Ok(Channel { name: text.name.clone(), kind })
+    }
+
+    /// It wants to know of each alert by itself.
+    pub(crate) fn groups_itself(text: &config::Receiver) -> bool {
+        text.alertmanager.is_some()
+    }
+
+    /// The least time between two messages: Slack takes one a second.
+    pub(crate) fn pace(&self) -> Span {
+        match self.kind {
+            Kind::Chat { .. } => Span::seconds(1),
+            _ => Span(0),
+        }
+    }
+
+    /// What would be sent, for people.
+    pub(crate) fn preview(&self, attempt: &Attempt, now: Time) -> String {
+        match &self.kind {
+            Kind::Chat { style, .. } => style.notice(attempt, now),
+            Kind::Alertmanager { .. } => pretty(&payload::alertmanager(attempt, now)),
+            Kind::Command(_) => pretty(&payload::command(attempt)),
+        }
+    }
+
+    /// A secret that anybody on this machine can read, or that is sent in the clear.
+    pub(crate) fn worries(&self) -> Option<String> {
+        use std::os::unix::fs::MetadataExt;
+        let secret = match &self.kind {
+            Kind::Chat { url, .. } => url,
+            Kind::Alertmanager { token: Some(token), .. } => token,
+            _ => return None,
+        };
+        let name = &self.name;
+        if let Secret::File(path) = secret {
+            if fs::metadata(path).is_ok_and(|it| it.mode() & 0o004 != 0) {
+                return Some(format!("{name}: anybody can read {}", path.display()));
+            }
+        }
+        let is_clear = match &self.kind {
+            Kind::Alertmanager { url, .. } => url.starts_with("http://"),
+            _ => secret.read().is_ok_and(|url| url.starts_with("http://")),
+        };
+        is_clear.then(|| format!("{name}: its secret goes over the network unencrypted (http)"))
+    }
+
+    /// Tries it.
+    pub(crate) fn deliver(&self, attempt: &Attempt, now: Time) -> Outcome {
+        match &self.kind {
+            Kind::Chat { chat, style, url, http } => {
+                let url = match url.read() {
+                    Ok(url) => url,
+                    Err(why) => return Outcome::Later { wait: None, why },
+                };
+                let body = payload::chat(chat, style.dialect, &style.notice(attempt, now));
+                post(http, &url, None, &body, &[&url])
+            }
+            Kind::Alertmanager { url, token, http } => {
+                let token = match token.as_ref().map(Secret::read).transpose() {
+                    Ok(token) => token,
+                    Err(why) => return Outcome::Later { wait: None, why },
+                };
+                let secrets: Vec<&str> = token.iter().map(String::as_str).collect();
+                let body = payload::alertmanager(attempt, now);
+                post(http, url, token.as_deref(), &body, &secrets)
+            }
+            Kind::Command(command) => run(command, &payload::command(attempt)),
+        }
+    }
+}
+
+impl Kind {
+    fn chat(
+        chat: &config::Chat,
+        dialect: Dialect,
+        limit: usize,
+        text: &config::Receiver,
+    ) -> Result<Kind, Error> {
+        let wrong = |what: &str| Error::Usage(format!("receiver {}: {what}", text.name));
+        let url = Secret::of(&chat.url_file, &chat.url_env).map_err(wrong)?;
+        let url = url.ok_or_else(|| {
+            wrong("url_file, a file with the webhook's URL, or url_env, a variable's name, is needed")
+        })?;
+        let longest = chat.limit.unwrap_or(limit);
+        if !(200..=limit.max(40_000)).contains(&longest) {
+            return Err(wrong("limit is 200 characters or more"));
+        }
+        let style = Style::new(dialect, longest, text.template.as_deref())
+            .map_err(|error| wrong(&error.to_string()))?;
+        Ok(Kind::Chat { chat: chat.clone(), style, url, http: agent() })
+    }
+}
+
+impl Secret {
+    fn of(file: &Option<PathBuf>, variable: &Option<String>) -> Result<Option<Secret>, &'static str> {
+        match (file, variable) {
+            (Some(_), Some(_)) => Err("a secret is in a file or in the environment, not in both"),
+            (Some(path), None) => Ok(Some(Secret::File(path.clone()))),
+            (None, Some(name)) => Ok(Some(Secret::Environment(name.clone()))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn read(&self) -> Result<String, String> {
+        let text = match self {
+            Secret::File(path) => {
+                fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?
+            }
+            Secret::Environment(name) => {
+                std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?
+            }
+        };
+        let text = text.trim();
+        if text.is_empty() || text.contains(char::is_whitespace) {
+            return Err(match self {
+                Secret::File(path) => format!("{}: not one word", path.display()),
+                Secret::Environment(name) => format!("the variable {name}: not one word"),
+            });
+        }
+        Ok(text.to_owned())
+    }
+}
+
+/// Trusts whom the system trusts, follows nobody elsewhere.
+fn agent() -> Agent {
+    let roots = rustls_native_certs::load_native_certs().certs;
+    let roots: Vec<_> =
+        roots.iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(PATIENCE))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent(concat!("rzlog/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Agent::new_with_config(config)
+}
+
+fn post(http: &Agent, url: &str, token: Option<&str>, body: &Value, secrets: &[&str]) -> Outcome {
+    let mut request = http.post(url).header("Content-Type", "application/json");
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut answer = match request.send(body.to_string()) {
+        Ok(answer) => answer,
+        Err(error) => return Outcome::Later { wait: None, why: redact(&error.to_string(), secrets) },
+    };
+    let status = answer.status().as_u16();
+    if (200..300).contains(&status) {
+        return Outcome::Delivered;
+    }
+    let wait = answer.headers().get("Retry-After").and_then(|wait| wait.to_str().ok());
+    let wait = wait.and_then(|wait| wait.trim().parse().ok()).map(|it: u64| it.min(86_400));
+    let said = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string();
+    // redacted before it is cut, so that no part of a secret stays
+    let said = clean(redact(&said.unwrap_or_default(), secrets).as_bytes(), 200);
+    let why = format!("answered {status}: {said}");
+    match status {
+        400 | 413 | 422 => Outcome::Refused { why },
+        _ => Outcome::Later { wait: wait.map(Span::seconds), why },
+    }
+}
+
+/// Takes secrets out of a sentence, and the parts of a URL by which one could write there.
+fn redact(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets {
+        let behind_scheme = secret.split_once("://").map_or(*secret, |(_, rest)| rest);
+        let path = behind_scheme.split_once('/').map_or("", |(_, path)| path);
+        let last = path.rsplit('/').next().unwrap_or_default();
+        for part in [secret, behind_scheme, path, last] {
+            if part.len() >= 4 {
+                text = text.replace(part, "(secret)");
+            }
+        }
+    }
+    text
+}
+
+/// The notice is on its standard input. Its arguments are the configuration's alone: nothing foreign is
+/// in them.
+fn run(command: &config::Command, notice: &Value) -> Outcome {
+    let later = |why: String| Outcome::Later { wait: None, why };
+    let Some((program, arguments)) = command.arguments.split_first() else {
+        return later("no command".into());
+    };
+    let started = process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => return later(format!("{program}: {error}")),
+    };
+    let text = notice.to_string();
+    let input = child.stdin.take();
+    // it may read late or never
+    let write = move || input.map(|mut input| input.write_all(text.as_bytes()));
+    let writer = thread::Builder::new().name("rzlog-input".into()).spawn(write);
+    let began = Instant::now();
+    let ended = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            Ok(None) if began.elapsed() < Duration::from_millis(command.timeout.0) => {
+                thread::sleep(SLICE);
+            }
+            _ => break None,
+        }
+    };
+    let Some(status) = ended else {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let _ = pid.map(|pid| kill_process_group(pid, Signal::KILL));
+        let _ = child.kill();
+        let _ = child.wait();
+        return later(format!("{program} took more than {}", command.timeout));
+    };
+    // what it did not read it did not want
+    drop(writer);
+    if status.success() { Outcome::Delivered } else { later(format!("{program}: {status}")) }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_in_no_sentence() {
+        let url = "https://chat.example.org/hooks/xyz123abc";
+        for text in [
+            "cannot connect to https://chat.example.org/hooks/xyz123abc: refused",
+            "no such hook: /hooks/xyz123abc",
+            "no hook xyz123abc",
+        ] {
+            let redacted = redact(text, &[url]);
+            assert!(!redacted.contains("xyz123abc") && redacted.contains("(secret)"), "{redacted}");
+        }
+        assert_eq!(redact("plain", &["t0ken"]), "plain");
+        assert_eq!(redact("Bearer t0ken", &["t0ken"]), "Bearer (secret)");
+    }
+
+    #[test]
+    fn a_command_gets_the_notice_and_its_status_counts() {
+        let command = |arguments: &[&str], timeout| config::Command {
+            arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+            timeout: Span(timeout),
+        };
+        let notice = serde_json::json!({ "text": "$(touch /nowhere)".repeat(100_000) });
+        assert_eq!(run(&command(&["grep", "-q", "touch"], 10_000), &notice), Outcome::Delivered);
+        for (arguments, timeout, words) in [
+            (&["false"][..], 10_000, "exit status: 1"),
+            (&["sleep", "600"], 100, "took more than 0s"),
+            (&["/nowhere"], 100, "No such file"),
+        ] {
+            match run(&command(arguments, timeout), &notice) {
+                Outcome::Later { why, .. } => assert!(why.contains(words), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

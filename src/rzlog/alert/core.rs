@@ -1,0 +1,80 @@
+//! Rules, groups and what is still to be told, as one machine: lines and the time go in, attempts come out.
+//! Pure; the driver (live.rs) and the dry run (dry.rs) feed it.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::Time;
+use super::config::Config;
+use super::engine::{Engine, Saved};
+use super::outbox::Outbox;
+use super::route::{self, Dispatcher};
+use super::rule::Rule;
+use crate::error::Error;
+
+pub(crate) struct Core {
+    pub(crate) engine: Engine,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) outbox: Outbox,
+}
+
+/// What is kept over a restart.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Kept {
+    version: u32,
+    rules: Saved,
+    told: route::State,
+    outbox: Outbox,
+}
+
+/// The same, borrowed.
+#[derive(Serialize)]
+struct Keep<'a, S> {
+    version: u32,
+    rules: S,
+    told: &'a route::State,
+    outbox: &'a Outbox,
+}
+
+/// Of the state file.
+const VERSION: u32 = 1;
+
+impl Core {
+    pub(crate) fn new(config: &Config, kept: Kept, now: Time) -> Result<Core, Error> {
+        let kept = if kept.version == VERSION { kept } else { Kept::default() };
+        let rules = config.rules.iter().map(Rule::new).collect::<Result<Vec<_>, _>>()?;
+        let mut engine = Engine::new(rules, kept.rules, now);
+        let mut dispatcher = Dispatcher::new(config, kept.told)?;
+        dispatcher.end_all_but(now, &mut |id| engine.alert(now, id).is_some());
+        for alert in engine.firing(now) {
+            // its route may be another one now
+            dispatcher.take(now, &alert);
+        }
+        Ok(Core { engine, dispatcher, outbox: kept.outbox })
+    }
+
+    /// Time went on; true: something happened that must not be forgotten.
+    pub(crate) fn tick(&mut self, now: Time) -> bool {
+        let changes = self.engine.tick(now);
+        changes.iter().for_each(|alert| self.dispatcher.take(now, alert));
+        self.tell(now) || !changes.is_empty()
+    }
+
+    /// Groups whose time has come are told of.
+    pub(crate) fn tell(&mut self, now: Time) -> bool {
+        let engine = &mut self.engine;
+        let notifications = self.dispatcher.tick(now, &mut |id| engine.alert(now, id));
+        let any = !notifications.is_empty();
+        notifications.into_iter().for_each(|it| self.outbox.push(it));
+        any
+    }
+
+    /// As it is written.
+    pub(crate) fn keep(&self) -> impl Serialize + '_ {
+        Keep {
+            version: VERSION,
+            rules: self.engine.save(),
+            told: self.dispatcher.state(),
+            outbox: &self.outbox,
+        }
+    }
+}

@@ -1,0 +1,557 @@
+//! The rules at work: lines, connections and the time go in, alerts come out. Touches no clock, file or
+//! socket.
+//!
+//! Each rule has groups, by the values of its labels, and each group a phase:
+//!
+//! ```text
+//! Quiet --the condition holds--> Pending --for so long--> Firing --calm for keep_firing_for--> Quiet
+//!            Pending --it does not hold any more--> Quiet
+//! ```
+//!
+//! Between "the condition holds" and "calm" is room (clear), so that what swings around a limit is one
+//! alert. Groups are bounded by the rule's limit: further ones count together, as `(others)`.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use rzlog_client::Line;
+use serde::{Deserialize, Serialize};
+
+use super::clock::{Span, Time};
+use super::config::Labels;
+use super::pattern;
+use super::rule::{Condition, Fit, Rule};
+use super::text::clean;
+use super::window::Window;
+
+/// The longest line that is kept, in characters.
+const LINE: usize = 400;
+/// Slots of a window and of a past.
+const RECENT: u32 = 30;
+const PAST: u32 = 72;
+/// Patterns that a rule knows.
+const PATTERNS: usize = 50_000;
+/// A quiet group that has said too little to be missed, or a pattern whose news is old, is forgotten.
+const IDLE: Span = Span::minutes(60);
+/// Between the parts of a key.
+const SEPARATOR: char = '\u{1f}';
+/// The label of what is beyond a rule's limit.
+const OTHERS: &str = "(others)";
+
+/// An alert, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Alert {
+    /// The same for the same rule and labels.
+    pub(crate) id: String,
+    pub(crate) labels: Labels,
+    /// The rule's own text, a template.
+    pub(crate) summary: String,
+    /// What is the case, in our words.
+    pub(crate) what: String,
+    pub(crate) starts: Time,
+    pub(crate) ends: Option<Time>,
+    /// Lines so far, and the newest of them.
+    pub(crate) count: u64,
+    pub(crate) lines: Vec<String>,
+}
+
+pub(crate) struct Engine {
+    watches: Vec<Watch>,
+    /// Publishers that are not connected.
+    down: BTreeSet<String>,
+    ticked: Time,
+}
+
+struct Watch {
+    rule: Rule,
+    state: State,
+    /// Kept for its room.
+    key: String,
+    told_full: bool,
+}
+
+/// What the rules know, to be kept over a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Saved(BTreeMap<String, State>);
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    version: u64,
+    began: Time,
+    groups: BTreeMap<String, Group>,
+    known: HashSet<u64>,
+    /// Seconds that were listened to.
+    observed: Option<Window>,
+    /// Something was beyond the limit.
+    full: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Group {
+    labels: Labels,
+    first: Time,
+    seen: Time,
+    /// From when on silence counts: the last line, or when its publisher came back.
+    heard: Time,
+    endpoint: String,
+    total: u64,
+    /// The total when it became pending.
+    before: u64,
+    recent: Option<Window>,
+    past: Option<Box<Past>>,
+    lines: VecDeque<String>,
+    phase: Phase,
+}
+
+/// The window and the past together, of the lines that are meant and of all; all of the window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Past {
+    meant: Window,
+    all: Window,
+    recent_all: Window,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    Quiet,
+    Pending { since: Time },
+    Firing { since: Time, calm: Option<Time> },
+}
+
+/// Where a group stands.
+#[derive(Debug, Clone, PartialEq)]
+enum Standing {
+    /// The condition holds.
+    Holds,
+    /// Neither: a firing alert goes on, none begins.
+    Between,
+    Calm,
+}
+
+impl Engine {
+    /// With what was known before, if it is of these rules. Time that nobody listened is not silence.
+    pub(crate) fn new(rules: Vec<Rule>, mut saved: Saved, now: Time) -> Engine {
+        let watch = |rule: Rule| {
+            let state = saved.0.remove(&rule.alert).filter(|it| it.version == rule.version);
+            let mut state = state.unwrap_or_else(|| State::new(&rule, now));
+            state.groups.values_mut().for_each(|group| group.heard = group.heard.max(now));
+            Watch { rule, state, key: String::new(), told_full: false }
+        };
+        let watches = rules.into_iter().map(watch).collect();
+        Engine { watches, down: BTreeSet::new(), ticked: now }
+    }
+
+    /// What is to be kept, as it is written.
+    pub(crate) fn save(&self) -> impl Serialize + '_ {
+        self.watches.iter().map(|watch| (&watch.rule.alert, &watch.state)).collect::<BTreeMap<_, _>>()
+    }
+
+    /// A line came.
+    pub(crate) fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str) {
+        for watch in &mut self.watches {
+            watch.line(now, line, endpoint);
+        }
+    }
+
+    /// A publisher is there, or is not.
+    pub(crate) fn connection(&mut self, now: Time, endpoint: &str, is_there: bool) {
+        if is_there {
+            self.down.remove(endpoint);
+        } else {
+            self.down.insert(endpoint.to_owned());
+        }
+        for watch in &mut self.watches {
+            match watch.rule.condition {
+                Condition::Lost => {
+                    watch.key = endpoint.to_owned();
+                    let labels = [("endpoint", endpoint.to_owned())];
+                    watch.group(now, &labels);
+                }
+                Condition::Silent { .. } if is_there => {
+                    let groups = watch.state.groups.values_mut();
+                    groups.filter(|it| it.endpoint == endpoint).for_each(|it| it.heard = now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Time went on. The alerts that began to fire, and those that ended.
+    pub(crate) fn tick(&mut self, now: Time) -> Vec<Alert> {
+        let mut changes = Vec::new();
+        let step = now.saturating_sub(self.ticked) / 1000;
+        let step = if self.down.is_empty() { u32::try_from(step).unwrap_or(u32::MAX) } else { 0 };
+        for watch in &mut self.watches {
+            if let Some(observed) = &mut watch.state.observed {
+                observed.add(now, step);
+            }
+            watch.tick(now, &self.down, &mut changes);
+        }
+        if now.saturating_sub(self.ticked) >= 1000 {
+            self.ticked = now;
+        }
+        changes
+    }
+
+    /// An alert that fires, as it is now.
+    pub(crate) fn alert(&mut self, now: Time, id: &str) -> Option<Alert> {
+        let (rule, key) = id.split_once(SEPARATOR)?;
+        let watch = self.watches.iter_mut().find(|watch| watch.rule.alert == rule)?;
+        let observed = watch.observed(now);
+        let group = watch.state.groups.get_mut(key)?;
+        match group.phase {
+            Phase::Firing { since, .. } => {
+                Some(group.alert(now, &watch.rule, key, since, None, observed))
+            }
+            _ => None,
+        }
+    }
+
+    /// All that fire.
+    pub(crate) fn firing(&mut self, now: Time) -> Vec<Alert> {
+        let mut ids = Vec::new();
+        for watch in &self.watches {
+            let groups = watch.state.groups.iter();
+            let firing = groups.filter(|(_, it)| matches!(it.phase, Phase::Firing { .. }));
+            ids.extend(firing.map(|(key, _)| format!("{}{SEPARATOR}{key}", watch.rule.alert)));
+        }
+        ids.iter().filter_map(|id| self.alert(now, id)).collect()
+    }
+
+    /// Rules whose limit was reached since the last call: a sentence each.
+    pub(crate) fn full(&mut self) -> Vec<String> {
+        let full = |watch: &mut Watch| {
+            let is_new = watch.state.full && !watch.told_full;
+            watch.told_full |= is_new;
+            let (rule, limit) = (&watch.rule.alert, watch.rule.limit);
+            is_new.then(|| match watch.rule.condition {
+                Condition::NewPattern { .. } => {
+                    format!("{rule}: more patterns than it can know; further ones are not told of")
+                }
+                _ => format!("{rule}: over {limit} groups (limit); further ones count as {OTHERS}"),
+            })
+        };
+        self.watches.iter_mut().filter_map(full).collect()
+    }
+}
+
+impl State {
+    fn new(rule: &Rule, now: Time) -> State {
+        let observed = match &rule.condition {
+            Condition::Baseline { window, past, .. } => {
+                Some(Window::new(Span(window.0 + past.0), PAST))
+            }
+            _ => None,
+        };
+        State { version: rule.version, began: now, observed, ..State::default() }
+    }
+}
+
+impl Watch {
+    fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str) {
+        let (meant, labels) = match self.rule.fit(line, endpoint) {
+            Fit::No => return,
+            Fit::Rest(labels) => (false, labels),
+            Fit::Yes(labels) => (true, labels),
+        };
+        let mut labels: Vec<(String, String)> =
+            labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if let Condition::NewPattern { learn } = self.rule.condition {
+            let kind = pattern::pattern(line.message);
+            let number = pattern::number(line.program.unwrap_or_default(), &kind);
+            let is_new = !self.state.known.contains(&number);
+            if is_new && self.state.known.len() >= PATTERNS {
+                self.state.full = true;
+                return;
+            }
+            labels.push(("pattern".to_owned(), kind));
+            self.set_key(&labels);
+            let learning = now < self.state.began.saturating_add(learn.0);
+            if is_new {
+                self.state.known.insert(number);
+            }
+            let told = !is_new && self.state.groups.contains_key(&self.key);
+            if learning || !(is_new || told) {
+                return;
+            }
+        } else {
+            self.set_key(&labels);
+        }
+        let borrowed: Vec<_> = labels.iter().map(|(name, it)| (name.as_str(), it.clone())).collect();
+        let (kept, condition) = (self.rule.lines, self.rule.condition.clone());
+        let Some(group) = self.group(now, &borrowed) else { return };
+        (group.seen, group.heard) = (now, now);
+        if group.endpoint != endpoint {
+            group.endpoint = endpoint.to_owned();
+        }
+        if let Some(past) = &mut group.past {
+            past.all.add(now, 1);
+            past.recent_all.add(now, 1);
+            if meant {
+                past.meant.add(now, 1);
+            }
+        }
+        if !meant {
+            return;
+        }
+        group.total += 1;
+        if let Some(recent) = &mut group.recent {
+            recent.add(now, 1);
+        }
+        // what was the last line before the silence is worth one
+        let kept = if matches!(condition, Condition::Silent { .. }) { kept.min(1) } else { kept };
+        if kept > 0 {
+            while group.lines.len() >= kept {
+                group.lines.pop_front();
+            }
+            group.lines.push_back(clean(line.text, LINE));
+        }
+    }
+
+    fn set_key(&mut self, labels: &[(String, String)]) {
+        self.key.clear();
+        for (index, (_, value)) in labels.iter().enumerate() {
+            if index > 0 {
+                self.key.push(SEPARATOR);
+            }
+            self.key.push_str(value);
+        }
+    }
+
+    /// The group of the key, which may be new, or the one of all others.
+    fn group(&mut self, now: Time, labels: &[(&str, String)]) -> Option<&mut Group> {
+        let is_there = self.state.groups.contains_key(&self.key);
+        if !is_there && self.state.groups.len() >= self.rule.limit {
+            self.state.full = true;
+            if !matches!(self.rule.condition, Condition::Threshold { .. } | Condition::Baseline { .. }) {
+                return None;
+            }
+            self.key = OTHERS.to_owned();
+        }
+        let others = self.key == OTHERS;
+        let (rule, key) = (&self.rule, &self.key);
+        if !self.state.groups.contains_key(key) {
+            let own = labels.iter().map(|(name, value)| {
+                ((*name).to_owned(), if others { OTHERS.to_owned() } else { value.clone() })
+            });
+            let own = own.filter(|(_, value)| !value.is_empty()).collect();
+            self.state.groups.insert(key.clone(), Group::new(rule, now, own));
+        }
+        self.state.groups.get_mut(key)
+    }
+
+    /// Seconds of the past that were listened to, without the window.
+    fn observed(&mut self, now: Time) -> u64 {
+        let Condition::Baseline { window, .. } = &self.rule.condition else { return 0 };
+        let observed = self.state.observed.as_mut().map_or(0, |it| it.sum(now));
+        observed.saturating_sub(window.0 / 1000)
+    }
+
+    fn tick(&mut self, now: Time, down: &BTreeSet<String>, changes: &mut Vec<Alert>) {
+        let observed = self.observed(now);
+        let rule = &self.rule;
+        self.state.groups.retain(|key, group| {
+            let standing = group.standing(now, rule, observed, down);
+            match (group.phase, standing) {
+                (Phase::Quiet, Standing::Holds) => {
+                    let recent = group.recent.as_mut().map_or(0, |it| it.sum(now));
+                    group.before = group.total.saturating_sub(recent);
+                    group.phase = Phase::Pending { since: now };
+                }
+                (Phase::Pending { .. }, Standing::Between | Standing::Calm) => {
+                    group.phase = Phase::Quiet;
+                }
+                (Phase::Firing { since, calm }, standing) => {
+                    let calm = match standing {
+                        Standing::Calm => Some(calm.unwrap_or(now)),
+                        _ => None,
+                    };
+                    group.phase = Phase::Firing { since, calm };
+                }
+                (Phase::Quiet | Phase::Pending { .. }, _) => {}
+            }
+            match group.phase {
+                Phase::Pending { since } if now.saturating_sub(since) >= rule.hold.0 => {
+                    group.phase = Phase::Firing { since: now, calm: None };
+                    changes.push(group.alert(now, rule, key, now, None, observed));
+                }
+                Phase::Firing { since, calm: Some(calm) }
+                    if now.saturating_sub(calm) >= rule.keep_firing_for.0 =>
+                {
+                    changes.push(group.alert(now, rule, key, since, Some(now), observed));
+                    group.phase = Phase::Quiet;
+                    group.before = group.total;
+                }
+                _ => {}
+            }
+            group.phase != Phase::Quiet || !group.is_idle(now, rule)
+        });
+    }
+}
+
+impl Group {
+    fn new(rule: &Rule, now: Time, labels: Labels) -> Group {
+        let (mut recent, mut past) = (None, None);
+        match &rule.condition {
+            Condition::Threshold { window, .. } => recent = Some(Window::new(*window, RECENT)),
+            Condition::NewPattern { .. } => recent = Some(Window::new(IDLE, RECENT)),
+            Condition::Baseline { window, past: length, .. } => {
+                let whole = Window::new(Span(window.0 + length.0), PAST);
+                recent = Some(Window::new(*window, RECENT));
+                past = Some(Box::new(Past {
+                    meant: whole.clone(),
+                    all: whole,
+                    recent_all: Window::new(*window, RECENT),
+                }));
+            }
+            Condition::Silent { .. } | Condition::Lost => {}
+        }
+        Group {
+            labels,
+            first: now,
+            seen: now,
+            heard: now,
+            endpoint: String::new(),
+            total: 0,
+            before: 0,
+            recent,
+            past,
+            lines: VecDeque::new(),
+            phase: Phase::Quiet,
+        }
+    }
+
+    fn standing(
+        &mut self,
+        now: Time,
+        rule: &Rule,
+        observed: u64,
+        down: &BTreeSet<String>,
+    ) -> Standing {
+        let recent = self.recent.as_mut().map_or(0, |it| it.sum(now));
+        let either = |holds: bool, calm: bool| match (holds, calm) {
+            (true, _) => Standing::Holds,
+            (false, true) => Standing::Calm,
+            (false, false) => Standing::Between,
+        };
+        match &rule.condition {
+            Condition::Threshold { clear, .. } => {
+                either(recent >= rule.at_least, recent <= *clear)
+            }
+            Condition::NewPattern { .. } => {
+                let fresh = now.saturating_sub(self.seen) < 60_000;
+                either(recent >= rule.at_least && fresh, true)
+            }
+            Condition::Silent { after, .. } => {
+                // a silence of ours is none of the host's
+                let silent = !down.contains(&self.endpoint)
+                    && now.saturating_sub(self.heard) >= after.0;
+                let enough = self.total >= rule.at_least;
+                either(silent && enough, now.saturating_sub(self.seen) < after.0)
+            }
+            Condition::Lost => {
+                let lost = self.labels.get("endpoint").is_some_and(|it| down.contains(it));
+                either(lost, !lost)
+            }
+            Condition::Baseline { factor, clear, floor, .. } => {
+                let few = recent * 2 < rule.at_least;
+                match self.compare(now, rule, recent, observed) {
+                    None => Standing::Calm,
+                    Some((is, was)) => {
+                        let limit = (was * factor).max(floor.unwrap_or(0.0));
+                        let calm = (was * clear).max(floor.unwrap_or(0.0) * clear / factor);
+                        either(recent >= rule.at_least && is > limit, few || is <= calm)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The lines of the window and those that the past would make expect, or their shares. None as long
+    /// as too little of the past is known.
+    fn compare(&mut self, now: Time, rule: &Rule, recent: u64, observed: u64) -> Option<(f64, f64)> {
+        let Condition::Baseline { window, past: length, floor, .. } = &rule.condition else {
+            return None;
+        };
+        let past = self.past.as_mut()?;
+        let meant = past.meant.sum(now).saturating_sub(recent) as f64;
+        let enough = length.0 / 1000 * 9 / 10;
+        if floor.is_none() {
+            let windows = observed as f64 * 1000.0 / window.0 as f64;
+            return (observed >= enough).then(|| (recent as f64, meant / windows.max(1.0)));
+        }
+        let recent_all = past.recent_all.sum(now);
+        let all = past.all.sum(now).saturating_sub(recent_all) as f64;
+        let known = now.saturating_sub(self.first) >= length.0;
+        (known && all > 0.0 && recent_all > 0)
+            .then(|| (recent as f64 / recent_all as f64, meant / all))
+    }
+
+    /// Nothing is lost when it is forgotten.
+    fn is_idle(&mut self, now: Time, rule: &Rule) -> bool {
+        let age = now.saturating_sub(self.seen);
+        match &rule.condition {
+            Condition::Threshold { .. } => self.recent.as_mut().is_none_or(|it| it.sum(now) == 0),
+            Condition::NewPattern { .. } => age >= IDLE.0,
+            Condition::Baseline { .. } => self.past.as_mut().is_none_or(|it| it.all.sum(now) == 0),
+            Condition::Silent { forget, .. } => {
+                age >= if self.total < rule.at_least { IDLE.0.min(forget.0) } else { forget.0 }
+            }
+            Condition::Lost => false,
+        }
+    }
+
+    fn alert(
+        &mut self,
+        now: Time,
+        rule: &Rule,
+        key: &str,
+        starts: Time,
+        ends: Option<Time>,
+        observed: u64,
+    ) -> Alert {
+        let mut labels = self.labels.clone();
+        labels.extend(rule.labels.clone());
+        labels.insert("alertname".to_owned(), rule.alert.clone());
+        Alert {
+            id: format!("{}{SEPARATOR}{key}", rule.alert),
+            labels,
+            summary: rule.summary.clone(),
+            what: self.what(now, rule, observed),
+            starts,
+            ends,
+            count: match rule.condition {
+                Condition::Silent { .. } | Condition::Lost => self.lines.len() as u64,
+                _ => self.total.saturating_sub(self.before),
+            },
+            lines: self.lines.iter().cloned().collect(),
+        }
+    }
+
+    fn what(&mut self, now: Time, rule: &Rule, observed: u64) -> String {
+        let recent = self.recent.as_mut().map_or(0, |it| it.sum(now));
+        match &rule.condition {
+            Condition::Threshold { window, .. } => {
+                format!("{recent} lines within {window}, limit {}", rule.at_least)
+            }
+            Condition::NewPattern { .. } => "not seen before".to_owned(),
+            Condition::Silent { .. } => {
+                let silent = Span(now.saturating_sub(self.seen));
+                format!("no line for {silent}, {} before", self.total)
+            }
+            Condition::Lost => "no connection to this publisher: its lines are missing".to_owned(),
+            Condition::Baseline { window, past, floor, .. } => {
+                match (self.compare(now, rule, recent, observed), floor) {
+                    (Some((is, was)), Some(_)) => format!(
+                        "{:.1} % of the lines within {window}, {:.1} % in the {past} before",
+                        is * 100.0,
+                        was * 100.0
+                    ),
+                    (Some((is, was)), None) => format!(
+                        "{is} lines within {window}, {was:.1} were usual in the {past} before"
+                    ),
+                    (None, _) => format!("{recent} lines within {window}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `rzlog alert`: rules over the lines of publishers, and word to a chat, an Alertmanager or a command.
+//!
+//! ```text
+//! lines ─ rule ─ engine ──alerts── route ──notices── outbox ──attempts── channel
+//! ```
+//!
+//! Everything up to the outbox is one pure machine (core.rs): the time is handed in. live.rs drives it on
+//! publishers, dry.rs on a file. Threads: the main one, and one a receiver, which alone talks to its
+//! channel; they exchange attempts and outcomes through channels. No locks.
+
+mod channel;
+mod clock;
+mod config;
+mod core;
+mod dry;
+mod engine;
+mod live;
+mod outbox;
+mod pattern;
+mod payload;
+mod route;
+mod rule;
+mod state;
+mod text;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use self::channel::Channel;
+use self::config::Config;
+use self::core::{Core, Kept};
+use crate::connect::{self, Trust};
+use crate::error::{Error, Exit};
+use crate::screen::say;
+
+#[derive(Args)]
+#[command(
+    after_long_help = "Files: [[rules]] and [[receivers]] are needed, [route] and [[inhibit_rules]] are \
+    possible; docs/rzlog.md has them all, and packaging/rules rules that are ready. A receiver's secrets \
+    are in files or in the environment.\n\n\
+    Exit status: 0 --check, --dry-run or --try-receivers is done; 1 a file or an option is wrong, or a \
+    receiver could not be reached; 130 Ctrl-C; 143 SIGTERM."
+)]
+pub(crate) struct Alert {
+    /// Endpoints or a @profile; of a profile endpoints, keys and topics count
+    #[arg(value_name = "@PROFILE | ENDPOINT", add = connect::profiles())]
+    words: Vec<String>,
+    #[command(flatten)]
+    trust: Trust,
+    /// A file of rules and receivers, or a folder of *.toml; can be given again, they are read as one
+    #[arg(short, long, value_name = "FILE", required = true)]
+    rules: Vec<PathBuf>,
+    /// What is to outlive a restart [default: alert.json in STATE_DIRECTORY, else in
+    /// ~/.local/state/rzlog]
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// Beginnings of topics, with commas between them
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
+    topics: Option<Vec<String>>,
+    /// A publisher that sends a longer line is cut off
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    longest: u64,
+    /// Read the files of rules, and end
+    #[arg(long, conflicts_with_all = ["dry_run", "try_receivers"])]
+    check: bool,
+    /// Print what would be sent for the lines of this file (- is standard input), in their own time
+    #[arg(long, value_name = "FILE", conflicts_with = "try_receivers")]
+    dry_run: Option<PathBuf>,
+    /// Send a word to each receiver, and say how it went
+    #[arg(long)]
+    try_receivers: bool,
+    /// No notices but errors and gaps
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
+    let mut config = Config::read(&alert.rules)?;
+    if alert.dry_run.is_some() && config.receivers.is_empty() {
+        // rules alone can be tried, too
+        config.receivers.push(dry::receiver());
+    }
+    let channels =
+        config.receivers.iter().map(Channel::new).collect::<Result<Vec<_>, Error>>()?;
+    if alert.check {
+        Core::new(&config, Kept::default(), 0)?;
+        say(&format!("fine: {} rules, {} receivers", config.rules.len(), channels.len()))?;
+        return Ok(Exit::DONE);
+    }
+    if alert.try_receivers {
+        return live::try_receivers(&channels);
+    }
+    if let Some(path) = &alert.dry_run {
+        return dry::run(path, &config, &channels);
+    }
+    live::run(alert, &config, channels)
+}

@@ -1,0 +1,348 @@
+//! Who is told what and when: alerts go in, notifications come out. Alertmanager's model, with its words
+//! and times: a route's alerts are grouped, a new group waits group_wait for more of its kind, then
+//! group_interval passes between two notices of it, and what still fires is repeated after
+//! repeat_interval. What resolves before it was told is never told. Touches no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::channel::Channel;
+use super::clock::{Span, Time};
+use super::config::{self, Config, Labels};
+use super::engine::Alert;
+use super::rule::Matcher;
+use crate::error::Error;
+
+/// Alerts of one notice that bring their lines; further ones come without.
+const WITH_LINES: usize = 20;
+/// An Alertmanager does the grouping itself, and takes an alert for resolved that is not repeated.
+const AT_ONCE: Timing =
+    Timing { wait: Span(0), interval: Span::seconds(1), repeat: Span::minutes(1) };
+
+/// What a receiver is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Notification {
+    pub(crate) receiver: String,
+    /// The group: receiver, route and labels.
+    pub(crate) group: String,
+    pub(crate) group_labels: Labels,
+    /// Those that fire first, then those that ended.
+    pub(crate) alerts: Vec<Alert>,
+    pub(crate) at: Time,
+    /// Nothing is new, it is said again.
+    pub(crate) repeat: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Timing {
+    wait: Span,
+    interval: Span,
+    repeat: Span,
+}
+
+#[derive(Debug)]
+struct Route {
+    number: usize,
+    matcher: Matcher,
+    continues: bool,
+    receiver: String,
+    by: Vec<String>,
+    timing: Timing,
+    send_resolved: bool,
+    routes: Vec<Route>,
+}
+
+#[derive(Debug)]
+struct Inhibit {
+    source: Matcher,
+    target: Matcher,
+    equal: Vec<String>,
+}
+
+pub(crate) struct Dispatcher {
+    root: Route,
+    inhibits: Vec<Inhibit>,
+    state: State,
+}
+
+/// What was told, to be kept over a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// All that fire, told or not.
+    firing: BTreeMap<String, Labels>,
+    groups: BTreeMap<String, Group>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Group {
+    receiver: String,
+    labels: Labels,
+    alerts: BTreeMap<String, Alert>,
+    next: Time,
+    /// When it was last told, and which fired then.
+    told: Option<(Time, BTreeSet<String>)>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(config: &Config, state: State) -> Result<Dispatcher, Error> {
+        let route = config.route.clone().unwrap_or_default();
+        let only = match config.receivers.as_slice() {
+            [one] => Some(one.name.clone()),
+            _ => None,
+        };
+        let by = vec!["alertname".to_owned()];
+        let timing = Timing {
+            wait: Span::seconds(30),
+            interval: Span::minutes(5),
+            repeat: Span::minutes(240),
+        };
+        if !route.r#match.is_empty() {
+            return Err(Error::Usage(
+                "[route]: it has no match, because it is for all; its routes have".into(),
+            ));
+        }
+        let mut number = 0;
+        let root = Route::new(&route, only.as_deref(), &by, timing, config, &mut number)?;
+        let inhibit = |it: &config::Inhibit| {
+            Ok(Inhibit {
+                source: Matcher::new(&it.source_match)?,
+                target: Matcher::new(&it.target_match)?,
+                equal: it.equal.clone(),
+            })
+        };
+        let inhibits = config.inhibit_rules.iter().map(inhibit).collect::<Result<_, Error>>()?;
+        Ok(Dispatcher { root, inhibits, state })
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// An alert began to fire, or ended.
+    pub(crate) fn take(&mut self, now: Time, alert: &Alert) {
+        if alert.ends.is_some() {
+            self.state.firing.remove(&alert.id);
+        } else {
+            self.state.firing.insert(alert.id.clone(), alert.labels.clone());
+        }
+        let mut routes = Vec::new();
+        self.root.find(&alert.labels, &mut routes);
+        for route in routes {
+            let labels = route.group_labels(&alert.labels);
+            let key = route.key(&labels);
+            let groups = &mut self.state.groups;
+            if alert.ends.is_some() && !groups.contains_key(&key) {
+                continue;
+            }
+            let group = groups.entry(key).or_insert_with(|| Group {
+                receiver: route.receiver.clone(),
+                labels,
+                alerts: BTreeMap::new(),
+                next: now + route.timing.wait.0,
+                told: None,
+            });
+            group.alerts.insert(alert.id.clone(), alert.clone());
+        }
+    }
+
+    /// Alerts that fire no more although nobody said so: their rules are gone or were changed.
+    pub(crate) fn end_all_but(&mut self, now: Time, fires: &mut dyn FnMut(&str) -> bool) {
+        let gone: Vec<_> =
+            self.state.firing.keys().filter(|id| !fires(id)).cloned().collect();
+        for id in gone {
+            self.state.firing.remove(&id);
+            for group in self.state.groups.values_mut() {
+                if let Some(alert) = group.alerts.get_mut(&id) {
+                    alert.ends = alert.ends.or(Some(now));
+                }
+            }
+        }
+    }
+
+    /// Time went on; `current` knows a firing alert as it is now.
+    pub(crate) fn tick(
+        &mut self,
+        now: Time,
+        current: &mut dyn FnMut(&str) -> Option<Alert>,
+    ) -> Vec<Notification> {
+        let (mut notifications, state) = (Vec::new(), &mut self.state);
+        let firing = &state.firing;
+        let inhibits = &self.inhibits;
+        let muted = |alert: &Alert| inhibits.iter().any(|it| it.mutes(alert, firing));
+        let root = &self.root;
+        state.groups.retain(|key, group| {
+            if now < group.next {
+                return true;
+            }
+            // the route of a former configuration: its alerts fire under another key now, or will
+            let Some(route) = root.of_key(key) else { return false };
+            for alert in group.alerts.values_mut().filter(|alert| alert.ends.is_none()) {
+                if let Some(newer) = current(&alert.id) {
+                    *alert = newer;
+                }
+            }
+            notifications.extend(group.flush(now, key, route, &muted));
+            group.next = now + route.timing.interval.0;
+            !group.alerts.is_empty()
+        });
+        notifications
+    }
+
+    /// Somebody does not know yet of an alert that began or ended.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.state.groups.values().any(|group| {
+            let told = |id| group.told.as_ref().is_some_and(|(_, firing)| firing.contains(id));
+            group.alerts.values().any(|alert| told(&alert.id) == alert.ends.is_some())
+        })
+    }
+
+    /// When something is to be done next.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.state.groups.values().map(|group| group.next).min()
+    }
+}
+
+impl Group {
+    fn flush(
+        &mut self,
+        now: Time,
+        key: &str,
+        route: &Route,
+        muted: &dyn Fn(&Alert) -> bool,
+    ) -> Option<Notification> {
+        let known = |id: &String| self.told.as_ref().is_some_and(|(_, firing)| firing.contains(id));
+        let firing: Vec<&Alert> =
+            self.alerts.values().filter(|it| it.ends.is_none() && !muted(it)).collect();
+        let ended: Vec<&Alert> =
+            self.alerts.values().filter(|it| it.ends.is_some() && known(&it.id)).collect();
+        let is_new = firing.iter().any(|alert| !known(&alert.id));
+        let has_ended = route.send_resolved && !ended.is_empty();
+        let again = self.told.as_ref().is_some_and(|(at, _)| now >= *at + route.timing.repeat.0);
+        let repeat = !is_new && !has_ended;
+        let mut notification = None;
+        if is_new || has_ended || (again && !firing.is_empty()) {
+            let ended = if route.send_resolved { ended } else { Vec::new() };
+            let mut alerts: Vec<Alert> = firing.iter().copied().chain(ended).cloned().collect();
+            alerts.iter_mut().skip(WITH_LINES).for_each(|alert| alert.lines.clear());
+            notification = Some(Notification {
+                receiver: self.receiver.clone(),
+                group: key.to_owned(),
+                group_labels: self.labels.clone(),
+                alerts,
+                at: now,
+                repeat,
+            });
+            let firing = firing.iter().map(|alert| alert.id.clone()).collect();
+            self.told = Some((now, firing));
+        }
+        self.alerts.retain(|_, alert| alert.ends.is_none());
+        if let Some((_, told)) = &mut self.told {
+            told.retain(|id| self.alerts.contains_key(id));
+        }
+        notification
+    }
+}
+
+impl Inhibit {
+    fn mutes(&self, alert: &Alert, firing: &BTreeMap<String, Labels>) -> bool {
+        self.target.fits(&alert.labels)
+            && firing.iter().any(|(id, source)| {
+                *id != alert.id
+                    && self.source.fits(source)
+                    // what is a source itself is not muted by its like
+                    && !(self.source.fits(&alert.labels) && self.target.fits(source))
+                    && self.equal.iter().all(|label| alert.labels.get(label) == source.get(label))
+            })
+    }
+}
+
+impl Route {
+    fn new(
+        text: &config::Route,
+        receiver: Option<&str>,
+        by: &[String],
+        timing: Timing,
+        config: &Config,
+        number: &mut usize,
+    ) -> Result<Route, Error> {
+        let receiver = text.receiver.as_deref().or(receiver).ok_or_else(|| {
+            Error::Usage(match config.receivers.len() {
+                0 => "there is no receiver in these files: write [[receivers]]".into(),
+                _ => "[route]: receiver is missing; there is more than one".to_owned(),
+            })
+        })?;
+        let found = config.receivers.iter().find(|it| it.name == receiver);
+        let Some(found) = found else {
+            return Err(Error::Usage(format!("route: there is no receiver \"{receiver}\"")));
+        };
+        let by = text.group_by.as_deref().unwrap_or(by);
+        let timing = Timing {
+            wait: text.group_wait.unwrap_or(timing.wait),
+            interval: text.group_interval.unwrap_or(timing.interval),
+            repeat: text.repeat_interval.unwrap_or(timing.repeat),
+        };
+        if timing.interval < Span::seconds(1) || timing.repeat < timing.interval {
+            return Err(Error::Usage(
+                "route: group_interval is 1s or more, repeat_interval not less than it".into(),
+            ));
+        }
+        let own = *number;
+        *number += 1;
+        let route = |it: &config::Route| Route::new(it, Some(receiver), by, timing, config, number);
+        let routes = text.routes.iter().map(route).collect::<Result<_, _>>()?;
+        Ok(Route {
+            number: own,
+            matcher: Matcher::new(&text.r#match)?,
+            continues: text.r#continue,
+            receiver: receiver.to_owned(),
+            by: by.to_vec(),
+            timing: if Channel::groups_itself(found) { AT_ONCE } else { timing },
+            send_resolved: found.send_resolved,
+            routes,
+        })
+    }
+
+    /// The routes of an alert: of each branch that fits, the deepest; the first branch alone unless it
+    /// continues.
+    fn find<'a>(&'a self, labels: &Labels, found: &mut Vec<&'a Route>) -> bool {
+        if !self.matcher.fits(labels) {
+            return false;
+        }
+        let mut deeper = false;
+        for route in &self.routes {
+            if route.find(labels, found) {
+                deeper = true;
+                if !route.continues {
+                    break;
+                }
+            }
+        }
+        if !deeper {
+            found.push(self);
+        }
+        true
+    }
+
+    fn group_labels(&self, labels: &Labels) -> Labels {
+        let all = self.by.iter().any(|label| label == "...");
+        let own = labels.iter().filter(|(label, _)| all || self.by.contains(label));
+        own.map(|(label, value)| (label.clone(), value.clone())).collect()
+    }
+
+    fn key(&self, labels: &Labels) -> String {
+        let mut key = format!("{}/{}", self.number, self.receiver);
+        for (label, value) in labels {
+            key.push_str(&format!("\u{1f}{label}={value}"));
+        }
+        key
+    }
+
+    fn of_key(&self, key: &str) -> Option<&Route> {
+        let head = key.split('\u{1f}').next().unwrap_or_default();
+        if head == format!("{}/{}", self.number, self.receiver) {
+            return Some(self);
+        }
+        self.routes.iter().find_map(|route| route.of_key(key))
+    }
+}

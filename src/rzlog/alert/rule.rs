@@ -1,0 +1,408 @@
+//! One rule: which lines it looks at, how it groups them, and what must be the case for an alert. Made
+//! from its text (config.rs); what cannot be meant is an error that names the rule.
+
+use std::collections::BTreeMap;
+
+use regex::bytes::{Captures, Regex};
+use rzlog_client::{FACILITIES, Line, Severity};
+
+use super::clock::Span;
+use super::config::{self, Labels};
+use super::text::clean;
+use crate::error::Error;
+use crate::pick::severity_in_json;
+use crate::show::template;
+
+/// The longest value of a label, in characters.
+const LABEL: usize = 200;
+/// Lines of an alert that are kept.
+const LINES: usize = 20;
+/// The most groups a rule may be allowed.
+const GROUPS: usize = 100_000;
+
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) alert: String,
+    /// A template.
+    pub(crate) summary: String,
+    pub(crate) labels: Labels,
+    pub(crate) by: Vec<String>,
+    pub(crate) hold: Span,
+    pub(crate) keep_firing_for: Span,
+    pub(crate) at_least: u64,
+    pub(crate) lines: usize,
+    pub(crate) limit: usize,
+    pub(crate) condition: Condition,
+    /// Changes when the rule does: what was counted for another one does not count.
+    pub(crate) version: u64,
+    filter: Filter,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Condition {
+    Threshold { count: u64, window: Span, clear: u64 },
+    Baseline { window: Span, past: Span, factor: f64, clear: f64, floor: Option<f64> },
+    NewPattern { learn: Span },
+    Silent { after: Span, forget: Span },
+    Lost,
+}
+
+#[derive(Debug)]
+struct Filter {
+    host: Option<Regex>,
+    program: Option<Regex>,
+    severity: Option<Severity>,
+    matches: Vec<Regex>,
+    exclude: Vec<Regex>,
+}
+
+/// What a line is to a rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fit<'a> {
+    No,
+    /// It counts among all lines of the group, for a share, and no more.
+    Rest(Vec<(&'a str, String)>),
+    Yes(Vec<(&'a str, String)>),
+}
+
+impl Rule {
+    pub(crate) fn new(text: &config::Rule) -> Result<Rule, Error> {
+        let wrong = |what: String| Error::Usage(format!("rule {}: {what}", text.alert));
+        let name = |name: &str| {
+            name.starts_with(|sign: char| sign.is_ascii_alphabetic() || sign == '_')
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if !name(&text.alert) {
+            let alert = &text.alert;
+            return Err(Error::Usage(format!(
+                "alert = \"{alert}\": a name has letters, digits and _ in it, as AuthenticationBurst"
+            )));
+        }
+        let condition = condition(text).map_err(wrong)?;
+        let by = match (&text.by, &condition) {
+            (Some(by), _) => by.clone(),
+            (None, Condition::NewPattern { .. }) => vec!["program".into()],
+            (None, Condition::Lost) => vec!["endpoint".into()],
+            (None, _) => vec!["host".into()],
+        };
+        let filter = filter(text).map_err(wrong)?;
+        let known = ["host", "program", "severity", "facility", "endpoint"];
+        for label in &by {
+            let captured = |regex: &Regex| regex.capture_names().flatten().any(|it| it == label);
+            let fits = match &condition {
+                Condition::Lost => label == "endpoint",
+                _ if known.contains(&label.as_str()) => true,
+                // lines that do not match have nothing captured, and count in the share
+                Condition::Baseline { floor: Some(_), .. } => false,
+                _ => !filter.matches.is_empty() && filter.matches.iter().all(captured),
+            };
+            if !fits {
+                return Err(wrong(format!(
+                    "by = \"{label}\": possible are host, program, severity, facility, endpoint, and \
+                     names that each expression of match captures, (?<name>…), but for a share; \
+                     endpoint alone for lost"
+                )));
+            }
+        }
+        for label in text.labels.keys() {
+            let taken = label == "alertname" || label == "pattern" || by.contains(label);
+            if !name(label) || taken {
+                return Err(wrong(format!("labels.{label}: the name is taken, or is none")));
+            }
+        }
+        let summary = text.summary.clone().unwrap_or_default();
+        template(&summary).map_err(|error| wrong(error.to_string()))?;
+        if text.limit == 0 || text.limit > GROUPS || text.lines > LINES {
+            return Err(wrong(format!("limit is 1 to {GROUPS}, lines 0 to {LINES}")));
+        }
+        let at_least = match &condition {
+            Condition::Threshold { count, .. } => text.at_least.unwrap_or(0).max(*count),
+            Condition::Baseline { .. } => text.at_least.unwrap_or(30),
+            Condition::Silent { .. } => text.at_least.unwrap_or(10),
+            Condition::NewPattern { .. } => text.at_least.unwrap_or(1),
+            Condition::Lost => 0,
+        };
+        let keep = match &condition {
+            Condition::Silent { .. } | Condition::Lost => Span(0),
+            Condition::NewPattern { .. } => Span::minutes(60),
+            _ => Span::minutes(5),
+        };
+        Ok(Rule {
+            alert: text.alert.clone(),
+            summary,
+            labels: text.labels.clone(),
+            by,
+            hold: text.hold,
+            keep_firing_for: text.keep_firing_for.unwrap_or(keep),
+            at_least,
+            lines: text.lines,
+            limit: text.limit,
+            condition,
+            version: hash(format!("{text:?}").as_bytes()),
+            filter,
+        })
+    }
+
+    /// Looks at a line.
+    pub(crate) fn fit(&self, line: &Line<'_>, endpoint: &str) -> Fit<'_> {
+        let filter = &self.filter;
+        let named = |wish: &Option<Regex>, name: Option<&[u8]>| {
+            wish.as_ref().is_none_or(|wish| name.is_some_and(|name| wish.is_match(name)))
+        };
+        if matches!(self.condition, Condition::Lost)
+            || !named(&filter.host, line.host)
+            || !named(&filter.program, line.program)
+            || filter.exclude.iter().any(|exclude| exclude.is_match(line.text))
+        {
+            return Fit::No;
+        }
+        let share = matches!(self.condition, Condition::Baseline { floor: Some(_), .. });
+        let grave = filter.severity.is_none_or(|least| {
+            let severity = line.severity.or_else(|| severity_in_json(line));
+            severity.is_some_and(|severity| severity <= least)
+        });
+        if !grave && !share {
+            return Fit::No;
+        }
+        let found = match filter.matches.as_slice() {
+            [] => Some(None),
+            all => all.iter().find(|it| it.is_match(line.message)).map(Some),
+        };
+        match found {
+            Some(found) if grave => {
+                let named = |label: &String| {
+                    found.is_some_and(|it| it.capture_names().flatten().any(|name| name == label))
+                };
+                let captures = found.filter(|_| self.by.iter().any(named));
+                let captures = captures.and_then(|found| found.captures(line.message));
+                Fit::Yes(self.labels_of(line, endpoint, captures.as_ref()))
+            }
+            _ if share => Fit::Rest(self.labels_of(line, endpoint, None)),
+            _ => Fit::No,
+        }
+    }
+
+    fn labels_of(
+        &self,
+        line: &Line<'_>,
+        endpoint: &str,
+        captures: Option<&Captures<'_>>,
+    ) -> Vec<(&str, String)> {
+        let value = |label: &str| -> String {
+            if let Some(found) = captures.and_then(|captures| captures.name(label)) {
+                return clean(found.as_bytes(), LABEL);
+            }
+            match label {
+                "host" => clean(line.host.unwrap_or_default(), LABEL),
+                "program" => clean(line.program.unwrap_or_default(), LABEL),
+                "severity" => line.severity.map(Severity::name).unwrap_or_default().into(),
+                "facility" => {
+                    let number = line.facility.map(usize::from);
+                    (*number.and_then(|it| FACILITIES.get(it)).unwrap_or(&"")).into()
+                }
+                "endpoint" => endpoint.into(),
+                _ => String::new(),
+            }
+        };
+        self.by.iter().map(|label| (label.as_str(), value(label))).collect()
+    }
+}
+
+fn condition(text: &config::Rule) -> Result<Condition, String> {
+    let given = [
+        text.threshold.is_some(),
+        text.baseline.is_some(),
+        text.new_pattern.is_some(),
+        text.silent.is_some(),
+        text.lost.is_some(),
+    ];
+    if given.into_iter().filter(|given| *given).count() > 1 {
+        return Err("one of threshold, baseline, new_pattern, silent and lost is possible".into());
+    }
+    let second = Span::seconds(1);
+    if let Some(baseline) = &text.baseline {
+        let config::Baseline { window, past, factor, clear, share, floor } = baseline.clone();
+        // half of what is too much above the usual
+        let clear = clear.unwrap_or(1.0 + (factor - 1.0) / 2.0);
+        if window < second || past.0 < window.0.saturating_mul(4) {
+            return Err("baseline: past is at least four windows of a second or more".into());
+        }
+        if !(factor.is_finite() && 1.0 <= clear && clear < factor) {
+            return Err("baseline: factor is more than clear, and clear 1 or more".into());
+        }
+        if !share && floor.is_some() {
+            return Err("baseline: floor needs share = true".into());
+        }
+        let floor = share.then(|| floor.unwrap_or(0.01));
+        if floor.is_some_and(|floor| !(0.0..1.0).contains(&floor)) {
+            return Err("baseline: floor is a share, such as 0.01".into());
+        }
+        return Ok(Condition::Baseline { window, past, factor, clear, floor });
+    }
+    if let Some(pattern) = &text.new_pattern {
+        return Ok(Condition::NewPattern { learn: pattern.learn });
+    }
+    if let Some(config::Silent { after, forget }) = text.silent.clone() {
+        if after < second || forget <= after {
+            return Err("silent: after is a second or more, and forget more than that".into());
+        }
+        return Ok(Condition::Silent { after, forget });
+    }
+    if text.lost.is_some() {
+        return Ok(Condition::Lost);
+    }
+    let (count, window, clear) = match text.threshold.clone() {
+        Some(it) => (it.count, it.window, it.clear),
+        None => (text.at_least.unwrap_or(1), Span::minutes(1), None),
+    };
+    let clear = clear.unwrap_or(count / 2);
+    if count == 0 || clear >= count || window < second {
+        return Err("threshold: count is 1 or more, clear less than count, window 1s or more".into());
+    }
+    Ok(Condition::Threshold { count, window, clear })
+}
+
+fn filter(text: &config::Rule) -> Result<Filter, String> {
+    let severity = text.severity.as_deref().map(|name| {
+        Severity::from_name(name).ok_or_else(|| {
+            let names = "emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7";
+            format!("severity = \"{name}\": possible are {names}")
+        })
+    });
+    Ok(Filter {
+        host: text.host.as_deref().map(names).transpose()?,
+        program: text.program.as_deref().map(names).transpose()?,
+        severity: severity.transpose()?,
+        matches: expressions("match", &text.r#match.0)?,
+        exclude: expressions("exclude", &text.exclude.0)?,
+    })
+}
+
+fn expressions(what: &str, texts: &[String]) -> Result<Vec<Regex>, String> {
+    let one = |text: &String| {
+        Regex::new(text).map_err(|error| {
+            // the lines before the last one draw a picture
+            let why = error.to_string();
+            format!("{what} = \"{text}\": {}", why.lines().last().unwrap_or_default())
+        })
+    };
+    texts.iter().map(one).collect()
+}
+
+/// Names or patterns with `*` and `?`, with commas between them, as one expression.
+fn names(text: &str) -> Result<Regex, String> {
+    let one = |pattern: &str| -> String {
+        let sign = |sign: char| match sign {
+            '*' => ".*".to_owned(),
+            '?' => ".".to_owned(),
+            _ => regex::escape(&sign.to_string()),
+        };
+        pattern.trim().chars().map(sign).collect()
+    };
+    let all = text.split(',').map(one).collect::<Vec<_>>().join("|");
+    Regex::new(&format!("^(?:{all})$")).map_err(|error| format!("\"{text}\": {error}"))
+}
+
+/// Whether labels have what is asked for: names or patterns, as in a rule's host.
+#[derive(Debug)]
+pub(crate) struct Matcher(Vec<(String, Regex)>);
+
+impl Matcher {
+    pub(crate) fn new(wish: &BTreeMap<String, String>) -> Result<Matcher, Error> {
+        let one = |(label, text): (&String, &String)| {
+            names(text).map(|regex| (label.clone(), regex)).map_err(Error::Usage)
+        };
+        wish.iter().map(one).collect::<Result<_, _>>().map(Matcher)
+    }
+
+    /// A label that is missing is empty.
+    pub(crate) fn fits(&self, labels: &Labels) -> bool {
+        let value = |label| labels.get(label).map_or(&b""[..], |value| value.as_bytes());
+        self.0.iter().all(|(label, regex)| regex.is_match(value(label)))
+    }
+}
+
+/// FNV-1a: the same in every run.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<Rule, String> {
+        let text = toml::from_str(&format!("alert = \"A\"\n{text}")).map_err(|it| it.to_string())?;
+        Rule::new(&text).map_err(|error| error.to_string())
+    }
+
+    fn fit(rule: &Rule, text: &str) -> String {
+        match rule.fit(&Line::parse(None, text.as_bytes()), "tcp://a:1") {
+            Fit::No => "no".into(),
+            Fit::Rest(labels) => format!("rest {labels:?}"),
+            Fit::Yes(labels) => format!("yes {labels:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_are_chosen_and_grouped() {
+        let ssh = rule(
+            "host = \"web*,db1\"\nprogram = \"sshd\"\nby = [\"host\", \"source\"]\n\
+             match = ['Failed .* from (?<source>\\S+)', 'refused (?<source>\\S+)']\nexclude = 'test'",
+        )
+        .unwrap();
+        let yes = "yes [(\"host\", \"web1\"), (\"source\", \"10.0.0.1\")]";
+        for (text, expected) in [
+            ("<38>Nov 24 10:00:00 web1 sshd[1]: Failed password from 10.0.0.1 port 1", yes),
+            ("<38>Nov 24 10:00:00 web1 sshd[1]: refused 10.0.0.1", yes),
+            ("<38>Nov 24 10:00:00 mail sshd[1]: refused 10.0.0.1", "no"),
+            ("<38>Nov 24 10:00:00 web1 sshd-session: refused 10.0.0.1", "no"),
+            ("<38>Nov 24 10:00:00 web1 sshd: refused test", "no"),
+            ("<38>Nov 24 10:00:00 web1 sshd: fine", "no"),
+            ("refused 10.0.0.1", "no"),
+        ] {
+            assert_eq!(fit(&ssh, text), expected, "{text}");
+        }
+        let share = rule(
+            "severity = \"err\"\nbaseline = { window = \"5m\", past = \"1h\", factor = 3, share = true }",
+        )
+        .unwrap();
+        let web1 = "[(\"host\", \"web1\")]";
+        assert_eq!(fit(&share, "<11>Nov 24 10:00:00 web1 a: x"), format!("yes {web1}"));
+        assert_eq!(fit(&share, "<14>Nov 24 10:00:00 web1 a: x"), format!("rest {web1}"));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_names_the_rule_and_why() {
+        for (text, words) in [
+            ("threshold = { count = 0, window = \"5m\" }", "count is 1 or more"),
+            ("threshold = { count = 5, window = \"5m\", clear = 5 }", "clear less than count"),
+            ("silent = { after = \"5m\" }\nlost = {}", "one of"),
+            ("match = '(open'", "match = \"(open\": error: unclosed group"),
+            ("match = 'a'\nby = [\"source\"]", "by = \"source\""),
+            ("severity = \"loud\"", "severity = \"loud\""),
+            ("labels = { host = \"x\" }", "labels.host"),
+            ("baseline = { window = \"5m\", past = \"6m\", factor = 3 }", "four windows"),
+            ("baseline = { window = \"5m\", past = \"1h\", factor = 1 }", "factor is more"),
+            ("summary = \"{open\"", "template"),
+        ] {
+            let error = rule(text).err().unwrap_or_default();
+            assert!(error.starts_with("rule A: ") && error.contains(words), "{text}: {error}");
+        }
+        assert!(rule("windw = 1").err().unwrap().contains("windw"));
+        assert!(rule("for = \"10 years\"").is_err());
+    }
+
+    #[test]
+    fn matchers_know_patterns_and_missing_labels() {
+        let labels = Labels::from([("host".into(), "web1".into())]);
+        for (label, text, expected) in
+            [("host", "web*", true), ("host", "db*", false), ("other", "", true), ("other", "x", false)]
+        {
+            let matcher = Matcher::new(&Labels::from([(label.into(), text.into())])).unwrap();
+            assert_eq!(matcher.fits(&labels), expected, "{label} {text}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A notice as people read it in a chat, from foreign lines and labels.
+//!
+//! What is foreign stands in code, a block or a span, and nothing in it can end that code: backticks
+//! become another sign, and so does the @ of a mention. For Slack & < > are written as it wants them, so
+//! that `<!everyone>` and `<https://…|bank>` stay text. Controls were made visible before (clean).
+
+use super::clock::{Span, Time, stamp};
+use super::config::Labels;
+use super::engine::Alert;
+use super::outbox::Attempt;
+use crate::error::Error;
+use crate::screen::escape;
+use crate::show::{Form, Piece, template};
+
+/// Whose Markdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Mattermost,
+    Slack,
+}
+
+/// How a notice looks.
+#[derive(Debug)]
+pub(crate) struct Style {
+    pub(crate) dialect: Dialect,
+    /// The longest text, in characters.
+    pub(crate) limit: usize,
+    /// Of one alert.
+    pub(crate) template: Vec<Piece>,
+}
+
+/// As it is without a template of the receiver's.
+const DEFAULT: &str = "{status} {alertname} {labels}\n{summary}{what}, {since}{lines}";
+
+/// Bytes as one line of visible signs, at most so many.
+pub(crate) fn clean(bytes: &[u8], longest: usize) -> String {
+    let cut = bytes.len() > longest.saturating_mul(4);
+    let bytes = bytes.get(..longest.saturating_mul(4)).unwrap_or(bytes);
+    let mut text = String::new();
+    escape(bytes, &mut text);
+    match text.char_indices().nth(longest) {
+        Some((at, _)) => text.truncate(at),
+        None if !cut => return text,
+        None => {}
+    }
+    text.push('…');
+    text
+}
+
+impl Style {
+    pub(crate) fn new(
+        dialect: Dialect,
+        limit: usize,
+        template_text: Option<&str>,
+    ) -> Result<Style, Error> {
+        let Form::Template(template) = template(template_text.unwrap_or(DEFAULT))? else {
+            return Err(Error::Usage("a template is a text".into()));
+        };
+        Ok(Style { dialect, limit, template })
+    }
+
+    /// The whole text. It is never longer than the limit, and never cut within code: alerts that do not
+    /// fit are counted.
+    pub(crate) fn notice(&self, attempt: &Attempt, now: Time) -> String {
+        let notification = &attempt.notification;
+        let mut out = String::new();
+        if attempt.lost > 0 {
+            out.push_str(&format!("{} notices before this one could not be told.\n", attempt.lost));
+        }
+        let late = Span(now.saturating_sub(notification.at));
+        if late >= Span::seconds(60) {
+            out.push_str(&format!("This is of {late} ago: it could not be told before.\n"));
+        }
+        let all = notification.alerts.len();
+        // room for the last sentence
+        let room = self.limit.saturating_sub(50);
+        let mut used = out.chars().count();
+        for (index, alert) in notification.alerts.iter().enumerate() {
+            let mut text = self.alert(alert, attempt.bare);
+            if index == 0 && used + text.chars().count() >= room {
+                text = self.alert(alert, true);
+            }
+            if index == 0 && used + text.chars().count() >= room {
+                text.clear();
+                self.field("status", alert, true, &mut text);
+                text.extend([" ", alertname(alert)]);
+            }
+            let length = text.chars().count() + 1;
+            if used + length > room {
+                out.push_str(&format!("… and {} more alerts", all - index));
+                break;
+            }
+            used += length;
+            out.push_str(&text);
+            out.push('\n');
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+
+    fn alert(&self, alert: &Alert, bare: bool) -> String {
+        let mut out = String::new();
+        for piece in &self.template {
+            match piece {
+                Piece::Literal(text) => out.push_str(text),
+                Piece::Field(name) => self.field(name, alert, bare, &mut out),
+            }
+        }
+        out
+    }
+
+    fn field(&self, name: &str, alert: &Alert, bare: bool, out: &mut String) {
+        match name {
+            "status" => {
+                let bold = if self.dialect == Dialect::Slack { "*" } else { "**" };
+                let status = if alert.ends.is_none() { "FIRING" } else { "RESOLVED" };
+                out.push_str(&format!("{bold}{status}{bold}"));
+            }
+            "alertname" => out.push_str(alertname(alert)),
+            "labels" => {
+                let own = alert.labels.iter().filter(|(label, _)| *label != "alertname");
+                for (index, (label, value)) in own.enumerate() {
+                    out.push_str(if index > 0 { " " } else { "" });
+                    out.push_str(&format!("{label}={}", self.code(value)));
+                }
+            }
+            "summary" => {
+                for piece in pieces(&alert.summary) {
+                    match piece {
+                        Piece::Literal(text) => out.push_str(&text),
+                        // not itself within itself
+                        Piece::Field(name) if name == "summary" => {}
+                        Piece::Field(name) => self.field(&name, alert, true, out),
+                    }
+                }
+                if !alert.summary.is_empty() {
+                    out.push('\n');
+                }
+            }
+            "what" => out.push_str(&what(alert)),
+            "since" => out.push_str(&since(alert)),
+            "count" => out.push_str(&alert.count.to_string()),
+            "more" => out.push_str(&more(alert).to_string()),
+            "lines" if bare || alert.lines.is_empty() => {}
+            "lines" => {
+                out.push_str("\n```\n");
+                for line in &alert.lines {
+                    out.push_str(&self.harmless(line));
+                    out.push('\n');
+                }
+                out.push_str("```");
+                if more(alert) > 0 {
+                    out.push_str(&format!("\nand {} lines more", more(alert)));
+                }
+            }
+            label => match alert.labels.get(label) {
+                Some(value) => out.push_str(&self.code(value)),
+                None => out.push('-'),
+            },
+        }
+    }
+
+    /// Foreign text within a line.
+    fn code(&self, text: &str) -> String {
+        let text = self.harmless(text);
+        if text.trim().is_empty() { "-".to_owned() } else { format!("`{}`", text.trim()) }
+    }
+
+    /// Foreign text in code.
+    fn harmless(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for sign in text.chars() {
+            match sign {
+                '`' => out.push('\u{2cb}'),
+                '@' => out.push('\u{ff20}'),
+                '&' if self.dialect == Dialect::Slack => out.push_str("&amp;"),
+                '<' if self.dialect == Dialect::Slack => out.push_str("&lt;"),
+                '>' if self.dialect == Dialect::Slack => out.push_str("&gt;"),
+                _ => out.push(sign),
+            }
+        }
+        out
+    }
+}
+
+pub(crate) fn alertname(alert: &Alert) -> &str {
+    alert.labels.get("alertname").map_or("", String::as_str)
+}
+
+/// Lines that are not shown.
+pub(crate) fn more(alert: &Alert) -> u64 {
+    alert.count.saturating_sub(alert.lines.len() as u64)
+}
+
+fn what(alert: &Alert) -> String {
+    match alert.ends {
+        None => alert.what.clone(),
+        Some(ends) => {
+            let lasted = Span(ends.saturating_sub(alert.starts));
+            format!("over after {lasted}, {} lines in all", alert.count)
+        }
+    }
+}
+
+fn since(alert: &Alert) -> String {
+    let stamp = stamp(alert.starts).replace('T', " ");
+    format!("since {} UTC", stamp.get(..19).unwrap_or_default())
+}
+
+fn pieces(text: &str) -> Vec<Piece> {
+    match template(text) {
+        Ok(Form::Template(pieces)) => pieces,
+        // it was read once when the rule was
+        _ => Vec::new(),
+    }
+}
+
+/// An alert's summary for programs, who quote by themselves.
+pub(crate) fn plain_summary(alert: &Alert) -> String {
+    let mut out = String::new();
+    for piece in pieces(&alert.summary) {
+        match piece {
+            Piece::Literal(text) => out.push_str(&text),
+            Piece::Field(name) => match name.as_str() {
+                "count" => out.push_str(&alert.count.to_string()),
+                "what" => out.push_str(&what(alert)),
+                "since" => out.push_str(&since(alert)),
+                label => out.push_str(label_of(&alert.labels, label)),
+            },
+        }
+    }
+    out
+}
+
+/// What is the case, for programs.
+pub(crate) fn plain_what(alert: &Alert) -> String {
+    format!("{}, {}", what(alert), since(alert))
+}
+
+fn label_of<'a>(labels: &'a Labels, label: &str) -> &'a str {
+    labels.get(label).map_or("-", String::as_str)
+}
