@@ -164,7 +164,9 @@ impl Kind {
         let wrong = |what: &str| Error::Usage(format!("receiver {}: {what}", text.name));
         let url = Secret::of(&chat.url_file, &chat.url_env).map_err(wrong)?;
         let url = url.ok_or_else(|| {
-            wrong("url_file, a file with the webhook's URL, or url_env, a variable's name, is needed")
+            wrong(
+                "url_file, a file with the webhook's URL, or url_env, a variable's name, is needed",
+            )
         })?;
         let longest = chat.limit.unwrap_or(limit);
         if !(200..=limit.max(40_000)).contains(&longest) {
@@ -177,7 +179,10 @@ impl Kind {
 }
 
 impl Secret {
-    fn of(file: &Option<PathBuf>, variable: &Option<String>) -> Result<Option<Secret>, &'static str> {
+    fn of(
+        file: &Option<PathBuf>,
+        variable: &Option<String>,
+    ) -> Result<Option<Secret>, &'static str> {
         match (file, variable) {
             (Some(_), Some(_)) => Err("a secret is in a file or in the environment, not in both"),
             (Some(path), None) => Ok(Some(Secret::File(path.clone()))),
@@ -234,7 +239,9 @@ fn post(http: &Agent, url: &str, token: Option<&str>, body: &Value, secrets: &[&
     }
     let mut answer = match request.send(body.to_string()) {
         Ok(answer) => answer,
-        Err(error) => return Outcome::Later { wait: None, why: redact(&error.to_string(), secrets) },
+        Err(error) => {
+            return Outcome::Later { wait: None, why: redact(&error.to_string(), secrets) };
+        }
     };
     let status = answer.status().as_u16();
     if (200..300).contains(&status) {

@@ -20,7 +20,7 @@ use super::clock::{Span, Time};
 use super::config::Labels;
 use super::pattern;
 use super::rule::{Condition, Fit, Rule};
-use super::text::clean;
+use super::text::{clean, lines};
 use super::window::Window;
 
 /// The longest line that is kept, in characters.
@@ -142,7 +142,10 @@ impl Engine {
 
     /// What is to be kept, as it is written.
     pub(crate) fn save(&self) -> impl Serialize + '_ {
-        self.watches.iter().map(|watch| (&watch.rule.alert, &watch.state)).collect::<BTreeMap<_, _>>()
+        self.watches
+            .iter()
+            .map(|watch| (&watch.rule.alert, &watch.state))
+            .collect::<BTreeMap<_, _>>()
     }
 
     /// A line came.
@@ -276,7 +279,8 @@ impl Watch {
         } else {
             self.set_key(&labels);
         }
-        let borrowed: Vec<_> = labels.iter().map(|(name, it)| (name.as_str(), it.clone())).collect();
+        let borrowed: Vec<_> =
+            labels.iter().map(|(name, it)| (name.as_str(), it.clone())).collect();
         let (kept, condition) = (self.rule.lines, self.rule.condition.clone());
         let Some(group) = self.group(now, &borrowed) else { return };
         (group.seen, group.heard) = (now, now);
@@ -322,7 +326,10 @@ impl Watch {
         let is_there = self.state.groups.contains_key(&self.key);
         if !is_there && self.state.groups.len() >= self.rule.limit {
             self.state.full = true;
-            if !matches!(self.rule.condition, Condition::Threshold { .. } | Condition::Baseline { .. }) {
+            if !matches!(
+                self.rule.condition,
+                Condition::Threshold { .. } | Condition::Baseline { .. }
+            ) {
                 return None;
             }
             self.key = OTHERS.to_owned();
@@ -434,17 +441,15 @@ impl Group {
             (false, false) => Standing::Between,
         };
         match &rule.condition {
-            Condition::Threshold { clear, .. } => {
-                either(recent >= rule.at_least, recent <= *clear)
-            }
+            Condition::Threshold { clear, .. } => either(recent >= rule.at_least, recent <= *clear),
             Condition::NewPattern { .. } => {
                 let fresh = now.saturating_sub(self.seen) < 60_000;
                 either(recent >= rule.at_least && fresh, true)
             }
             Condition::Silent { after, .. } => {
                 // a silence of ours is none of the host's
-                let silent = !down.contains(&self.endpoint)
-                    && now.saturating_sub(self.heard) >= after.0;
+                let silent =
+                    !down.contains(&self.endpoint) && now.saturating_sub(self.heard) >= after.0;
                 let enough = self.total >= rule.at_least;
                 either(silent && enough, now.saturating_sub(self.seen) < after.0)
             }
@@ -468,7 +473,13 @@ impl Group {
 
     /// The lines of the window and those that the past would make expect, or their shares. None as long
     /// as too little of the past is known.
-    fn compare(&mut self, now: Time, rule: &Rule, recent: u64, observed: u64) -> Option<(f64, f64)> {
+    fn compare(
+        &mut self,
+        now: Time,
+        rule: &Rule,
+        recent: u64,
+        observed: u64,
+    ) -> Option<(f64, f64)> {
         let Condition::Baseline { window, past: length, floor, .. } = &rule.condition else {
             return None;
         };
@@ -531,7 +542,7 @@ impl Group {
         let recent = self.recent.as_mut().map_or(0, |it| it.sum(now));
         match &rule.condition {
             Condition::Threshold { window, .. } => {
-                format!("{recent} lines within {window}, limit {}", rule.at_least)
+                format!("{} within {window}, limit {}", lines(recent), rule.at_least)
             }
             Condition::NewPattern { .. } => "not seen before".to_owned(),
             Condition::Silent { .. } => {
@@ -549,7 +560,7 @@ impl Group {
                     (Some((is, was)), None) => format!(
                         "{is} lines within {window}, {was:.1} were usual in the {past} before"
                     ),
-                    (None, _) => format!("{recent} lines within {window}"),
+                    (None, _) => format!("{} within {window}", lines(recent)),
                 }
             }
         }

@@ -125,19 +125,17 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
     let is_there = |name: &str| channels.iter().any(|channel| channel.name == name);
     let gone = core.outbox.forget_all_but(is_there);
     if gone > 0 {
-        notice(&format!("{gone} notices are dropped: their receivers are not in the files any more"));
+        notice(&format!(
+            "{gone} notices are dropped: their receivers are not in the files any more"
+        ));
     }
     // who cannot keep the state is told so now, not when it is needed
     state.save(&core.keep())?;
     let signals = Signals::listen().map_err(Error::Output)?;
     let endpoints = parse_endpoints(&target.endpoints, Mode::Connect)
         .map_err(|error| Error::Usage(error.to_string()))?;
-    let mut subscriber = Subscriber::with_longest(
-        &target.endpoints,
-        &target.credentials,
-        topics,
-        alert.longest,
-    )?;
+    let mut subscriber =
+        Subscriber::with_longest(&target.endpoints, &target.credentials, topics, alert.longest)?;
     for endpoint in &endpoints {
         core.engine.connection(clock.now(), &endpoint.address, false);
     }

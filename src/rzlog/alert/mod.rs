@@ -85,8 +85,7 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         // rules alone can be tried, too
         config.receivers.push(dry::receiver());
     }
-    let channels =
-        config.receivers.iter().map(Channel::new).collect::<Result<Vec<_>, Error>>()?;
+    let channels = config.receivers.iter().map(Channel::new).collect::<Result<Vec<_>, Error>>()?;
     if alert.check {
         Core::new(&config, Kept::default(), 0)?;
         say(&format!("fine: {} rules, {} receivers", config.rules.len(), channels.len()))?;

@@ -23,9 +23,14 @@ const LONGEST_WAIT: Span = Span::minutes(60);
 pub(crate) enum Outcome {
     Delivered,
     /// It is to be tried again, not before this has passed.
-    Later { wait: Option<Span>, why: String },
+    Later {
+        wait: Option<Span>,
+        why: String,
+    },
     /// The channel will never take this one.
-    Refused { why: String },
+    Refused {
+        why: String,
+    },
 }
 
 /// One attempt.

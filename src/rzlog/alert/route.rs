@@ -148,8 +148,7 @@ impl Dispatcher {
 
     /// Alerts that fire no more although nobody said so: their rules are gone or were changed.
     pub(crate) fn end_all_but(&mut self, now: Time, fires: &mut dyn FnMut(&str) -> bool) {
-        let gone: Vec<_> =
-            self.state.firing.keys().filter(|id| !fires(id)).cloned().collect();
+        let gone: Vec<_> = self.state.firing.keys().filter(|id| !fires(id)).cloned().collect();
         for id in gone {
             self.state.firing.remove(&id);
             for group in self.state.groups.values_mut() {

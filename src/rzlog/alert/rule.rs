@@ -257,7 +257,9 @@ fn condition(text: &config::Rule) -> Result<Condition, String> {
     };
     let clear = clear.unwrap_or(count / 2);
     if count == 0 || clear >= count || window < second {
-        return Err("threshold: count is 1 or more, clear less than count, window 1s or more".into());
+        return Err(
+            "threshold: count is 1 or more, clear less than count, window 1s or more".into()
+        );
     }
     Ok(Condition::Threshold { count, window, clear })
 }
@@ -334,7 +336,8 @@ mod tests {
     use super::*;
 
     fn rule(text: &str) -> Result<Rule, String> {
-        let text = toml::from_str(&format!("alert = \"A\"\n{text}")).map_err(|it| it.to_string())?;
+        let text =
+            toml::from_str(&format!("alert = \"A\"\n{text}")).map_err(|it| it.to_string())?;
         Rule::new(&text).map_err(|error| error.to_string())
     }
 
@@ -398,9 +401,12 @@ mod tests {
     #[test]
     fn matchers_know_patterns_and_missing_labels() {
         let labels = Labels::from([("host".into(), "web1".into())]);
-        for (label, text, expected) in
-            [("host", "web*", true), ("host", "db*", false), ("other", "", true), ("other", "x", false)]
-        {
+        for (label, text, expected) in [
+            ("host", "web*", true),
+            ("host", "db*", false),
+            ("other", "", true),
+            ("other", "x", false),
+        ] {
             let matcher = Matcher::new(&Labels::from([(label.into(), text.into())])).unwrap();
             assert_eq!(matcher.fits(&labels), expected, "{label} {text}");
         }

@@ -20,9 +20,8 @@ pub(crate) struct StateFile {
 
 /// Where it is if nobody says so: systemd's folder for it, else XDG_STATE_HOME.
 fn usual() -> Result<PathBuf, Error> {
-    let absolute = |name: &str| {
-        std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
-    };
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || absolute("HOME").map(|home| home.join(".local/state"));
     let folder = absolute("STATE_DIRECTORY")
         .or_else(|| Some(absolute("XDG_STATE_HOME").or_else(home)?.join("rzlog")));
@@ -70,7 +69,9 @@ impl StateFile {
                 let aside = beside(&self.path, "damaged");
                 fs::rename(&self.path, &aside).map_err(Error::file(&self.path))?;
                 let (path, aside) = (self.path.display(), aside.display());
-                let told = format!("{path} is damaged ({why}); it is kept as {aside}, and all begins anew");
+                let told = format!(
+                    "{path} is damaged ({why}); it is kept as {aside}, and all begins anew"
+                );
                 Ok((Kept::default(), Some(told)))
             }
         }

@@ -141,7 +141,7 @@ impl Style {
             "since" => out.push_str(&since(alert)),
             "count" => out.push_str(&alert.count.to_string()),
             "more" => out.push_str(&more(alert).to_string()),
-            "lines" if bare || alert.lines.is_empty() => {}
+            "lines" if bare || alert.ends.is_some() || alert.lines.is_empty() => {}
             "lines" => {
                 out.push_str("\n```\n");
                 for line in &alert.lines {
@@ -150,7 +150,7 @@ impl Style {
                 }
                 out.push_str("```");
                 if more(alert) > 0 {
-                    out.push_str(&format!("\nand {} lines more", more(alert)));
+                    out.push_str(&format!("\nand {} more", lines(more(alert))));
                 }
             }
             label => match alert.labels.get(label) {
@@ -187,6 +187,11 @@ pub(crate) fn alertname(alert: &Alert) -> &str {
     alert.labels.get("alertname").map_or("", String::as_str)
 }
 
+/// A count of them.
+pub(crate) fn lines(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "line" } else { "lines" })
+}
+
 /// Lines that are not shown.
 pub(crate) fn more(alert: &Alert) -> u64 {
     alert.count.saturating_sub(alert.lines.len() as u64)
@@ -197,7 +202,7 @@ fn what(alert: &Alert) -> String {
         None => alert.what.clone(),
         Some(ends) => {
             let lasted = Span(ends.saturating_sub(alert.starts));
-            format!("over after {lasted}, {} lines in all", alert.count)
+            format!("over after {lasted}, {} in all", lines(alert.count))
         }
     }
 }

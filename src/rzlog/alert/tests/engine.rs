@@ -1,0 +1,212 @@
+use super::{Bench, START};
+
+#[test]
+fn a_threshold_has_a_hold_time_and_room_to_swing() {
+    let mut bench = Bench::new(
+        "match = 'bad'\nfor = \"10s\"\nkeep_firing_for = \"20s\"\n\
+         threshold = { count = 10, window = \"60s\", clear = 3 }",
+    );
+    bench.says("web1", 14, "bad", 9);
+    bench.says("web1", 14, "good", 9);
+    bench.passes(30);
+    assert_eq!(bench.changed(), "");
+    bench.says("web1", 14, "bad", 1);
+    bench.passes(9);
+    // not for long enough yet
+    assert_eq!(bench.changed(), "");
+    bench.passes(2);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    // below the limit and above clear: it goes on
+    for _ in 0..30 {
+        bench.passes(10);
+        bench.says("web1", 14, "bad", 1);
+    }
+    assert_eq!(bench.changed(), "");
+    // calm, but not for long enough, again and again
+    for _ in 0..5 {
+        bench.passes(40);
+        bench.says("web1", 14, "bad", 5);
+    }
+    assert_eq!(bench.changed(), "");
+    let alert = bench.engine.alert(bench.now, "A\u{1f}web1").unwrap();
+    assert_eq!((alert.count, alert.lines.len()), (10 + 30 + 25, 3));
+    bench.passes(90);
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+}
+
+#[test]
+fn a_burst_that_ends_within_the_hold_time_is_none() {
+    let mut bench = Bench::new(
+        "for = \"2m\"\nthreshold = { count = 10, window = \"60s\" }\nseverity = \"err\"",
+    );
+    bench.says("web1", 11, "x", 10);
+    bench.says("web2", 14, "not grave", 100);
+    bench.passes(300);
+    assert_eq!(bench.changed(), "");
+}
+
+#[test]
+fn a_rate_is_compared_with_its_past() {
+    let mut bench = Bench::new(
+        "at_least = 50\nbaseline = { window = \"1m\", past = \"30m\", factor = 3 }\n\
+         keep_firing_for = \"1m\"",
+    );
+    // too little is known yet
+    bench.says("web1", 14, "x", 1000);
+    bench.passes(60);
+    // twenty a minute for an hour, then thirty, then a hundred
+    for per_minute in std::iter::repeat_n(20, 60).chain(std::iter::repeat_n(30, 5)) {
+        bench.says("web1", 14, "x", per_minute);
+        bench.passes(60);
+    }
+    assert_eq!(bench.changed(), "");
+    bench.says("web1", 14, "x", 100);
+    bench.passes(2);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    let alert = bench.engine.alert(bench.now, "A\u{1f}web1").unwrap();
+    assert!(alert.what.starts_with("100 lines within 1m, 2"), "{}", alert.what);
+    for _ in 0..5 {
+        bench.passes(60);
+        bench.says("web1", 14, "x", 20);
+    }
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+    // few lines are never much
+    let mut bench =
+        Bench::new("at_least = 50\nbaseline = { window = \"1m\", past = \"30m\", factor = 3 }");
+    bench.passes(3600);
+    bench.says("web1", 14, "x", 49);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+}
+
+#[test]
+fn a_share_is_compared_with_its_past_and_a_new_host_is_given_time() {
+    let mut bench = Bench::new(
+        "severity = \"err\"\nat_least = 20\nkeep_firing_for = \"1m\"\n\
+         baseline = { window = \"1m\", past = \"20m\", factor = 3, share = true, floor = 0.05 }",
+    );
+    let minute = |bench: &mut Bench, errors: usize, others: usize| {
+        bench.says("web1", 11, "x", errors);
+        bench.says("web1", 14, "x", others);
+        bench.passes(60);
+    };
+    minute(&mut bench, 90, 10);
+    (0..30).for_each(|_| minute(&mut bench, 2, 98));
+    // ten times as many lines, and the same share of errors
+    minute(&mut bench, 20, 980);
+    assert_eq!(bench.changed(), "");
+    bench.says("web1", 11, "x", 30);
+    bench.says("web1", 14, "x", 70);
+    bench.passes(2);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    (0..4).for_each(|_| minute(&mut bench, 2, 98));
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+}
+
+#[test]
+fn only_a_kind_of_line_that_was_never_there_is_news() {
+    let mut bench = Bench::new("new_pattern = { learn = \"1h\" }");
+    bench.says("web1", 14, "job 1 done", 1);
+    bench.passes(3600);
+    bench.says("web2", 14, "job 77 done", 1);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+    bench.says("web1", 14, "disk sda1 fails", 1);
+    bench.says("web1", 14, "disk sdb2 fails", 2);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "FIRING pattern=disk # fails program=app");
+    let alert = bench.engine.alert(bench.now, "A\u{1f}app\u{1f}disk # fails").unwrap();
+    assert_eq!((alert.count, alert.lines.len()), (3, 3));
+    bench.passes(3700);
+    assert_eq!(bench.changed(), "RESOLVED pattern=disk # fails program=app");
+    // once is once, over a restart, too
+    bench.restart(60);
+    bench.says("web3", 14, "disk sdc3 fails", 1);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+}
+
+#[test]
+fn a_host_is_silent_when_it_is_the_hosts_silence() {
+    let mut bench = Bench::new("silent = { after = \"5m\" }\nat_least = 3");
+    bench.engine.connection(bench.now, "tcp://a:1", true);
+    bench.says("web1", 14, "x", 3);
+    // one that said hardly anything is not missed
+    bench.says("once", 14, "x", 2);
+    bench.passes(299);
+    assert_eq!(bench.changed(), "");
+    bench.passes(2);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    bench.restart(60);
+    bench.engine.connection(bench.now, "tcp://a:1", true);
+    bench.passes(600);
+    assert_eq!(bench.changed(), "");
+    bench.says("web1", 14, "x", 1);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+    // while its publisher is away nobody can know
+    bench.engine.connection(bench.now, "tcp://a:1", false);
+    bench.passes(3000);
+    bench.engine.connection(bench.now, "tcp://a:1", true);
+    bench.passes(200);
+    assert_eq!(bench.changed(), "");
+    // nor while nobody listened
+    bench.restart(3000);
+    bench.engine.connection(bench.now, "tcp://a:1", true);
+    bench.passes(200);
+    assert_eq!(bench.changed(), "");
+    bench.passes(200);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+}
+
+#[test]
+fn a_publisher_that_is_away_for_a_while_is_lost() {
+    let mut bench = Bench::new("lost = {}\nfor = \"1m\"");
+    bench.engine.connection(bench.now, "tcp://a:1", false);
+    bench.passes(30);
+    bench.engine.connection(bench.now, "tcp://a:1", true);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+    bench.engine.connection(bench.now, "tcp://a:1", false);
+    bench.passes(70);
+    assert_eq!(bench.changed(), "FIRING endpoint=tcp://a:1");
+    bench.engine.connection(bench.now, "tcp://a:1", true);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "RESOLVED endpoint=tcp://a:1");
+}
+
+#[test]
+fn a_restart_neither_forgets_nor_repeats_and_a_changed_rule_begins_anew() {
+    let mut bench = Bench::new("match = 'bad'\nthreshold = { count = 10, window = \"10m\" }");
+    bench.says("web1", 14, "bad", 6);
+    bench.passes(1);
+    bench.restart(30);
+    bench.says("web1", 14, "bad", 4);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    bench.restart(30);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+    bench.rule = bench.rule.replace("'bad'", "'worse'");
+    bench.restart(30);
+    bench.passes(3600);
+    assert!(bench.engine.firing(bench.now).is_empty());
+}
+
+#[test]
+fn a_flood_of_groups_is_bounded_and_still_counted() {
+    let mut bench = Bench::new("limit = 10\nthreshold = { count = 100, window = \"10m\" }");
+    for number in 0..1000 {
+        bench.says(&format!("host{number}"), 14, "x", 1);
+    }
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=(others)");
+    let full = bench.engine.full();
+    assert!(full.len() == 1 && full[0].contains("over 10 groups"), "{full:?}");
+    assert!(bench.engine.full().is_empty());
+    let size = serde_json::to_string(&bench.engine.save()).unwrap().len();
+    assert!(size < 20_000, "{size}");
+    bench.passes(1200);
+    assert_eq!(bench.changed(), "RESOLVED host=(others)");
+    assert_eq!(bench.now, START + 1_201_000);
+}

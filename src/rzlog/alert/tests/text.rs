@@ -1,0 +1,138 @@
+use proptest::prelude::*;
+
+use super::super::config::Labels;
+use super::super::engine::Alert;
+use super::super::outbox::Attempt;
+use super::super::route::Notification;
+use super::super::text::{Dialect, Style, clean};
+use super::START;
+
+const HOSTILE: [&str; 8] = [
+    "@channel @here @all @everyone",
+    "<!everyone> <!here> <@U123> <https://evil.example.org|your bank>",
+    "``` @channel [bank](https://evil.example.org) ```",
+    "`@here`",
+    "~~~\n# big\n> quoted",
+    "\u{202e}lennahc@\u{2066}",
+    "\x1b[2J\x00\r\n```\n@channel",
+    "&lt;!everyone&gt; \\` \\",
+];
+
+fn attempt(label: &str, lines: &[&str], alerts: usize) -> Attempt {
+    let alert = Alert {
+        id: "A".into(),
+        labels: Labels::from([
+            ("alertname".into(), "A".into()),
+            ("host".into(), clean(label.as_bytes(), 200)),
+        ]),
+        summary: "trouble on {host}: {what} {summary} {lines}".into(),
+        what: "3 lines within 5m, limit 3".into(),
+        starts: START,
+        ends: None,
+        count: 10,
+        lines: lines.iter().map(|line| clean(line.as_bytes(), 400)).collect(),
+    };
+    let notification = Notification {
+        receiver: "ops".into(),
+        group: "g".into(),
+        group_labels: Labels::new(),
+        alerts: vec![alert; alerts],
+        at: START,
+        repeat: false,
+    };
+    Attempt { id: 1, notification, bare: false, lost: 0 }
+}
+
+/// What is left when code is taken out, as Mattermost and Slack take it out.
+fn without_code(text: &str) -> String {
+    let outside_blocks = text.split("```").step_by(2).collect::<String>();
+    outside_blocks.split('`').step_by(2).collect()
+}
+
+#[track_caller]
+fn is_harmless(text: &str, dialect: Dialect) {
+    assert_eq!(text.matches("```").count() % 2, 0, "{text}");
+    assert!(!text.contains('@'), "{text}");
+    assert!(!text.contains(|sign: char| sign.is_control() && sign != '\n'), "{text:?}");
+    if dialect == Dialect::Slack {
+        assert!(!text.contains(['<', '>']), "{text}");
+        assert!(
+            text.split('&')
+                .skip(1)
+                .all(|it| it.starts_with("amp;") || it.starts_with("lt;") || it.starts_with("gt;")),
+            "{text}"
+        );
+    }
+    let rest = without_code(text);
+    for word in ["http", "everyone", "here", "channel", "evil", "big", "#", ">"] {
+        assert!(!rest.contains(word), "{word} in {rest}");
+    }
+}
+
+#[test]
+fn hostile_lines_and_labels_stay_in_their_code() {
+    for dialect in [Dialect::Mattermost, Dialect::Slack] {
+        let style = Style::new(dialect, 4000, None).unwrap();
+        for text in HOSTILE {
+            let said = style.notice(&attempt(text, &[text, text, text], 2), START);
+            is_harmless(&said, dialect);
+        }
+        let own = "@channel {host}: {lines} {more} {nothing}";
+        let style = Style::new(dialect, 4000, Some(own)).unwrap();
+        let said = style.notice(&attempt("web1", &["x"], 1), START);
+        // what the administrator wrote is meant
+        assert_eq!(said, "@channel `web1`: \n```\nx\n```\nand 9 lines more 9 -");
+    }
+}
+
+#[test]
+fn the_limit_is_kept_and_what_does_not_fit_is_counted() {
+    let style = Style::new(Dialect::Mattermost, 1000, None).unwrap();
+    let said = style.notice(&attempt("web1", &[&"x".repeat(200)], 100), START);
+    assert!(said.chars().count() <= 1000 && said.ends_with(" more alerts"), "{said}");
+    assert!(said.contains("… and 98 more alerts"), "{said}");
+    let mut late = attempt("web1", &["x"], 1);
+    late.lost = 7;
+    let said = style.notice(&late, START + 600_000);
+    assert!(said.starts_with("7 notices before this one could not be told.\n"), "{said}");
+    assert!(said.contains("This is of 10m ago"), "{said}");
+    late.bare = true;
+    assert!(!style.notice(&late, START).contains("```"));
+}
+
+#[test]
+fn foreign_bytes_are_one_line_of_visible_signs() {
+    assert_eq!(clean(b"a\nb\x1b[2J\xff\xe2\x80\xae", 100), "a\\nb\\x1b[2J\\xff\\u{202e}");
+    assert_eq!(clean(b"abcdef", 3), "abc…");
+    assert_eq!(clean(b"abc", 3), "abc");
+    assert_eq!(clean(&[b'x'; 1 << 20], 3), "xxx…");
+}
+
+proptest! {
+    #[test]
+    fn no_line_leaves_its_code_and_no_text_is_too_long(
+        label in "[`~@<>|&#a!\n\\[\\]() \u{202e}]{0,40}",
+        lines in prop::collection::vec("[`~@<>|&#a!\n\\[\\]() \u{202e}]{0,600}", 0..4),
+        alerts in 1usize..5,
+        limit in 200usize..3000,
+        slack: bool,
+    ) {
+        let dialect = if slack { Dialect::Slack } else { Dialect::Mattermost };
+        let style = Style::new(dialect, limit, None).unwrap();
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let said = style.notice(&attempt(&label, &lines, alerts), START);
+        prop_assert!(said.chars().count() <= limit);
+        prop_assert_eq!(said.matches("```").count() % 2, 0);
+        prop_assert_eq!(said.replace("```", "").matches('`').count() % 2, 0);
+        prop_assert!(!said.contains('@') && !(slack && said.contains(['<', '>'])));
+        let rest = without_code(&said);
+        prop_assert!(!rest.contains(['!', '[', '~', '|']), "{}", rest);
+    }
+
+    #[test]
+    fn any_bytes_become_short(bytes: Vec<u8>, longest in 1usize..50) {
+        let text = clean(&bytes, longest);
+        prop_assert!(text.chars().count() <= longest + 1);
+        prop_assert!(!text.contains(|sign: char| sign.is_control() && sign != '\t'));
+    }
+}
