@@ -1,5 +1,6 @@
 //! The command line `rzlog`, as people and scripts use it, against real rsyslogd.
 
+mod alert;
 mod check;
 mod hostile;
 mod keys;
@@ -7,3 +8,4 @@ mod pages;
 mod publisher;
 mod send;
 mod tail;
+mod webhook;

@@ -91,10 +91,10 @@ impl Webhook {
         })
     }
 
-    /// What has come until now and was asked for by nobody.
-    pub fn rest(&self) -> Vec<Value> {
+    /// Has such a request come?
+    pub fn has(&self, is_it: impl Fn(&Value) -> bool) -> bool {
         self.lines.try_iter().for_each(|line| self.keep(&line));
-        std::mem::take(&mut self.read.lock().expect("a lock"))
+        self.read.lock().expect("a lock").iter().any(is_it)
     }
 }
 

@@ -32,6 +32,7 @@ const PAST: u32 = 72;
 const PATTERNS: usize = 50_000;
 /// A quiet group that has said too little to be missed, or a pattern whose news is old, is forgotten.
 const IDLE: Span = Span::minutes(60);
+const DAY: Span = Span::minutes(24 * 60);
 /// Between the parts of a key.
 const SEPARATOR: char = '\u{1f}';
 /// The label of what is beyond a rule's limit.
@@ -100,6 +101,9 @@ struct Group {
     past: Option<Box<Past>>,
     lines: VecDeque<String>,
     phase: Phase,
+    /// The longest pause between two lines, of this day and of the one before.
+    pauses: [u64; 2],
+    day: Time,
 }
 
 /// The window and the past together, of the lines that are meant and of all; all of the window.
@@ -283,6 +287,9 @@ impl Watch {
             labels.iter().map(|(name, it)| (name.as_str(), it.clone())).collect();
         let (kept, condition) = (self.rule.lines, self.rule.condition.clone());
         let Some(group) = self.group(now, &borrowed) else { return };
+        if let Condition::Silent { after, .. } = condition {
+            group.pause(now, after);
+        }
         (group.seen, group.heard) = (now, now);
         if group.endpoint != endpoint {
             group.endpoint = endpoint.to_owned();
@@ -424,7 +431,27 @@ impl Group {
             past,
             lines: VecDeque::new(),
             phase: Phase::Quiet,
+            pauses: [0; 2],
+            day: now,
         }
+    }
+
+    /// Learns how long it usually says nothing. A silence that was told of counts only so far: else the
+    /// next one would hardly be seen.
+    fn pause(&mut self, now: Time, after: Span) {
+        let mut pause = now.saturating_sub(self.heard);
+        if matches!(self.phase, Phase::Firing { .. }) {
+            pause = pause.min(2 * after.0);
+        }
+        if now.saturating_sub(self.day) >= DAY.0 {
+            (self.day, self.pauses) = (now, [0, self.pauses[0]]);
+        }
+        self.pauses[0] = self.pauses[0].max(pause);
+    }
+
+    /// Silence is more than was asked for, and twice the usual.
+    fn silence(&self, after: Span) -> u64 {
+        after.0.max(self.pauses.iter().max().map_or(0, |pause| pause.saturating_mul(2)))
     }
 
     fn standing(
@@ -447,11 +474,12 @@ impl Group {
                 either(recent >= rule.at_least && fresh, true)
             }
             Condition::Silent { after, .. } => {
+                let least = self.silence(*after);
                 // a silence of ours is none of the host's
-                let silent =
-                    !down.contains(&self.endpoint) && now.saturating_sub(self.heard) >= after.0;
+                let is_ours = down.contains(&self.endpoint);
+                let silent = !is_ours && now.saturating_sub(self.heard) >= least;
                 let enough = self.total >= rule.at_least;
-                either(silent && enough, now.saturating_sub(self.seen) < after.0)
+                either(silent && enough, now.saturating_sub(self.seen) < least)
             }
             Condition::Lost => {
                 let lost = self.labels.get("endpoint").is_some_and(|it| down.contains(it));

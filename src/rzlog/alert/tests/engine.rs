@@ -155,6 +155,19 @@ fn a_host_is_silent_when_it_is_the_hosts_silence() {
     bench.engine.connection(bench.now, "tcp://a:1", true);
     bench.passes(200);
     assert_eq!(bench.changed(), "");
+    bench.passes(1200);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+}
+
+#[test]
+fn a_host_that_is_quiet_by_nature_is_given_twice_its_pauses() {
+    let mut bench = Bench::new("silent = { after = \"5m\" }\nat_least = 5");
+    for _ in 0..50 {
+        bench.says("web1", 14, "once in a while", 1);
+        bench.passes(1800);
+    }
+    bench.passes(1700);
+    assert_eq!(bench.changed(), "");
     bench.passes(200);
     assert_eq!(bench.changed(), "FIRING host=web1");
 }

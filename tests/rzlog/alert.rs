@@ -1,0 +1,360 @@
+//! `rzlog alert`: lines of a real rsyslogd become notices of a chat, an Alertmanager or a command; once, also
+//! when the channel is away or rzlog is killed; and no line can page anybody.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use harness::paths::repository;
+use harness::rzlog::Running;
+use harness::{Rzlog, SOON, secs};
+
+use crate::publisher::Publisher;
+use crate::webhook::Webhook;
+
+/// Nothing waits, so that a test need not.
+const ROUTE: &str = "[route]\nreceiver = \"ops\"\ngroup_wait = \"0s\"\ngroup_interval = \"1s\"\n";
+/// A word is one alert for each host.
+const RULE: &str = "[[rules]]\nalert = \"Trouble\"\nsummary = \"trouble on {host}\"\nmatch = 'TROUBLE'\n\
+    threshold = { count = 2, window = \"2s\" }\nkeep_firing_for = \"1s\"\nlines = 5\n";
+const KEY: &str = "s3cr3tk3y";
+
+/// A publisher, a channel, and a folder with a configuration.
+struct Stage {
+    publisher: Publisher,
+    webhook: Webhook,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(receiver: &str) -> Stage {
+        Stage::with(receiver, RULE)
+    }
+
+    fn with(receiver: &str, rules: &str) -> Stage {
+        let (publisher, webhook) = (Publisher::with_topics(), Webhook::start());
+        let folder = tempfile::tempdir().expect("folder");
+        let receiver = receiver.replace("URL", &webhook.url);
+        let text = format!("{ROUTE}[[receivers]]\nname = \"ops\"\n{receiver}\n{rules}");
+        fs::write(folder.path().join("alert.toml"), text).expect("written");
+        let stage = Stage { publisher, webhook, folder };
+        stage.secret("url", &format!("{}/hooks/{KEY}\n", stage.webhook.url));
+        stage.secret("token", "t0k3n\n");
+        stage
+    }
+
+    fn mattermost() -> Stage {
+        Stage::new("mattermost = { url_file = \"url\" }")
+    }
+
+    fn secret(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("mode");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn rzlog(&self, more: &str) -> Rzlog {
+        let (endpoint, trust) = (&self.publisher.endpoint, self.publisher.trust("--"));
+        let line = format!("alert {endpoint} {trust} --rules alert.toml --state state.json {more}");
+        Rzlog::of(&line).in_folder(self.folder.path()).environment("HOOK", self.hook())
+    }
+
+    fn hook(&self) -> String {
+        format!("{}/hooks/{KEY}", self.webhook.url)
+    }
+
+    /// Starts it, and waits until lines arrive: the publisher has nothing for who is not there.
+    fn start(&self) -> Running {
+        let mut running = self.rzlog("").start();
+        running.wait_err(&["connected to"], SOON);
+        running
+    }
+
+    /// Says something twice until the channel hears of it.
+    fn trouble(&self, host: &str, text: &str) {
+        let text = format!("TROUBLE {text}");
+        self.publisher.says(host, "app", &[&text, &text]);
+    }
+
+    /// The subscription reaches the publisher after the connection: trouble of this host is repeated
+    /// until it is told.
+    #[track_caller]
+    fn until_told(&self, running: &mut Running, host: &str) {
+        running.wait_for("a first notice", secs(20), |_| {
+            self.trouble(host, "at first");
+            let told = |it: &serde_json::Value| it["body"]["text"].to_string().contains(host);
+            self.webhook.has(told)
+        });
+    }
+}
+
+#[test]
+fn a_burst_is_told_and_its_end_and_no_line_pages_anybody() {
+    let mut hostile = vec![
+        "@channel @here @all <!everyone> <!channel> [your bank](https://evil.example.org)"
+            .to_owned(),
+        "``` @channel `` ` ```` https://evil.example.org".to_owned(),
+        "\u{202e}\u{200b}@\u{200b}here ~~~ # | x | \u{1b}[2J".to_owned(),
+    ];
+    hostile.push("x".repeat(5000) + "@channel");
+    for receiver in [
+        "mattermost = { url_file = \"url\", username = \"rzlog\", channel = \"ops\" }",
+        "slack = { url_env = \"SLACK\" }",
+    ] {
+        let stage = Stage::new(receiver);
+        let slack = format!("{}/services/T0/B0/{KEY}", stage.webhook.url);
+        let mut alert = stage.rzlog("").environment("SLACK", slack).start();
+        alert.wait_err(&["connected to"], SOON);
+        stage.until_told(&mut alert, "web0");
+        stage.webhook.wait_text(&["RESOLVED", "Trouble host=`web0`"], secs(20));
+        for (number, text) in hostile.iter().enumerate() {
+            stage.trouble(&format!("web{}", number + 1), text);
+        }
+        for number in 1..=hostile.len() {
+            let host = format!("host=`web{number}`");
+            // webhook.py holds each of them to the documented form
+            let told = stage.webhook.wait_text(&["RESOLVED", &host], secs(20));
+            let firing = told.iter().filter_map(|it| it["body"]["text"].as_str());
+            let firing: Vec<_> = firing.filter(|it| it.contains("FIRING")).collect();
+            assert!(firing.len() <= 1 + hostile.len(), "{firing:?}");
+        }
+        alert.signal("TERM");
+        alert.wait(SOON).ended(143);
+    }
+}
+
+#[test]
+fn a_channel_that_is_away_is_told_later_and_its_secret_is_in_no_sentence() {
+    let mut stage = Stage::mattermost();
+    let mut alert = stage.start();
+    stage.until_told(&mut alert, "web0");
+    stage.webhook.wait_text(&["RESOLVED"], secs(20));
+    for order in ["500", "429 2", "hang", "404"] {
+        stage.webhook.answers(order);
+        let host = format!("away{}", &order[..1]);
+        stage.trouble(&host, "while the channel is away");
+        let status = order.split(' ').next().unwrap_or_default();
+        stage.webhook.wait(order, SOON, |request| request["status"] == status);
+        let words = if order == "hang" { "ops: " } else { status };
+        alert.wait_err(&["ops: ", words, "notices wait, again in"], SOON);
+        stage.webhook.answers("200");
+        stage.webhook.wait_text(&["FIRING", &host], secs(20));
+        stage.webhook.wait_text(&["RESOLVED", &host], secs(20));
+    }
+    // what the channel will never take is tried without lines
+    stage.webhook.answers("400");
+    stage.trouble("refused", "these words");
+    let refused = stage.webhook.wait("a refusal", SOON, |request| request["status"] == "400");
+    assert!(refused.last().is_some_and(|it| it.to_string().contains("these words")), "{refused:?}");
+    alert.wait_err(&["answered 400", "tried without log lines"], SOON);
+    let again = stage.webhook.wait("the second", SOON, |request| request["status"] == "400");
+    assert!(again.iter().all(|it| !it.to_string().contains("these words")), "{again:?}");
+    let err = alert.err();
+    assert!(!err.contains(KEY) && err.contains("(secret)"), "{err}");
+    assert!(!fs::read_to_string(stage.path("state.json")).expect("state").contains(KEY));
+}
+
+#[test]
+fn a_kill_neither_loses_nor_doubles() {
+    let mut stage = Stage::mattermost();
+    let mut alert = stage.start();
+    stage.until_told(&mut alert, "web0");
+    stage.webhook.wait_text(&["RESOLVED", "web0"], secs(20));
+    // killed while the channel is away: it is told after the restart
+    stage.webhook.answers("500");
+    stage.trouble("web1", "before the kill");
+    stage.webhook.wait("an attempt", SOON, |request| request["status"] == "500");
+    let mode = fs::metadata(stage.path("state.json")).expect("state").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    alert.signal("KILL");
+    alert.wait(SOON).ended(137);
+    stage.webhook.answers("200");
+    let mut alert = stage.start();
+    let told = stage.webhook.wait_text(&["RESOLVED", "web1"], secs(20));
+    let firing = |all: &[serde_json::Value], host: &str| {
+        let texts = all.iter().filter(|it| it["status"] == "200");
+        let texts = texts.filter_map(|it| it["body"]["text"].as_str());
+        texts.filter(|it| it.contains("FIRING") && it.contains(host)).count()
+    };
+    assert_eq!(firing(&told, "web1"), 1, "{told:?}");
+    // killed after it was told: it is not told again, and its end is
+    stage.until_told(&mut alert, "web2");
+    let before = stage.webhook.wait_text(&["FIRING", "web2"], SOON);
+    alert.wait_for("it is noted", SOON, |_| {
+        let state = fs::read_to_string(stage.path("state.json")).unwrap_or_default();
+        state.contains("\"ops\":{\"entries\":[]")
+    });
+    alert.signal("KILL");
+    alert.wait(SOON).ended(137);
+    let mut alert = stage.start();
+    let after = stage.webhook.wait_text(&["RESOLVED", "web2"], secs(20));
+    assert_eq!((firing(&before, "web2"), firing(&after, "web2")), (1, 0), "{before:?} {after:?}");
+    // one process a state
+    stage.rzlog("").run().ended(1).complains(&["state.json", "another rzlog alert uses it"]);
+    alert.signal("INT");
+    alert.wait_for("the end", SOON, |_| true);
+    alert.wait(SOON).ended(130);
+}
+
+#[test]
+fn an_alertmanager_and_a_command_get_what_they_document() {
+    let stage = Stage::new("alertmanager = { url = \"URL\", token_file = \"token\" }");
+    let mut alert = stage.start();
+    let of = |host: &'static str, what: &'static str| {
+        move |request: &serde_json::Value| {
+            let all = request["body"].as_array().cloned().unwrap_or_default();
+            all.iter().any(|it| it["labels"]["host"] == host && it.to_string().contains(what))
+        }
+    };
+    alert.wait_for("an alert", secs(20), |_| {
+        stage.trouble("web1", "@channel");
+        stage.webhook.has(of("web1", "trouble on web1"))
+    });
+    let told = stage.webhook.wait("it fires", SOON, of("web1", "trouble on web1"));
+    let last = told.last().expect("a request");
+    assert_eq!(last["authorization"], "Bearer t0k3n");
+    let alert_told = &last["body"][0];
+    assert_eq!(alert_told["labels"]["alertname"], "Trouble");
+    assert!(alert_told["annotations"]["lines"].to_string().contains("TROUBLE @channel"));
+    stage.webhook.wait("its end", secs(20), of("web1", "over after"));
+    drop(alert);
+
+    let script = "import sys, json; n = json.load(sys.stdin); open('told', 'a').write(\
+        ' '.join([n['version'], n['status'], n['receiver'], n['groupLabels']['alertname'], \
+        n['alerts'][0]['labels']['host'], n['alerts'][0]['lines'][-1][-2:]]) + chr(10))";
+    let command = format!("command = {{ arguments = [\"python3\", \"-c\", \"{script}\"] }}");
+    let stage = Stage::new(&command);
+    let mut alert = stage.start();
+    alert.wait_for("both notices", secs(20), |_| {
+        let told = fs::read_to_string(stage.path("told")).unwrap_or_default();
+        if told.is_empty() {
+            stage.trouble("web1", "$(touch here); `id`");
+        }
+        let expected = "4 firing ops Trouble web1 d`\n4 resolved ops Trouble web1 d`\n";
+        told.starts_with(expected)
+    });
+    assert!(!stage.path("here").exists());
+}
+
+#[test]
+fn receivers_can_be_tried_and_files_are_checked() {
+    let mut stage = Stage::new("mattermost = { url_env = \"HOOK\" }");
+    let tried = |stage: &Stage| stage.rzlog("--try-receivers").run();
+    assert_eq!(tried(&stage).ended(0).out, "ops: fine\n");
+    stage.webhook.wait_text(&["somebody tries"], SOON);
+    stage.webhook.answers("403");
+    let ran = tried(&stage).ended(1);
+    assert!(!ran.err.contains(KEY), "{ran:?}");
+    ran.complains(&["ops: answered 403", "(secret)"]);
+    assert_eq!(stage.rzlog("--check").run().ended(0).out, "fine: 1 rules, 1 receivers\n");
+    let text = fs::read_to_string(stage.path("alert.toml")).expect("read");
+    for (wrong, words) in [
+        (text.replace("threshold", "treshold"), &["alert.toml, line", "treshold"][..]),
+        (text.replace("'TROUBLE'", "'('"), &["rule Trouble", "match", "unclosed group"]),
+        (text.replace("\"2s\"", "\"soon\""), &["alert.toml, line", "write 10s"]),
+        (text.replace("url_env = \"HOOK\"", ""), &["receiver ops", "url_file", "url_env"]),
+        (text.replace("receiver = \"ops\"", "receiver = \"nobody\""), &["no receiver", "nobody"]),
+        (format!("{text}{RULE}"), &["two rules", "Trouble"]),
+    ] {
+        fs::write(stage.path("alert.toml"), &wrong).expect("written");
+        stage.rzlog("--check").run().ended(1).complains(words);
+    }
+}
+
+/// Lines of a minute of a host, from this minute on.
+fn minute(minute: usize, host: &str, priority: u8, program: &str, texts: &[&str]) -> String {
+    let stamp =
+        format!("2026-11-{:02}T{:02}:{:02}", 1 + minute / 1440, minute / 60 % 24, minute % 60);
+    let line = |(index, text): (usize, &&str)| {
+        format!("<{priority}>{stamp}:{:02}Z {host} {program}: {text}\n", index % 60)
+    };
+    texts.iter().enumerate().map(line).collect()
+}
+
+/// The alerts that the ready rules find in these lines, each once.
+fn found(lines: &str) -> Vec<String> {
+    let rules = repository().join("packaging/rules");
+    let ran = Rzlog::new(
+        ["alert", "--dry-run", "-", "--rules"].map(PathBuf::from).into_iter().chain([rules]),
+    )
+    .input(lines.as_bytes())
+    .run()
+    .ended(0);
+    let names = ran.out.lines().filter_map(|line| line.strip_prefix("**FIRING** "));
+    let mut names: Vec<_> =
+        names.map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn ready_rules_find_their_troubles_and_are_silent_on_a_usual_day() {
+    // eight hours of two hosts, an error now and then, some mistyped passwords
+    let mut day = String::new();
+    for number in 0..480 {
+        for host in ["web1", "db1"] {
+            day += &minute(number, host, 14, "app", &["fine"; 20]);
+            day += &minute(
+                number,
+                host,
+                38,
+                "sshd[7]",
+                &["Accepted publickey for bob from 10.0.0.9 port 1"],
+            );
+            if number % 30 == 0 {
+                day += &minute(number, host, 11, "app", &["cannot open it", "try again"]);
+                let failed = "Failed password for bob from 10.0.0.9 port 4222 ssh2";
+                day += &minute(number, host, 38, "sshd[7]", &[failed; 3]);
+            }
+        }
+    }
+    assert_eq!(found(&day), Vec::<String>::new());
+    let with = |lines: &str| {
+        let mut all = day.clone() + lines;
+        // the other host goes on
+        (481..520).for_each(|number| all += &minute(number, "db1", 14, "app", &["fine"; 20]));
+        all
+    };
+    let kernel = |text: &str| with(&minute(480, "db1", 4, "kernel", &[text]));
+    let attack = "Failed password for invalid user admin from 192.0.2.7 port 4222 ssh2";
+    let refused = "imrzmq: refused 192.0.2.7: its key 0000000000000000000000000000000000000000 is not \
+        among those allowed";
+    for (lines, expected) in [
+        (with(""), vec!["HostSilent"]),
+        (
+            kernel("Out of memory: Killed process 77 (java)"),
+            vec!["HostSilent", "KernelOutOfMemory"],
+        ),
+        (kernel("Kernel panic - not syncing: Fatal exception"), vec!["HostSilent", "KernelPanic"]),
+        (
+            kernel("EXT4-fs (sda1): Remounting filesystem read-only"),
+            vec!["FilesystemReadOnly", "HostSilent"],
+        ),
+        (
+            with(&minute(480, "db1", 38, "sshd[7]", &[attack; 40])),
+            vec!["AuthenticationBurst", "HostSilent"],
+        ),
+        (
+            with(&minute(480, "db1", 46, "rsyslogd", &[refused; 3])),
+            vec!["HostSilent", "KeyRefused"],
+        ),
+        (
+            day.clone()
+                + &(480..500)
+                    .map(|number| {
+                        minute(number, "web1", 14, "app", &["fine"; 20])
+                            + &minute(number, "web1", 11, "app", &["cannot open it"; 20])
+                            + &minute(number, "db1", 14, "app", &["fine"; 20])
+                    })
+                    .collect::<String>(),
+            vec!["ErrorShare"],
+        ),
+    ] {
+        assert_eq!(found(&lines), expected);
+    }
+}
