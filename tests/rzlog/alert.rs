@@ -94,13 +94,13 @@ impl Stage {
 
 #[test]
 fn a_burst_is_told_and_its_end_and_no_line_pages_anybody() {
-    let mut hostile = vec![
+    let hostile = [
         "@channel @here @all <!everyone> <!channel> [your bank](https://evil.example.org)"
             .to_owned(),
         "``` @channel `` ` ```` https://evil.example.org".to_owned(),
         "\u{202e}\u{200b}@\u{200b}here ~~~ # | x | \u{1b}[2J".to_owned(),
+        "x".repeat(5000) + "@channel",
     ];
-    hostile.push("x".repeat(5000) + "@channel");
     for receiver in [
         "mattermost = { url_file = \"url\", username = \"rzlog\", channel = \"ops\" }",
         "slack = { url_env = \"SLACK\" }",
@@ -111,16 +111,15 @@ fn a_burst_is_told_and_its_end_and_no_line_pages_anybody() {
         alert.wait_err(&["connected to"], SOON);
         stage.until_told(&mut alert, "web0");
         stage.webhook.wait_text(&["RESOLVED", "Trouble host=`web0`"], secs(20));
-        for (number, text) in hostile.iter().enumerate() {
-            stage.trouble(&format!("web{}", number + 1), text);
-        }
-        for number in 1..=hostile.len() {
-            let host = format!("host=`web{number}`");
-            // webhook.py holds each of them to the documented form
-            let told = stage.webhook.wait_text(&["RESOLVED", &host], secs(20));
-            let firing = told.iter().filter_map(|it| it["body"]["text"].as_str());
-            let firing: Vec<_> = firing.filter(|it| it.contains("FIRING")).collect();
-            assert!(firing.len() <= 1 + hostile.len(), "{firing:?}");
+        let texts: Vec<_> = hostile.iter().map(|text| format!("TROUBLE {text}")).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        stage.publisher.says("web1", "app", &texts);
+        // webhook.py holds each to the documented form
+        let told = stage.webhook.wait_text(&["RESOLVED", "host=`web1`"], secs(20));
+        let texts = told.iter().filter_map(|it| it["body"]["text"].as_str());
+        let firing: String = texts.filter(|it| it.contains("FIRING")).collect();
+        for words in ["\u{ff20}channel", "your bank", "evil.example.org", "xxxx…", "\\u{202e}"] {
+            assert!(firing.contains(words), "{words} in {firing}");
         }
         alert.signal("TERM");
         alert.wait(SOON).ended(143);
@@ -196,7 +195,6 @@ fn a_kill_neither_loses_nor_doubles() {
     // one process a state
     stage.rzlog("").run().ended(1).complains(&["state.json", "another rzlog alert uses it"]);
     alert.signal("INT");
-    alert.wait_for("the end", SOON, |_| true);
     alert.wait(SOON).ended(130);
 }
 
