@@ -189,7 +189,7 @@ fn a_kill_neither_loses_nor_doubles() {
     });
     alert.signal("KILL");
     alert.wait(SOON).ended(137);
-    let mut alert = stage.start();
+    let alert = stage.start();
     let after = stage.webhook.wait_text(&["RESOLVED", "web2"], secs(20));
     assert_eq!((firing(&before, "web2"), firing(&after, "web2")), (1, 0), "{before:?} {after:?}");
     // one process a state

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use harness::pages::page;
+use harness::paths::repository;
 use harness::python::interpreter;
 use harness::skip::skipped;
 use harness::{Rzlog, SOON};
@@ -54,6 +55,17 @@ fn profiles_of_the_page_can_be_read() {
             .run();
         ran.ended(1).complains(&[file, "No such file"]);
     }
+}
+
+#[test]
+fn rules_of_the_page_can_be_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    let text = page("docs/rzlog.md").block(&["toml", "alert"]).to_owned();
+    fs::write(folder.path().join("alert.toml"), text).expect("written");
+    let rules = repository().join("packaging/rules");
+    let line = format!("alert --check --rules alert.toml --rules {}", rules.display());
+    let ran = Rzlog::of(&line).in_folder(folder.path()).run().ended(0);
+    assert!(ran.out.starts_with("fine: "), "{ran:?}");
 }
 
 #[test]
