@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use harness::paths::repository;
 use harness::rzlog::Running;
-use harness::{Rzlog, SOON, secs};
+use harness::{Peer, Rzlog, SOON, secs};
 
 use crate::publisher::Publisher;
 use crate::webhook::Webhook;
@@ -236,6 +236,47 @@ fn an_alertmanager_and_a_command_get_what_they_document() {
         told.starts_with(expected)
     });
     assert!(!stage.path("here").exists());
+}
+
+#[test]
+fn hostile_streams_are_lived_through_and_trouble_is_still_told() {
+    let stage = Stage::with(
+        "mattermost = { url_file = \"url\" }",
+        &format!(
+            "{RULE}[[rules]]\nalert = \"New\"\nseverity = \"err\"\nby = [\"host\", \"program\"]\n\
+            new_pattern = {{ learn = \"0s\" }}\nlimit = 10\n"
+        ),
+    );
+    let peer = Peer::new(zmq::XPUB);
+    let endpoint = peer.bind_free();
+    let line = format!("alert {endpoint} --plaintext --rules alert.toml --state state.json");
+    let mut alert = Rzlog::of(&line).in_folder(stage.folder.path()).start();
+    peer.receive(SOON).expect("a subscription");
+    let deep = format!("@cee:{}", "[{\"a\":".repeat(100_000));
+    let mut long = b"<11>Nov 24 10:00:00 web1 app: ".to_vec();
+    long.resize(1 << 20, b'\xff');
+    let many: Vec<&[u8]> = vec![b"frame"; 10_000];
+    assert!(peer.send(&[deep.as_bytes()], SOON) && peer.send(&[&long], SOON));
+    assert!(peer.send(&many, SOON) && peer.send(&[b""], SOON));
+    for number in 0..20_000 {
+        // hosts, programs and kinds of lines without end
+        let text = format!("<11>Nov 24 10:00:00 h{number} p{number}: \x1b[2J `@here` {number:b}x");
+        assert!(peer.send(&[text.as_bytes()], SOON));
+    }
+    alert.wait_err(&["New: more patterns than it can know"], secs(20));
+    assert!(!alert.err().contains('\u{1b}'), "{}", alert.err());
+    // one that is too long cuts the publisher off, and rzlog comes back
+    assert!(peer.send(&[&vec![b'x'; 2 << 20]], SOON));
+    alert.wait_err(&["gap: ", "is lost"], SOON);
+    alert.wait_for("trouble", secs(20), |_| {
+        peer.send(&[b"<13>Nov 24 10:00:00 web1 app: TROUBLE again"], SOON);
+        stage.webhook.has(|it| it["body"]["text"].to_string().contains("TROUBLE again"))
+    });
+    stage.webhook.wait_text(&["TROUBLE again"], SOON);
+    let status = fs::read_to_string(format!("/proc/{}/status", alert.pid())).expect("its status");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(kib < 100_000, "{kib} KiB");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Time;
+use super::clock::{Span, Time};
 use super::config::Config;
 use super::engine::{Engine, Saved};
 use super::outbox::Outbox;
@@ -21,6 +21,7 @@ pub(crate) struct Core {
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Kept {
     version: u32,
+    at: Time,
     rules: Saved,
     told: route::State,
     outbox: Outbox,
@@ -30,6 +31,7 @@ pub(crate) struct Kept {
 #[derive(Serialize)]
 struct Keep<'a, S> {
     version: u32,
+    at: Time,
     rules: S,
     told: &'a route::State,
     outbox: &'a Outbox,
@@ -37,10 +39,15 @@ struct Keep<'a, S> {
 
 /// Of the state file.
 const VERSION: u32 = 1;
+/// A state of the future is one of a clock that was wrong: its times are of no use.
+const WRONG: Span = Span::minutes(60);
 
 impl Core {
     pub(crate) fn new(config: &Config, kept: Kept, now: Time) -> Result<Core, Error> {
-        let kept = if kept.version == VERSION { kept } else { Kept::default() };
+        let mut kept = if kept.version == VERSION { kept } else { Kept::default() };
+        if kept.at > now.saturating_add(WRONG.0) {
+            (kept.rules, kept.told) = (Saved::default(), route::State::default());
+        }
         let rules = config.rules.iter().map(Rule::new).collect::<Result<Vec<_>, _>>()?;
         let mut engine = Engine::new(rules, kept.rules, now);
         let mut dispatcher = Dispatcher::new(config, kept.told)?;
@@ -69,9 +76,10 @@ impl Core {
     }
 
     /// As it is written.
-    pub(crate) fn keep(&self) -> impl Serialize + '_ {
+    pub(crate) fn keep(&self, now: Time) -> impl Serialize + '_ {
         Keep {
             version: VERSION,
+            at: now,
             rules: self.engine.save(),
             told: self.dispatcher.state(),
             outbox: &self.outbox,

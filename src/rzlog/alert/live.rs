@@ -35,6 +35,9 @@ const BURST: usize = 4096;
 const SAVE: Duration = Duration::from_secs(30);
 /// How long a stop waits for attempts that are on their way.
 const GRACE: Duration = Duration::from_secs(5);
+/// Without a pause for this long, lines may come faster than they are read; how often that is said.
+const FLOOD: Duration = Duration::from_secs(5);
+const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 
 /// The wall clock at the start, and what has passed since: it does not jump.
 struct Clock {
@@ -130,7 +133,7 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
         ));
     }
     // who cannot keep the state is told so now, not when it is needed
-    state.save(&core.keep())?;
+    state.save(&core.keep(clock.now()))?;
     let signals = Signals::listen().map_err(Error::Output)?;
     let endpoints = parse_endpoints(&target.endpoints, Mode::Connect)
         .map_err(|error| Error::Usage(error.to_string()))?;
@@ -141,6 +144,7 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
     }
     let workers = Workers::start(channels)?;
     let (mut ticked, mut saved, mut cannot_save) = (0, Instant::now(), false);
+    let (mut idle, mut flood_told) = (Instant::now(), None::<Instant>);
     let signal = loop {
         for event in subscriber.events() {
             note(&mut core, clock.now(), event, alert.quiet);
@@ -157,6 +161,17 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
                 break;
             }
         }
+        if taken < BURST {
+            idle = Instant::now();
+        } else if idle.elapsed() >= FLOOD
+            && flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)
+        {
+            flood_told = Some(Instant::now());
+            notice(
+                "gap possible: lines come as fast as they can be read, and a publisher drops what is not \
+                 taken. Ask for less: --topics",
+            );
+        }
         let now = clock.now();
         let mut changed = workers.finish(&mut core, &clock, Duration::ZERO);
         if now >= ticked + TICK {
@@ -166,7 +181,7 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
         }
         if changed || saved.elapsed() >= SAVE {
             saved = Instant::now();
-            let result = state.save(&core.keep());
+            let result = state.save(&core.keep(clock.now()));
             if let (Err(error), false) = (&result, cannot_save) {
                 notice(&format!("{error}; alerts go on, and are forgotten by a restart"));
             }
@@ -175,7 +190,7 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
         workers.hand_out(&mut core, now);
     };
     workers.finish(&mut core, &clock, GRACE);
-    state.save(&core.keep())?;
+    state.save(&core.keep(clock.now()))?;
     for (receiver, waiting) in core.outbox.waiting() {
         notice(&format!("{waiting} notices for {receiver} wait in the state file"));
     }

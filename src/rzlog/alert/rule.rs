@@ -18,7 +18,7 @@ const LABEL: usize = 200;
 /// Lines of an alert that are kept.
 const LINES: usize = 20;
 /// The most groups a rule may be allowed.
-const GROUPS: usize = 100_000;
+const GROUPS: usize = 10_000;
 
 #[derive(Debug)]
 pub(crate) struct Rule {

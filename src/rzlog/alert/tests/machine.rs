@@ -107,7 +107,7 @@ impl Model {
 
     /// From what was kept after the last second.
     fn kill(&mut self, in_flight: bool) {
-        let kept = serde_json::to_string(&self.core.keep()).unwrap();
+        let kept = serde_json::to_string(&self.core.keep(self.now)).unwrap();
         if in_flight {
             self.attempt(false);
         }
@@ -156,4 +156,24 @@ proptest! {
         prop_assert_eq!(model.core.outbox.waiting().count(), 0);
         prop_assert!(model.doubles <= model.kills);
     }
+}
+
+#[test]
+fn a_state_of_a_clock_that_was_wrong_does_not_stand_in_the_way() {
+    let config = config(CONFIG);
+    let mut core = Core::new(&config, Kept::default(), START).unwrap();
+    let text = b"<13>Nov 24 10:00:00 web1 app: x";
+    let burst = |core: &mut Core, now| {
+        (0..3).for_each(|_| core.engine.line(now, &Line::parse(None, text), "tcp://a:1"));
+        core.tick(now);
+        core.tick(now + 5000);
+    };
+    burst(&mut core, START);
+    let kept = serde_json::to_string(&core.keep(START)).unwrap();
+    // ten years back
+    let now = START - 315_360_000_000;
+    let mut core = Core::new(&config, serde_json::from_str(&kept).unwrap(), now).unwrap();
+    burst(&mut core, now);
+    // what was to be told still is, and so is what is new
+    assert_eq!(core.outbox.waiting().collect::<Vec<_>>(), [("ops", 2)]);
 }
