@@ -12,9 +12,10 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::calls::Calls;
 use crate::certificate::PublicKey;
 use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer, Throttle};
 use crate::raw::Errno;
@@ -23,7 +24,7 @@ use crate::security::{Admission, Security};
 use crate::threshold::{Step, Threshold};
 
 /// What the monitor knows of a socket, readable at any time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     /// Connections past their handshake.
     pub(crate) connected: AtomicU64,
@@ -31,8 +32,16 @@ pub(crate) struct Peers {
     pub(crate) ended: AtomicU64,
     /// Handshakes that failed, but for keys refused by the authenticator.
     pub(crate) failed: AtomicU64,
-    /// The server refused our key with a status after which libzmq does not try again.
-    pub(crate) turned_away: AtomicBool,
+    /// Endpoints that this side calls.
+    pub(crate) calls: Calls,
+}
+
+impl Peers {
+    /// `longest` is the longest pause before an endpoint is called again.
+    pub(crate) fn new(longest: Duration) -> Peers {
+        let zero = || AtomicU64::new(0);
+        Peers { connected: zero(), ended: zero(), failed: zero(), calls: Calls::new(longest) }
+    }
 }
 
 /// A handshake that lasted longer was not broken off but not answered.
@@ -70,9 +79,7 @@ pub(crate) struct Connections {
     callers: HashMap<RawFd, String>,
     /// Those of them who said too much, and are being closed.
     shut_out: HashSet<RawFd>,
-    /// Endpoints that this side calls.
-    targets: HashSet<String>,
-    /// Those of them where the end of the last connection, or attempt, was told.
+    /// Endpoints that this side calls, where the end of the last connection, or attempt, was told.
     explained: HashSet<String>,
     /// Failures whose DISCONNECTED is about to come.
     failures: VecDeque<Failure>,
@@ -107,7 +114,6 @@ impl Connections {
             throttle: Throttle::new(),
             security,
             roster,
-            targets: HashSet::new(),
             explained: HashSet::new(),
             failures: VecDeque::new(),
             refused: 0,
@@ -117,9 +123,9 @@ impl Connections {
     pub(crate) fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
         match event {
             zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, endpoint, now),
-            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.calls(endpoint),
+            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
             zmq_sys::ZMQ_EVENT_CONNECTED => {
-                self.calls(endpoint);
+                self.peers.calls.begun(endpoint);
                 self.roster.connected(value as RawFd, now);
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => self.connected(endpoint, now),
@@ -133,8 +139,6 @@ impl Connections {
                 // the authenticator has told it already
                 Role::Server => self.refused += 1,
                 Role::Client { key, .. } => {
-                    self.peers.turned_away.store(true, Ordering::Relaxed);
-                    self.security.was_refused();
                     self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
                         key: Some(key),
                         status: value,
@@ -147,11 +151,12 @@ impl Connections {
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
             // also said of our own endpoints, when they are closed
-            zmq_sys::ZMQ_EVENT_CLOSED if self.targets.contains(endpoint) => {
+            zmq_sys::ZMQ_EVENT_CLOSED if self.peers.calls.know(endpoint) => {
                 self.unreachable(endpoint, now);
             }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 notice::count(&*self.notices, Change::Retried);
+                self.peers.calls.begun(endpoint);
                 // said after each of these, and alone where a name cannot be resolved
                 if !self.explained.remove(endpoint) {
                     self.unreachable(endpoint, now);
@@ -168,23 +173,14 @@ impl Connections {
         }
     }
 
-    fn calls(&mut self, endpoint: &str) {
-        if !self.targets.contains(endpoint) {
-            self.targets.insert(endpoint.to_owned());
-        }
-    }
-
     /// Somebody is past the handshake.
     fn connected(&mut self, endpoint: &str, now: Instant) {
         self.peers.connected.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::Connected);
+        self.peers.calls.succeeded(endpoint);
         let peer = match self.role {
             Role::Server => self.roster.newcomer(now),
-            Role::Plain => None,
-            Role::Client { .. } => {
-                self.security.was_let_in();
-                None
-            }
+            Role::Plain | Role::Client { .. } => None,
         };
         let peer = peer.map(|(address, key)| self.peer(address.to_string(), Some(key)));
         let from = peer.as_ref().map(|peer| peer.address.as_str()).unwrap_or_default();
@@ -287,8 +283,9 @@ impl Connections {
     }
 
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if self.targets.contains(endpoint) {
+        if self.peers.calls.know(endpoint) {
             self.explained.insert(endpoint.to_owned());
+            self.peers.calls.ended(endpoint, now);
         }
         self.callers.remove(&fd);
         let shut_out = self.shut_out.remove(&fd);
@@ -453,7 +450,8 @@ mod tests {
             let limits = Limits { connections: 100, of_one_key: 100, handshake: ivl };
             let roster = Arc::new(Roster::new(limits));
             let trust = (Arc::new(Security::Plaintext), roster);
-            let connections = Connections::new(role, trust, ivl, log.clone(), Arc::default());
+            let connections =
+                Connections::new(role, trust, ivl, log.clone(), Arc::new(Peers::new(ivl)));
             Story { connections, log, now: Instant::now() }
         }
 
