@@ -118,9 +118,9 @@ fuzz: ## every parser of foreign bytes and the protocol's state machines, a minu
 	scripts/fuzz $(ARGS)
 
 .PHONY: reference
-reference: ## writes docs/reference anew from the modules' parameter tables
+reference: ## writes docs/reference and packaging/man anew from the parameter tables
 	@scripts/setup build
-	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq reference
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq says_what_the_table_says
 
 .PHONY: lint
 lint: ## formatting, clippy, rustdoc, shellcheck, licences
