@@ -24,7 +24,7 @@ SOURCES := $(shell find src rsyslog-headers build.rs Cargo.toml Cargo.lock)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## imrzmq.so and omrzmq.so in target/modules
@@ -116,6 +116,26 @@ bench-scale: ## CPU a line with up to 500 senders, and with up to 10,000 topics
 fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each
 	@scripts/setup fuzz
 	scripts/fuzz $(ARGS)
+
+.PHONY: deb
+deb: ## the Debian package in target/packages, built in a container of bookworm
+	@scripts/setup packages
+	scripts/package deb
+
+.PHONY: rpm
+rpm: ## the RPM in target/packages, built with Debian's rpmbuild
+	@scripts/setup packages
+	scripts/package rpm
+
+.PHONY: reproducible
+reproducible: ## builds both packages a second time and compares the bytes
+	@scripts/setup packages
+	scripts/reproducible
+
+.PHONY: test-packages
+test-packages: ## target/packages installed, used, upgraded, removed in a container of each suite; ARGS=sid
+	@scripts/setup packages
+	scripts/test-packages $(ARGS)
 
 .PHONY: reference
 reference: ## writes docs/reference and packaging/man anew from the parameter tables
