@@ -206,7 +206,9 @@ impl Connections {
 
     /// Somebody has called.
     fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
+        // the name of a socket file may end like a port
+        let address = endpoint.strip_prefix("tcp://");
+        let port = address.and_then(|it| it.rsplit(':').next()?.parse().ok());
         let mut is_closed = false;
         match self.roster.accepted(fd, port, self.threshold.is_some(), now) {
             Arrival::Welcome => {}
@@ -342,7 +344,9 @@ impl Connections {
     /// A peer that was connected is gone.
     fn lost(&mut self, endpoint: &str, peer: Option<String>, key: Option<PublicKey>, now: Instant) {
         self.count_down();
-        let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
+        let from = host_of(peer.as_deref());
+        let whose = key.map(|key| key.to_string()).unwrap_or_default();
+        let cause = format!("disconnected {endpoint} {from} {whose}");
         let peer = peer.map(|address| self.peer(address, key));
         self.tell(&cause, now, |held_back| {
             let endpoint = endpoint.to_owned();
@@ -365,9 +369,7 @@ impl Connections {
     ) {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
-        // not the peer's port, which is another each time
-        let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
-        let from = from.map_or("", |(host, _)| host);
+        let from = host_of(peer.as_deref());
         self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
             let endpoint = endpoint.to_owned();
             Notice::HandshakeFailed { endpoint, peer, cause, held_back }
@@ -415,6 +417,11 @@ impl Connections {
             notice::give(&*self.notices, &notice(held_back));
         }
     }
+}
+
+/// A cause of notices does not hold the peer's port, which is another each time.
+fn host_of(peer: Option<&str>) -> &str {
+    peer.and_then(|peer| peer.rsplit_once(':')).map_or("", |(host, _)| host)
 }
 
 fn protocol_failure(code: u32) -> HandshakeFailure {

@@ -107,8 +107,8 @@ fn tell(notices: &Receiver<(Arc<Taker>, Notice)>, waiting: &AtomicUsize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
     use crate::credential_notice::CredentialNotice;
+    use std::sync::Mutex;
 
     /// A log that takes its first line only when it may.
     struct Slow {
