@@ -304,13 +304,14 @@ impl Connections {
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
         let failure = self.failures.pop_front();
         if closed_here {
-            // Whoever closed it has told why.
+            // Whoever closed it has told why. libzmq tells of a handshake as failed, of one that it
+            // has told of as refused not again, and of one that was over not at all.
             match failure {
                 Some(_) => {}
-                // libzmq has told of it as refused, and so does not as failed
-                None if shut_out => self.refused = self.refused.saturating_sub(1),
-                None if was_connected => self.count_down(),
-                None => {}
+                None if past_handshake || self.refused == 0 => self.count_down(),
+                None if shut_out => self.refused -= 1,
+                None if was_connected || key.is_some() => self.count_down(),
+                None => self.refused -= 1,
             }
         } else if past_handshake {
             self.lost(endpoint, peer, key, now);
@@ -560,6 +561,21 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+    }
+
+    /// However many others are at their handshake meanwhile.
+    #[test]
+    fn one_that_was_connected_and_is_closed_here_is_counted_down() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
+        story.connections.roster.close(A as RawFd);
+        story.connections.roster.close(B as RawFd);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
     }
 
     #[test]
