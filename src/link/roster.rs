@@ -259,7 +259,6 @@ impl Roster {
             Arrival::Revoked => true,
         };
         if is_closed {
-            // the monitor may tell late of it
             connection.past_handshake = is_server && Threshold::step(fd) == Step::Past;
             connection.close(fd);
         }
