@@ -29,7 +29,7 @@ RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery Cargo.t
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## imrzmq.so and omrzmq.so in target/modules, and target/release/rzlog
@@ -141,10 +141,41 @@ fuzz: ## every parser of foreign bytes and the protocol's state machines, a minu
 	@scripts/setup fuzz
 	scripts/fuzz $(ARGS)
 
-.PHONY: reference
-reference: ## writes docs/reference anew from the parameter tables, and rzlog.1 from its options
+.PHONY: deb
+deb: ## the Debian package in target/packages, built in a container of bookworm
+	@scripts/setup packages
+	scripts/package deb
+
+.PHONY: rpm
+rpm: ## the RPM in target/packages, built with Debian's rpmbuild
+	@scripts/setup packages
+	scripts/package rpm
+
+.PHONY: sbom
+sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
 	@scripts/setup build
-	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq -p rzlog reference
+	install -d target/packages
+	scripts/sbom target/packages/rsyslog-rzmq.cdx.json
+
+.PHONY: release
+release: deb rpm sbom ## both packages, the SBOM and the sums of all, in target/packages
+	cd target/packages && rm -f SHA256SUMS && find . -type f -printf '%P\n' | sort | xargs sha256sum > SHA256SUMS
+
+.PHONY: reproducible
+reproducible: ## builds both packages a second time and compares the bytes
+	@scripts/setup packages
+	scripts/reproducible
+
+.PHONY: test-packages
+test-packages: ## target/packages installed, used, upgraded, removed in a container of each suite; ARGS=sid
+	@scripts/setup packages
+	scripts/test-packages $(ARGS)
+
+.PHONY: reference
+reference: ## writes docs/reference and packaging/man anew from the parameter tables and rzlog's options
+	@scripts/setup build
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq says_what_the_table_says
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p rzlog reference
 
 .PHONY: lint
 lint: ## formatting, clippy, rustdoc, shellcheck, licences

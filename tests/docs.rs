@@ -78,6 +78,22 @@ fn sender_and_receiver_of_the_readme_carry_lines() {
 }
 
 #[test]
+fn example_of_the_packages_is_the_readmes() {
+    let path = repository().join("packaging/etc/rsyslog.d/60-rzmq.conf");
+    let example = fs::read_to_string(path).expect("read");
+    // "# " is a remark, "#" what is to be in force; nothing is without either.
+    assert!(example.lines().all(|line| line.is_empty() || line.starts_with('#')), "{example}");
+    let inert = example.lines().filter_map(|line| line.strip_prefix('#'));
+    let inert: String = inert
+        .filter(|line| !line.starts_with(' ') || line.starts_with("  "))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    let readme = page("README.md");
+    let blocks = ["sender", "receiver"].map(|name| readme.block(&["rsyslog", name]).to_owned());
+    assert_eq!(inert, blocks.concat());
+}
+
+#[test]
 fn publisher_and_subscriber_of_the_readme_carry_what_was_asked_for() {
     let publishing = Site::new();
     let stage = Stage::set(&publishing);

@@ -111,12 +111,28 @@ pub(crate) const INPUT: [Param; INSTANCE.len() + OWN.len()] = join(&INSTANCE, &O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rzmq_module::manual::Manual;
     use rzmq_module::reference::{is_up_to_date, page};
 
     #[test]
     fn reference_page_says_what_the_table_says() {
         let page = page("imrzmq", "input", &rzmq_module::MODULE, &INPUT);
-        assert!(is_up_to_date("imrzmq", &page).unwrap(), "run `make reference`");
+        assert!(is_up_to_date("docs/reference/imrzmq.md", &page).unwrap(), "run `make reference`");
+    }
+
+    #[test]
+    fn man_page_says_what_the_table_says() {
+        let manual = Manual {
+            module: "imrzmq",
+            statement: "input",
+            summary: "rsyslog input: log lines over ZeroMQ, encrypted with CURVE",
+            description: "Receives log lines from `omrzmq`, from the C module omczmq and from any ZeroMQ program. \
+                          A ROUTER takes lines of acknowledged delivery (`delivery=\"acked\"` of `omrzmq`) and others \
+                          side by side. `rsyslogd -N1` names every mistake in a parameter or certificate.",
+            other: "omrzmq",
+        };
+        let page = manual.page(&rzmq_module::MODULE, &INPUT);
+        assert!(is_up_to_date("packaging/man/imrzmq.5", &page).unwrap(), "run `make reference`");
     }
 
     #[test]

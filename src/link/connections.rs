@@ -12,9 +12,10 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::calls::Calls;
 use crate::certificate::PublicKey;
 use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer, Throttle};
 use crate::raw::Errno;
@@ -23,7 +24,7 @@ use crate::security::{Admission, Security};
 use crate::threshold::{Step, Threshold};
 
 /// What the monitor knows of a socket, readable at any time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     /// Connections past their handshake.
     pub(crate) connected: AtomicU64,
@@ -31,8 +32,16 @@ pub(crate) struct Peers {
     pub(crate) ended: AtomicU64,
     /// Handshakes that failed, but for keys refused by the authenticator.
     pub(crate) failed: AtomicU64,
-    /// The server refused our key with a status after which libzmq does not try again.
-    pub(crate) turned_away: AtomicBool,
+    /// Endpoints that this side calls.
+    pub(crate) calls: Calls,
+}
+
+impl Peers {
+    /// `longest` is the longest pause before an endpoint is called again.
+    pub(crate) fn new(longest: Duration) -> Peers {
+        let zero = || AtomicU64::new(0);
+        Peers { connected: zero(), ended: zero(), failed: zero(), calls: Calls::new(longest) }
+    }
 }
 
 /// A handshake that lasted longer was not broken off but not answered.
@@ -70,9 +79,7 @@ pub(crate) struct Connections {
     callers: HashMap<RawFd, String>,
     /// Those of them who said too much, and are being closed.
     shut_out: HashSet<RawFd>,
-    /// Endpoints that this side calls.
-    targets: HashSet<String>,
-    /// Those of them where the end of the last connection, or attempt, was told.
+    /// Endpoints that this side calls, where the end of the last connection, or attempt, was told.
     explained: HashSet<String>,
     /// Failures whose DISCONNECTED is about to come.
     failures: VecDeque<Failure>,
@@ -107,7 +114,6 @@ impl Connections {
             throttle: Throttle::new(),
             security,
             roster,
-            targets: HashSet::new(),
             explained: HashSet::new(),
             failures: VecDeque::new(),
             refused: 0,
@@ -117,9 +123,9 @@ impl Connections {
     pub(crate) fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
         match event {
             zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, endpoint, now),
-            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.calls(endpoint),
+            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
             zmq_sys::ZMQ_EVENT_CONNECTED => {
-                self.calls(endpoint);
+                self.peers.calls.begun(endpoint);
                 self.roster.connected(value as RawFd, now);
             }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => self.connected(endpoint, now),
@@ -133,8 +139,6 @@ impl Connections {
                 // the authenticator has told it already
                 Role::Server => self.refused += 1,
                 Role::Client { key, .. } => {
-                    self.peers.turned_away.store(true, Ordering::Relaxed);
-                    self.security.was_refused();
                     self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
                         key: Some(key),
                         status: value,
@@ -147,11 +151,12 @@ impl Connections {
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
             // also said of our own endpoints, when they are closed
-            zmq_sys::ZMQ_EVENT_CLOSED if self.targets.contains(endpoint) => {
+            zmq_sys::ZMQ_EVENT_CLOSED if self.peers.calls.know(endpoint) => {
                 self.unreachable(endpoint, now);
             }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 notice::count(&*self.notices, Change::Retried);
+                self.peers.calls.begun(endpoint);
                 // said after each of these, and alone where a name cannot be resolved
                 if !self.explained.remove(endpoint) {
                     self.unreachable(endpoint, now);
@@ -168,23 +173,14 @@ impl Connections {
         }
     }
 
-    fn calls(&mut self, endpoint: &str) {
-        if !self.targets.contains(endpoint) {
-            self.targets.insert(endpoint.to_owned());
-        }
-    }
-
     /// Somebody is past the handshake.
     fn connected(&mut self, endpoint: &str, now: Instant) {
         self.peers.connected.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::Connected);
+        self.peers.calls.succeeded(endpoint);
         let peer = match self.role {
             Role::Server => self.roster.newcomer(now),
-            Role::Plain => None,
-            Role::Client { .. } => {
-                self.security.was_let_in();
-                None
-            }
+            Role::Plain | Role::Client { .. } => None,
         };
         let peer = peer.map(|(address, key)| self.peer(address.to_string(), Some(key)));
         let from = peer.as_ref().map(|peer| peer.address.as_str()).unwrap_or_default();
@@ -206,7 +202,9 @@ impl Connections {
 
     /// Somebody has called.
     fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
+        // the name of a socket file may end like a port
+        let address = endpoint.strip_prefix("tcp://");
+        let port = address.and_then(|it| it.rsplit(':').next()?.parse().ok());
         let mut is_closed = false;
         match self.roster.accepted(fd, port, self.threshold.is_some(), now) {
             Arrival::Welcome => {}
@@ -287,8 +285,9 @@ impl Connections {
     }
 
     fn disconnected(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        if self.targets.contains(endpoint) {
+        if self.peers.calls.know(endpoint) {
             self.explained.insert(endpoint.to_owned());
+            self.peers.calls.ended(endpoint, now);
         }
         self.callers.remove(&fd);
         let shut_out = self.shut_out.remove(&fd);
@@ -302,13 +301,14 @@ impl Connections {
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
         let failure = self.failures.pop_front();
         if closed_here {
-            // Whoever closed it has told why.
+            // Whoever closed it has told why. libzmq tells of a handshake as failed, of one that it
+            // has told of as refused not again, and of one that was over not at all.
             match failure {
                 Some(_) => {}
-                // libzmq has told of it as refused, and so does not as failed
-                None if shut_out => self.refused = self.refused.saturating_sub(1),
-                None if was_connected => self.count_down(),
-                None => {}
+                None if past_handshake || self.refused == 0 => self.count_down(),
+                None if shut_out => self.refused -= 1,
+                None if was_connected || key.is_some() => self.count_down(),
+                None => self.refused -= 1,
             }
         } else if past_handshake {
             self.lost(endpoint, peer, key, now);
@@ -342,7 +342,9 @@ impl Connections {
     /// A peer that was connected is gone.
     fn lost(&mut self, endpoint: &str, peer: Option<String>, key: Option<PublicKey>, now: Instant) {
         self.count_down();
-        let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
+        let from = host_of(peer.as_deref());
+        let whose = key.map(|key| key.to_string()).unwrap_or_default();
+        let cause = format!("disconnected {endpoint} {from} {whose}");
         let peer = peer.map(|address| self.peer(address, key));
         self.tell(&cause, now, |held_back| {
             let endpoint = endpoint.to_owned();
@@ -365,9 +367,7 @@ impl Connections {
     ) {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
-        // not the peer's port, which is another each time
-        let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
-        let from = from.map_or("", |(host, _)| host);
+        let from = host_of(peer.as_deref());
         self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
             let endpoint = endpoint.to_owned();
             Notice::HandshakeFailed { endpoint, peer, cause, held_back }
@@ -417,6 +417,11 @@ impl Connections {
     }
 }
 
+/// A cause of notices does not hold the peer's port, which is another each time.
+fn host_of(peer: Option<&str>) -> &str {
+    peer.and_then(|peer| peer.rsplit_once(':')).map_or("", |(host, _)| host)
+}
+
 fn protocol_failure(code: u32) -> HandshakeFailure {
     match code {
         zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => HandshakeFailure::Mechanism,
@@ -453,7 +458,8 @@ mod tests {
             let limits = Limits { connections: 100, of_one_key: 100, handshake: ivl };
             let roster = Arc::new(Roster::new(limits));
             let trust = (Arc::new(Security::Plaintext), roster);
-            let connections = Connections::new(role, trust, ivl, log.clone(), Arc::default());
+            let connections =
+                Connections::new(role, trust, ivl, log.clone(), Arc::new(Peers::new(ivl)));
             Story { connections, log, now: Instant::now() }
         }
 
@@ -553,6 +559,21 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+    }
+
+    /// However many others are at their handshake meanwhile.
+    #[test]
+    fn one_that_was_connected_and_is_closed_here_is_counted_down() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
+        story.connections.roster.close(A as RawFd);
+        story.connections.roster.close(B as RawFd);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
     }
 
     #[test]

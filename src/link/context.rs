@@ -244,12 +244,13 @@ impl Shared {
             none => none.insert(Monitor::start()?),
         };
         let trust = (Arc::clone(&spec.security), roster);
-        monitor.watch(&self.raw, socket, role, trust, spec.options.handshake_ivl, notices).map_err(
-            |errno| LinkError::Socket {
+        let times = (spec.options.handshake_ivl, spec.options.reconnect_ivl_max);
+        monitor.watch(&self.raw, socket, role, trust, times, notices).map_err(|errno| {
+            LinkError::Socket {
                 socket_type: spec.socket_type.name(),
                 reason: format!("its monitor: {errno}"),
-            },
-        )
+            }
+        })
     }
 }
 

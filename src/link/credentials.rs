@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
@@ -138,15 +138,13 @@ pub struct ServerKeys {
     certificates: Reread<Vec<Certificate>>,
     /// Which of them is tried.
     turn: AtomicU64,
-    /// Times in a row that a server has said no.
-    refusals: AtomicU32,
 }
 
 impl ServerKeys {
     /// Reads them. Only the first has to be there; one that comes later is found then.
     pub fn load(files: Vec<PathBuf>) -> Result<ServerKeys, CertificateError> {
         let certificates = Reread::new(files.clone(), || load_peers(&files))?;
-        Ok(ServerKeys { files, certificates, turn: AtomicU64::new(0), refusals: AtomicU32::new(0) })
+        Ok(ServerKeys { files, certificates, turn: AtomicU64::new(0) })
     }
 
     /// What they are read from.
@@ -172,19 +170,6 @@ impl ServerKeys {
         if self.current().is_some_and(|current| current.public == *tried) {
             self.turn.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// A server has said no to our key, or yes.
-    pub(crate) fn refused(&self, no: bool) {
-        match no {
-            true => self.refusals.fetch_add(1, Ordering::Relaxed),
-            false => self.refusals.swap(0, Ordering::Relaxed),
-        };
-    }
-
-    /// Times in a row that a server has said no.
-    pub(crate) fn refusals(&self) -> u32 {
-        self.refusals.load(Ordering::Relaxed)
     }
 
     pub(crate) fn refresh(&self, findings: &mut Findings) {

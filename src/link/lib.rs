@@ -7,10 +7,11 @@
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
 //! `zpl`, `certificate`, `certificate_file`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
-//! `notice`, `roster`, `threshold`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
+//! `notice`, `roster`, `threshold`, `calls`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
+mod calls;
 mod certificate;
 mod certificate_file;
 mod connections;

@@ -70,7 +70,7 @@ impl Monitor {
         socket: &raw::Socket,
         role: Role,
         trust: (Arc<Security>, Arc<Roster>),
-        handshake_ivl: Duration,
+        (handshake_ivl, longest_pause): (Duration, Duration),
         notices: Arc<dyn Notices>,
     ) -> Result<Arc<Peers>, Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -83,7 +83,7 @@ impl Monitor {
             socket.stop_monitor();
             return Err(errno);
         }
-        let peers = Arc::new(Peers::default());
+        let peers = Arc::new(Peers::new(longest_pause));
         let connections = Connections::new(role, trust, handshake_ivl, notices, Arc::clone(&peers));
         let watched = Watched { pair, connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);

@@ -213,6 +213,13 @@ impl Socket {
         check(unsafe { zmq_sys::zmq_unbind(self.socket.as_ptr(), address.as_ptr()) }).map(drop)
     }
 
+    /// Undoes a connect: what is in its queue is gone.
+    pub fn disconnect(&self, address: &str) -> Result<(), Errno> {
+        let address = c_string(address)?;
+        // SAFETY: as for bind.
+        check(unsafe { zmq_sys::zmq_disconnect(self.socket.as_ptr(), address.as_ptr()) }).map(drop)
+    }
+
     /// Reports these events on a PAIR at this inproc address.
     pub fn start_monitor(&self, address: &str, events: u32) -> Result<(), Errno> {
         let address = c_string(address)?;

@@ -203,28 +203,6 @@ impl Security {
         }
     }
 
-    /// The server refused this client's key with a status after which libzmq does not try again.
-    pub(crate) fn was_refused(&self) {
-        if let Security::Client { servers, .. } = self {
-            servers.refused(true);
-        }
-    }
-
-    /// The server has let this client in.
-    pub(crate) fn was_let_in(&self) {
-        if let Security::Client { servers, .. } = self {
-            servers.refused(false);
-        }
-    }
-
-    /// How many times in a row the server has refused this client's key.
-    pub(crate) fn refusals(&self) -> u32 {
-        match self {
-            Security::Client { servers, .. } => servers.refusals(),
-            _ => 0,
-        }
-    }
-
     /// The files and folders that all this was read from.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let mut paths = Vec::new();

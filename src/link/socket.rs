@@ -37,13 +37,11 @@ pub struct Socket {
     security: Arc<Security>,
     peers: Arc<Peers>,
     opened: Instant,
-    /// The longest pause between two attempts to connect.
-    longest_pause: Duration,
     bound: Vec<String>,
     /// The places of these among all endpoints.
     bound_as: Vec<usize>,
-    /// Endpoints that it connects to.
-    connects: usize,
+    /// The endpoints that it connects to, and their places among all.
+    called: Vec<(Endpoint, usize)>,
 }
 
 /// What a socket of CURVE has beyond others.
@@ -114,10 +112,9 @@ impl Socket {
             security: Arc::clone(&spec.security),
             peers,
             opened: Instant::now(),
-            longest_pause: spec.options.reconnect_ivl_max,
             bound: Vec::new(),
             bound_as: Vec::new(),
-            connects: 0,
+            called: Vec::new(),
         }
     }
 
@@ -161,7 +158,7 @@ impl Socket {
                     errno: errno.0,
                     reason: errno.to_string(),
                 })?;
-                self.connects += 1;
+                self.called.push((endpoint.clone(), index));
                 Ok(())
             }
         }
@@ -302,25 +299,43 @@ impl Socket {
     /// Whether keys have changed since it was opened, and what to do then. A socket that connects
     /// is to be opened anew only while nobody is connected, at most once a second, and also where it
     /// will not be connected as it is: the server does not hold the key it is known by, and there is
-    /// another one to try; or it refused ours in the way after which libzmq does not try again, and
-    /// the pause after that, which doubles up to `reconnectivlmax`, is over.
+    /// another one to try.
+    ///
+    /// Also calls the endpoints again that libzmq has given up (calls.rs), so ask now and then.
     pub fn renewal(&self) -> Renewal {
+        if !self.call_again() {
+            return Renewal::Reopen;
+        }
         if !self.security.is_curve() {
             return Renewal::None;
         }
-        let binds_alone = self.connects == 0;
+        let binds_alone = self.called.is_empty();
         if binds_alone {
             return if self.has_old_keys() { Renewal::Rebind } else { Renewal::None };
         }
         if self.connections() > 0 || self.opened.elapsed() < REOPEN {
             return Renewal::None;
         }
-        let turned_away = self.peers.turned_away.load(Ordering::Relaxed)
-            && self.opened.elapsed() >= pause_after(self.security.refusals(), self.longest_pause);
-        if self.has_old_keys() || turned_away || self.tries_another() {
+        if self.has_old_keys() || self.tries_another() {
             return Renewal::Reopen;
         }
         Renewal::None
+    }
+
+    /// False: an endpoint cannot be called again alone.
+    fn call_again(&self) -> bool {
+        let due = self.peers.calls.due(Instant::now());
+        due.iter().all(|address| {
+            let known = self.called.iter().find(|(endpoint, _)| endpoint.address == *address);
+            // once libzmq has looked a name up, it tells the address instead
+            let only = self.called.first().filter(|_| self.called.len() == 1);
+            known.or(only).is_some_and(|(endpoint, index)| {
+                // its session is gone, and libzmq knows no other way to forget it
+                let _ = self.raw.disconnect(&endpoint.address);
+                show_keys(&self.raw, &self.security, *index).is_ok()
+                    && self.raw.connect(&endpoint.address).is_ok()
+            })
+        })
     }
 
     fn has_old_keys(&self) -> bool {
@@ -376,12 +391,6 @@ impl Socket {
         }
         Ok(())
     }
-}
-
-/// How long a client that was refused so many times in a row waits: it doubles up to `longest`.
-fn pause_after(refusals: u32, longest: Duration) -> Duration {
-    let doubled = REOPEN.saturating_mul(1 << refusals.saturating_sub(1).min(16));
-    doubled.min(longest.max(REOPEN))
 }
 
 impl Drop for Socket {

@@ -4,6 +4,7 @@
 //! No threads; one lock, for HUP (hup.rs).
 
 mod hup;
+pub mod manual;
 mod notices;
 mod params;
 pub mod reference;

@@ -1,6 +1,6 @@
 //! The reference pages under docs/reference, made from the tables.
 //!
-//! A unit test of each module compares its page with its tables; `make reference` writes it anew
+//! A unit test of each module compares its pages with its tables; `make reference` writes it anew
 //! (UPDATE_REFERENCE=1).
 
 use rzmq_host::{Param, reference};
@@ -19,13 +19,13 @@ pub fn page(module: &str, statement: &str, general: &[Param], instance: &[Param]
     )
 }
 
-/// Whether docs/reference holds this page; writes it when UPDATE_REFERENCE is set.
+/// Whether a file of the repository, such as `docs/reference/imrzmq.md`, holds this page; writes it when
+/// UPDATE_REFERENCE is set.
 ///
 /// # Errors
 /// When the file cannot be read or written.
-pub fn is_up_to_date(module: &str, page: &str) -> io::Result<bool> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = root.join("docs/reference").join(format!("{module}.md"));
+pub fn is_up_to_date(file: &str, page: &str) -> io::Result<bool> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
     if env::var_os("UPDATE_REFERENCE").is_some() {
         fs::write(&path, page)?;
     }

@@ -126,12 +126,29 @@ pub(crate) const ACTION: [Param; INSTANCE.len() + OWN.len()] = join(&INSTANCE, &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rzmq_module::manual::Manual;
     use rzmq_module::reference::{is_up_to_date, page};
 
     #[test]
     fn reference_page_says_what_the_table_says() {
         let page = page("omrzmq", "action", &rzmq_module::MODULE, &ACTION);
-        assert!(is_up_to_date("omrzmq", &page).unwrap(), "run `make reference`");
+        assert!(is_up_to_date("docs/reference/omrzmq.md", &page).unwrap(), "run `make reference`");
+    }
+
+    #[test]
+    fn man_page_says_what_the_table_says() {
+        let manual = Manual {
+            module: "omrzmq",
+            statement: "action",
+            summary: "rsyslog output: log lines over ZeroMQ, encrypted with CURVE",
+            description: "Sends log lines to `imrzmq`, to the C module imczmq and to any ZeroMQ program. With \
+                          `delivery=\"acked\"` each line is acknowledged by the receiver, and what is in doubt after a \
+                          crash or a cut is sent again under the same id. `rsyslogd -N1` names every mistake in a \
+                          parameter or certificate.",
+            other: "imrzmq",
+        };
+        let page = manual.page(&rzmq_module::MODULE, &ACTION);
+        assert!(is_up_to_date("packaging/man/omrzmq.5", &page).unwrap(), "run `make reference`");
     }
 
     #[test]

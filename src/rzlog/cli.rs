@@ -54,12 +54,16 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::{env, fs};
 
+    /// The pages of rzlog in a folder; it may have others.
     fn pages(folder: &Path) -> BTreeMap<PathBuf, String> {
         let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
-        let paths = entries.map(|entry| entry.unwrap().path());
-        paths
-            .map(|path| (path.file_name().unwrap().into(), fs::read_to_string(&path).unwrap()))
-            .collect()
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        let ours = names.filter(|name| name.to_string_lossy().starts_with("rzlog"));
+        ours.map(|name| {
+            let text = fs::read_to_string(folder.join(&name)).unwrap();
+            (name.into(), text)
+        })
+        .collect()
     }
 
     #[test]
@@ -69,8 +73,8 @@ mod tests {
         let made = pages(made.path());
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../packaging/man");
         if env::var_os("UPDATE_REFERENCE").is_some() {
-            let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder).unwrap();
+            pages(&folder).keys().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
             made.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
         }
         assert!(

@@ -274,6 +274,26 @@ fn publisher_that_goes_away_crashes_nothing_and_takes_nothing_along() {
     daemon.stop().clean().within(STOP);
 }
 
+/// libzmq never again calls a publisher whose message was too long; the input does.
+#[test]
+fn publisher_whose_line_was_too_long_is_heard_again() {
+    let endpoint = free_endpoint();
+    let input = format!("endpoints=\"{endpoint}\" socktype=\"SUB\" maxmsgsize=\"1000\"");
+    let mut daemon = Site::receiver("", &input).start();
+    let publisher = Peer::new(zmq::XPUB);
+    publisher.bind(&endpoint);
+    publisher.receive(SOON).expect("a subscription");
+    assert!(publisher.send(&[&[b'x'; 2000]], SOON));
+    daemon.wait_log(&["connection lost at", &endpoint], SOON);
+    let again = |frames: Option<Vec<Vec<u8>>>| frames.is_some_and(|frames| frames[0] == [1]);
+    daemon.wait("a subscription again", SOON, |_| {
+        again(publisher.receive(harness::millis(100))).then_some(())
+    });
+    publisher.send_numbers(0..10);
+    Oracle::judge(0..10, &daemon.wait_lines("out.log", 10, SOON)).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
 /// A peer that sends garbage instead of ZMTP disturbs nobody.
 #[test]
 fn garbage_on_the_port_is_harmless() {

@@ -268,12 +268,48 @@ fn a_server_that_refuses_for_good_is_asked_again() {
     let (pull, endpoint) = foreign_server(&keys, status.clone());
     let (context, log) = (context(), Log::new());
     let client = spec(SocketType::Push, &endpoint, &keys.client("server", "web"));
-    let mut push = context.open(&client, log.clone()).unwrap();
+    let push = context.open(&client, log.clone()).unwrap();
     let told = log.wait_for("the server refused our key");
     assert!(told.contains("(status 400)"), "{told}");
-    until("it is to be opened anew", || push.renewal() == Renewal::Reopen);
     *status.lock().unwrap() = "200";
-    push = open(&context, &client);
+    until("it is asked again", || {
+        assert_eq!(push.renewal(), Renewal::None);
+        push.connections() > 0
+    });
     send(&push, &[b"at last"]);
     assert_eq!(pull.recv_bytes(0).unwrap(), b"at last");
+}
+
+/// Nor would it after a message over maxmsgsize. The other peers of the socket notice nothing.
+#[test]
+fn a_peer_that_said_too_much_is_called_again_and_the_others_stay() {
+    let foreign = zmq::Context::new();
+    let publisher = || {
+        let socket = foreign.socket(zmq::XPUB).unwrap();
+        socket.set_rcvtimeo(PATIENCE.as_millis() as i32).unwrap();
+        socket.bind("tcp://127.0.0.1:*").unwrap();
+        let endpoint = socket.get_last_endpoint().unwrap().unwrap();
+        (socket, endpoint)
+    };
+    let ((loud, one), (calm, two)) = (publisher(), publisher());
+    let mut wanted =
+        spec(SocketType::Sub, &format!("{one},{two}"), &Arc::new(rzmq_link::Security::Plaintext));
+    wanted.options.maxmsgsize = 1000;
+    let sub = open(&context(), &wanted);
+    for socket in [&loud, &calm] {
+        assert_eq!(socket.recv_bytes(0).unwrap(), [1], "a subscription");
+    }
+    loud.send(vec![0; 2000], 0).unwrap();
+    assert_eq!(loud.recv_bytes(0).unwrap(), [0], "cut off");
+    loud.set_rcvtimeo(0).unwrap();
+    until("it is called again", || {
+        assert_eq!(sub.renewal(), Renewal::None);
+        loud.recv_bytes(0).is_ok()
+    });
+    calm.set_rcvtimeo(0).unwrap();
+    assert!(calm.recv_bytes(0).is_err(), "the other was cut, too");
+    loud.send("again", 0).unwrap();
+    assert_eq!(receive(&sub).body(), b"again");
+    calm.send("still", 0).unwrap();
+    assert_eq!(receive(&sub).body(), b"still");
 }
