@@ -32,6 +32,8 @@ const LONGEST_ANSWER: u64 = 4096;
 /// Mattermost's limit of a post; what Slack recommends.
 const MATTERMOST: usize = 16_383;
 const SLACK: usize = 4_000;
+/// What it cuts.
+const SLACK_CUTS: usize = 40_000;
 /// How often a command is looked after.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -169,8 +171,9 @@ impl Kind {
             )
         })?;
         let longest = chat.limit.unwrap_or(limit);
-        if !(200..=limit.max(40_000)).contains(&longest) {
-            return Err(wrong("limit is 200 characters or more"));
+        let most = if dialect == Dialect::Slack { SLACK_CUTS } else { limit };
+        if !(200..=most).contains(&longest) {
+            return Err(wrong(&format!("limit is 200 to {most} characters")));
         }
         let style = Style::new(dialect, longest, text.template.as_deref())
             .map_err(|error| wrong(&error.to_string()))?;
