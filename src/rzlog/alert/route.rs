@@ -166,9 +166,16 @@ impl Dispatcher {
         current: &mut dyn FnMut(&str) -> Option<Alert>,
     ) -> Vec<Notification> {
         let (mut notifications, state) = (Vec::new(), &mut self.state);
+        if state.groups.values().all(|group| now < group.next) {
+            return notifications;
+        }
         let firing = &state.firing;
-        let inhibits = &self.inhibits;
-        let muted = |alert: &Alert| inhibits.iter().any(|it| it.mutes(alert, firing));
+        // looked for once: there may be many of both
+        let sources =
+            |it: &Inhibit| firing.iter().filter(|(_, labels)| it.source.fits(labels)).collect();
+        let inhibits: Vec<(&Inhibit, Vec<_>)> =
+            self.inhibits.iter().map(|it| (it, sources(it))).collect();
+        let muted = |alert: &Alert| inhibits.iter().any(|(it, sources)| it.mutes(alert, sources));
         let root = &self.root;
         state.groups.retain(|key, group| {
             if now < group.next {
@@ -244,14 +251,14 @@ impl Group {
 }
 
 impl Inhibit {
-    fn mutes(&self, alert: &Alert, firing: &BTreeMap<String, Labels>) -> bool {
+    fn mutes(&self, alert: &Alert, sources: &[(&String, &Labels)]) -> bool {
+        // what is a source itself is not muted by its like
+        let is_source = self.source.fits(&alert.labels);
         self.target.fits(&alert.labels)
-            && firing.iter().any(|(id, source)| {
-                *id != alert.id
-                    && self.source.fits(source)
-                    // what is a source itself is not muted by its like
-                    && !(self.source.fits(&alert.labels) && self.target.fits(source))
+            && sources.iter().any(|(id, source)| {
+                **id != alert.id
                     && self.equal.iter().all(|label| alert.labels.get(label) == source.get(label))
+                    && !(is_source && self.target.fits(source))
             })
     }
 }
