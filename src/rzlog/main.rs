@@ -10,6 +10,7 @@ mod error;
 mod fleet;
 mod keys;
 mod logtalez;
+mod metrics;
 mod pick;
 mod profile;
 mod screen;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::run(command),
         Command::Tail(command) => tail::run(command),
         Command::Send(command) => send::run(command),
+        Command::Metrics(command) => metrics::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

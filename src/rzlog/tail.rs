@@ -103,7 +103,8 @@ enum Colour {
     Never,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A time with its unit, as options have it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|sign: char| sign.is_ascii_alphabetic());
     let number: f64 = digits.parse().map_err(|_| "write 10s, 5m or 2h".to_owned())?;
     let unit = match &text[digits.len()..] {
