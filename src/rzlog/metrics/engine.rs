@@ -1,8 +1,9 @@
 //! Applies rules to lines.
 //!
 //! Most lines are of no interest to most rules, and these must cost little. Which rules are for a host and a
-//! program is decided once for each pair and kept. Among these, one expression that is made of all of
-//! theirs says which to look into; where there is one only, it is asked itself.
+//! program is decided once for each pair and kept. Of these, each is asked where they are few: an expression
+//! that begins at the line's beginning, or has a word in it, says no at once. Where they are many, one made
+//! of all says which to ask.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -18,6 +19,8 @@ use super::tally::{END, Tally};
 
 /// Hosts and programs that are kept; then it is begun anew.
 const PAIRS: usize = 4096;
+/// Rules from which on one expression made of all is worth it: it costs as much as asking so many.
+const MANY: usize = 8;
 /// A label's value is not longer, in bytes.
 const LONGEST_VALUE: usize = 128;
 
@@ -132,7 +135,7 @@ impl Engine {
     }
 
     fn set(&self, rules: &[usize]) -> Option<RegexSet> {
-        if rules.len() < 2 {
+        if rules.len() < MANY {
             return None;
         }
         // one without an expression always has a chance
