@@ -3,6 +3,8 @@
 mod check;
 mod hostile;
 mod keys;
+mod metrics;
+mod metrics_http;
 mod pages;
 mod publisher;
 mod send;

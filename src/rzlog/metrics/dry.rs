@@ -53,7 +53,7 @@ pub(super) fn run(
                 notice(&format!("{name}, line {count}: no rule matches: {text}"));
             }
         }
-        tally.stream(&name).lines += count;
+        tally.streams.entry(name).or_default().lines += count;
     }
     let lines: u64 = tally.streams.values().map(|stream| stream.lines).sum();
     let unmatched = tally.unmatched;

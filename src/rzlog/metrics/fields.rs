@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn json_is_found_by_its_whole_name_first() {
         let value = serde_json::json!({"a.b": 1, "a": {"b": 2, "c": {"d": true}}, "l": [1]});
-        let found = |name| in_json(&value, name).map(|it| String::from_utf8_lossy(&it).into_owned());
+        let found =
+            |name| in_json(&value, name).map(|it| String::from_utf8_lossy(&it).into_owned());
         assert_eq!(found("a.b").as_deref(), Some("1"));
         assert_eq!(found("a.c.d").as_deref(), Some("true"));
         for none in ["a", "a.c", "l", "l.0", "", ".", "a..b"] {

@@ -28,7 +28,7 @@ use self::engine::Engine;
 use self::rules::Rules;
 pub(crate) use self::rules::RulesError;
 use self::shared::Shared;
-use self::tally::Tally;
+use self::tally::{Stream, Tally};
 use crate::connect::{self, Trust};
 use crate::error::{Error, Exit};
 use crate::pick::{Pick, Wish};
@@ -81,8 +81,7 @@ pub(crate) struct Metrics {
 pub(crate) fn run(command: &Metrics) -> Result<Exit, Error> {
     let rules = Rules::read(&command.rules)?;
     if !command.test.is_empty() {
-        let unsaid =
-            Unsaid { host: command.host.as_deref(), program: command.program.as_deref() };
+        let unsaid = Unsaid { host: command.host.as_deref(), program: command.program.as_deref() };
         return dry::run(rules, &command.test, &unsaid, command.max_series);
     }
     command.watch(rules)
@@ -98,8 +97,8 @@ impl Metrics {
         let mut subscriber =
             Subscriber::connect(&target.endpoints, &target.credentials, &pick.topics)?;
         let mut tally = Tally::new(&rules, self.max_series);
-        for endpoint in target.endpoints.split(',') {
-            tally.stream(endpoint.trim());
+        for endpoint in subscriber.endpoints() {
+            tally.streams.insert(endpoint.to_owned(), Stream::default());
         }
         let shared = Shared::new(tally);
         self.show(&shared)?;
@@ -134,7 +133,9 @@ impl Metrics {
             let mut count = |message: &Message<'_>| {
                 let line = Line::parse(message.topic, message.text);
                 if pick.wants(message, &line) {
-                    tally.stream(message.endpoint).lines += 1;
+                    if let Some(stream) = tally.streams.get_mut(message.endpoint) {
+                        stream.lines += 1;
+                    }
                     engine.count(&line, message.endpoint, now, &mut tally);
                 }
             };
@@ -205,14 +206,16 @@ impl Metrics {
 fn note(event: Event, shared: &Shared) {
     match event {
         Event::Connected { endpoint } => {
-            shared.lock().stream(&endpoint).connected = true;
+            if let Some(stream) = shared.lock().streams.get_mut(&endpoint) {
+                stream.connected = true;
+            }
             notice(&format!("connected to {endpoint}"));
         }
         Event::Lost { endpoint } => {
-            let mut tally = shared.lock();
-            let stream = tally.stream(&endpoint);
-            stream.connected = false;
-            stream.gaps += 1;
+            if let Some(stream) = shared.lock().streams.get_mut(&endpoint) {
+                stream.connected = false;
+                stream.gaps += 1;
+            }
             notice(&format!(
                 "gap: the connection to {endpoint} is lost; what it publishes until it is there again \
                  is not counted"

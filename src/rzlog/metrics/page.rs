@@ -102,47 +102,91 @@ fn help(text: &str) -> String {
     text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
 }
 
-type Rows<'a> = Vec<(Vec<(&'static str, &'a str)>, u64)>;
-
 /// What rzlog says of itself. docs/rzlog.md has the table.
 fn show_own(tally: &Tally, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut family = |name: &str, help: &str, kind: MetricType, rows: Rows<'_>| {
-        let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
-        for (labels, value) in rows {
-            let mut encoder = encoder.encode_family(&labels)?;
-            match kind {
-                MetricType::Gauge => encoder.encode_gauge(&value)?,
-                _ => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)?,
-            }
+    let mut own = Own { encoder };
+    let streams: Vec<_> = tally.streams.iter().map(|(name, it)| (name.as_str(), it)).collect();
+    let rules: Vec<_> = tally.rules.iter().map(|(name, it)| (name.as_str(), it)).collect();
+    let metrics: Vec<_> = tally.metrics.iter().map(|it| (it.spec.shown_name(), it)).collect();
+    let metrics: Vec<_> = metrics.iter().map(|(name, it)| (name.as_str(), *it)).collect();
+
+    own.counters("lines", "Lines received", "endpoint", &streams, |it| it.lines)?;
+    let help = "Connections lost; what was published until they were back is missing";
+    own.counters("stream_gaps", help, "endpoint", &streams, |it| it.gaps)?;
+    let help = "Whether the publisher is there";
+    own.gauges("stream_connected", help, "endpoint", &streams, |it| u64::from(it.connected))?;
+    let help = "Seconds in which lines came without a pause; a publisher drops what is not taken";
+    own.counter("busy_seconds", help, tally.busy)?;
+    own.counter("lines_unmatched", "Lines that no rule matched", tally.unmatched)?;
+    own.counters("rule_lines", "Lines that the rule matched", "rule", &rules, |it| it.matched)?;
+    let help = "Lines for the rule whose JSON is broken";
+    own.counters("rule_lines_broken", help, "rule", &rules, |it| it.broken)?;
+    own.gauges("metric_series", "Series", "metric", &metrics, |it| it.series.len() as u64)?;
+    let help = "Not counted, because there are too many series";
+    own.counters("metric_capped", help, "metric", &metrics, |it| it.capped)?;
+    let help = "Series forgotten, because nothing was counted in them";
+    own.counters("metric_expired", help, "metric", &metrics, |it| it.expired)?;
+    let help = "Not counted, because the value is no number that can be";
+    own.counters("metric_broken", help, "metric", &metrics, |it| it.broken)?;
+    let help = "Not counted, because there is no value";
+    own.counters("metric_missing", help, "metric", &metrics, |it| it.missing)?;
+    let help = "Rules read on HUP; after a failure the old ones are in use";
+    let reloads = [("ok", &tally.reloads), ("failed", &tally.reloads_failed)];
+    own.counters("reloads", help, "result", &reloads, |it| *it)
+}
+
+struct Own<'a, 'b> {
+    encoder: &'a mut DescriptorEncoder<'b>,
+}
+
+impl Own<'_, '_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let name = format!("rzlog_{name}");
+        let kind = MetricType::Counter;
+        let mut encoder = self.encoder.encode_descriptor(&name, help, None, kind)?;
+        encoder.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn counters<T>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        rows: &[(&str, &T)],
+        value: fn(&T) -> u64,
+    ) -> fmt::Result {
+        self.rows(name, help, MetricType::Counter, label, rows, |row, mut encoder| {
+            encoder.encode_counter::<NoLabelSet, _, u64>(&value(row), None)
+        })
+    }
+
+    fn gauges<T>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        rows: &[(&str, &T)],
+        value: fn(&T) -> u64,
+    ) -> fmt::Result {
+        self.rows(name, help, MetricType::Gauge, label, rows, |row, mut encoder| {
+            encoder.encode_gauge(&value(row))
+        })
+    }
+
+    fn rows<T>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        label: &str,
+        rows: &[(&str, &T)],
+        show: impl Fn(&T, MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let name = format!("rzlog_{name}");
+        let mut encoder = self.encoder.encode_descriptor(&name, help, None, kind)?;
+        for (of, row) in rows {
+            show(row, encoder.encode_family(&[(label, *of)])?)?;
         }
-        Ok::<(), fmt::Error>(())
-    };
-    let streams = |value: fn(&super::tally::Stream) -> u64| -> Rows<'_> {
-        let rows = tally.streams.iter();
-        rows.map(|(endpoint, stream)| (vec![("endpoint", endpoint.as_str())], value(stream))).collect()
-    };
-    let rules = |value: fn(&super::tally::Course) -> u64| -> Rows<'_> {
-        let rows = tally.rules.iter();
-        rows.map(|(rule, course)| (vec![("rule", rule.as_str())], value(course))).collect()
-    };
-    let metrics = |value: fn(&Metric) -> u64| -> Rows<'_> {
-        let rows = tally.metrics.iter();
-        rows.map(|metric| (vec![("metric", metric.spec.name.as_str())], value(metric))).collect()
-    };
-    let one = |value: u64| -> Rows<'_> { vec![(Vec::new(), value)] };
-    let (counter, gauge) = (MetricType::Counter, MetricType::Gauge);
-    family("rzlog_lines", "Lines received", counter, streams(|it| it.lines))?;
-    family("rzlog_stream_gaps", "Connections that were lost; what was published until they were back is missing", counter, streams(|it| it.gaps))?;
-    family("rzlog_stream_connected", "Whether the publisher is there", gauge, streams(|it| u64::from(it.connected)))?;
-    family("rzlog_busy_seconds", "Seconds in which lines came without a pause; a publisher drops what is not taken", counter, one(tally.busy))?;
-    family("rzlog_lines_unmatched", "Lines that no rule matched", counter, one(tally.unmatched))?;
-    family("rzlog_rule_lines", "Lines that the rule matched", counter, rules(|it| it.matched))?;
-    family("rzlog_rule_lines_broken", "Lines for the rule whose JSON is broken", counter, rules(|it| it.broken))?;
-    family("rzlog_metric_series", "Series of the metric", gauge, metrics(|it| it.series.len() as u64))?;
-    family("rzlog_metric_capped", "Not counted, because there are too many series", counter, metrics(|it| it.capped))?;
-    family("rzlog_metric_expired", "Series that were forgotten, because nothing was counted in them", counter, metrics(|it| it.expired))?;
-    family("rzlog_metric_broken", "Not counted, because the value is no number that can be", counter, metrics(|it| it.broken))?;
-    family("rzlog_metric_missing", "Not counted, because there is no value", counter, metrics(|it| it.missing))?;
-    let result = |ok, failed| vec![(vec![("result", "ok")], ok), (vec![("result", "failed")], failed)];
-    family("rzlog_reloads", "Rules read on HUP; failed ones leave the old in use", counter, result(tally.reloads, tally.reloads_failed))
+        Ok(())
+    }
 }

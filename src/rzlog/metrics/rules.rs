@@ -70,6 +70,12 @@ pub(super) struct Spec {
 }
 
 impl Spec {
+    /// As rules and the page write it.
+    pub(super) fn shown_name(&self) -> String {
+        let suffix = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("{}{suffix}", self.name)
+    }
+
     /// What was counted for one goes on in the other.
     pub(super) fn continues(&self, old: &Spec) -> bool {
         self.kind == old.kind
@@ -113,8 +119,7 @@ impl Rules {
         let mut rules = Rules::default();
         for path in files(places)? {
             let text = fs::read_to_string(&path);
-            let text =
-                text.map_err(|reason| RulesError::Read { path: path.clone(), reason })?;
+            let text = text.map_err(|reason| RulesError::Read { path: path.clone(), reason })?;
             rules.add(&path, &text)?;
         }
         Ok(rules)
@@ -163,7 +168,8 @@ impl Rules {
             }
         }
         if counts.is_empty() {
-            let what = "it counts nothing; add [[rule.counter]], [[rule.gauge]] or [[rule.histogram]]";
+            let what =
+                "it counts nothing; add [[rule.counter]], [[rule.gauge]] or [[rule.histogram]]";
             return Err(Mistake::at(&text.name, what));
         }
         let names = |text: &Option<Spanned<String>>| text.as_ref().map(names).transpose();
@@ -186,7 +192,8 @@ impl Rules {
         scope: &Scope<'_>,
     ) -> Result<Count, Mistake> {
         let name = text.name.get_ref();
-        let fault = |what: String| Mistake::at(&text.name, &format!("{} {name}: {what}", kind.name()));
+        let fault =
+            |what: String| Mistake::at(&text.name, &format!("{} {name}: {what}", kind.name()));
         if !is_name(name, true) {
             return Err(fault("a name has letters, digits, _ and :, and no digit in front".into()));
         }
@@ -206,7 +213,9 @@ impl Rules {
                 Some(scope.source(value.get_ref()).map_err(|what| Mistake::at(value, &what))?)
             }
             None if kind == Kind::Counter => None,
-            None => return Err(fault("value = \"…\" is missing: the field with the number".into())),
+            None => {
+                return Err(fault("value = \"…\" is missing: the field with the number".into()));
+            }
         };
         let scale = match &text.scale {
             Some(scale) if !scale.get_ref().is_finite() => {
@@ -222,8 +231,9 @@ impl Rules {
             labels,
             buckets: buckets(kind, text)?,
             ttl: match &text.ttl {
-                Some(ttl) => duration(ttl.get_ref())
-                    .map_err(|what| Mistake::at(ttl, &format!("ttl \"{}\": {what}", ttl.get_ref())))?,
+                Some(ttl) => duration(ttl.get_ref()).map_err(|what| {
+                    Mistake::at(ttl, &format!("ttl \"{}\": {what}", ttl.get_ref()))
+                })?,
                 None => TTL,
             },
             max_series: text.max_series.unwrap_or(MAX_SERIES),
@@ -237,7 +247,8 @@ impl Rules {
         kind: Kind,
         scope: &Scope<'_>,
     ) -> Result<(String, Source), Mistake> {
-        let (label, field) = text.get_ref().split_once('=').unwrap_or((text.get_ref(), text.get_ref()));
+        let (label, field) =
+            text.get_ref().split_once('=').unwrap_or((text.get_ref(), text.get_ref()));
         let (label, field) = (label.trim(), field.trim());
         if !is_name(label, false) || label.starts_with("__") {
             let what = format!(
@@ -257,9 +268,11 @@ impl Rules {
     fn place(&mut self, spec: Spec) -> Result<usize, String> {
         if let Some(at) = self.specs.iter().position(|other| other.name == spec.name) {
             if !spec.continues(&self.specs[at]) {
-                return Err("another rule has it with another kind, other labels (or another order of \
+                return Err(
+                    "another rule has it with another kind, other labels (or another order of \
                             them) or other buckets; make them alike, or rename one"
-                    .into());
+                        .into(),
+                );
             }
             return Ok(at);
         }
@@ -363,7 +376,9 @@ fn names(list: &Spanned<String>) -> Result<Regex, Mistake> {
 
 fn is_name(name: &str, colons: bool) -> bool {
     let fits = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || colons && sign == ':';
-    !name.is_empty() && name.chars().all(fits) && !name.starts_with(|sign: char| sign.is_ascii_digit())
+    !name.is_empty()
+        && name.chars().all(fits)
+        && !name.starts_with(|sign: char| sign.is_ascii_digit())
 }
 
 fn family(kind: Kind, name: &str) -> &str {
@@ -391,7 +406,8 @@ fn buckets(kind: Kind, text: &MetricText) -> Result<Vec<f64>, Mistake> {
             let bounds = buckets.get_ref();
             let rise = bounds.windows(2).all(|pair| pair[0] < pair[1]);
             if !rise || bounds.iter().any(|it| !it.is_finite()) || bounds.len() > MAX_BUCKETS {
-                let what = format!("buckets: up to {MAX_BUCKETS} finite numbers, each above the last");
+                let what =
+                    format!("buckets: up to {MAX_BUCKETS} finite numbers, each above the last");
                 return Err(Mistake::at(buckets, &what));
             }
             bounds.clone()
@@ -404,3 +420,87 @@ fn buckets(kind: Kind, text: &MetricText) -> Result<Vec<f64>, Mistake> {
     Ok(bounds)
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(text: &str) -> String {
+        Rules::default().add(Path::new("x.toml"), text).unwrap_err().to_string()
+    }
+
+    const COUNTER: &str = "[[rule.counter]]\nname = \"c_total\"\n";
+
+    #[test]
+    fn mistakes_name_file_line_rule_and_what_to_do() {
+        let rule = |more: &str| format!("[[rule]]\nname = \"r\"\n{more}");
+        for (text, expected) in [
+            ("rule = 1".to_owned(), vec!["x.toml, line 1: ", "invalid type"]),
+            (rule("regexp = 'x'\n"), vec!["x.toml, line 3: ", "`regexp`", "`regex`"]),
+            (rule("regex = 1\n"), vec!["line 3"]),
+            ("[[rule]]\nhost = \"a\"\n".to_owned(), vec!["line 1", "missing field `name`"]),
+            (rule(""), vec!["x.toml, line 2, rule \"r\": it counts nothing", "[[rule.counter]]"]),
+            (
+                rule(&format!("regex = '(a'\n{COUNTER}")),
+                vec!["line 3, rule \"r\": regex '(a': unclosed group"],
+            ),
+            (
+                rule(&format!("where = {{ host = '[' }}\n{COUNTER}")),
+                vec!["line 3", "unclosed character class"],
+            ),
+            (
+                rule(&format!("regex = '(?P<user>x)'\n{COUNTER}labels = [\"usr\"]\n")),
+                vec!["line 6, rule \"r\": there is no field \"usr\"", "are: user;", "json = true"],
+            ),
+            (rule(&format!("{COUNTER}labels = [\"a-b=host\"]\n")), vec!["line 5", "\"a-b\""]),
+            (rule(&format!("{COUNTER}labels = [\"__a=host\"]\n")), vec!["line 5", "\"__a\""]),
+            (
+                rule(&format!("{COUNTER}labels = [\"host\", \"host\"]\n")),
+                vec!["host is there twice"],
+            ),
+            (rule(&format!("{COUNTER}buckets = [1]\n")), vec!["line 5", "a histogram's; remove"]),
+            (rule(&format!("{COUNTER}ttl = \"1 week\"\n")), vec!["line 5", "ttl \"1 week\""]),
+            (rule("[[rule.gauge]]\nname = \"g\"\n"), vec!["line 4", "gauge g: value = "]),
+            (rule("[[rule.counter]]\nname = \"5xx\"\n"), vec!["line 4", "no digit in front"]),
+            (rule("[[rule.counter]]\nname = \"rzlog_x\"\n"), vec!["rzlog's own"]),
+            (
+                rule("[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\nlabels = [\"le=host\"]\n"),
+                vec!["line 6", "label le"],
+            ),
+            (
+                rule("[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\nbuckets = [2, 1]\n"),
+                vec!["line 6", "each above the last"],
+            ),
+            (
+                rule(&format!("{COUNTER}[[rule]]\nname = \"r\"\n{COUNTER}")),
+                vec!["line 6", "another rule of this name"],
+            ),
+            (
+                rule(&format!("{COUNTER}[[rule]]\nname = \"s\"\n{COUNTER}labels = [\"host\"]\n")),
+                vec!["line 8, rule \"s\": counter c_total", "other labels"],
+            ),
+            (
+                rule(
+                    "[[rule.counter]]\nname = \"h_sum\"\n[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\n",
+                ),
+                vec!["line 6", "look like those of h_sum"],
+            ),
+        ] {
+            let told = mistake(&text);
+            assert!(
+                expected.iter().all(|part| told.contains(part)),
+                "{text}\n{told}\n{expected:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn several_rules_may_count_in_one_metric() {
+        let mut rules = Rules::default();
+        let text = format!("[[rule]]\nname = \"r\"\n{COUNTER}[[rule]]\nname = \"s\"\n{COUNTER}");
+        rules.add(Path::new("x.toml"), &text).unwrap();
+        assert_eq!((rules.rules.len(), rules.specs.len()), (2, 1));
+        // in another file, too
+        let error = rules.add(Path::new("y.toml"), &text).unwrap_err().to_string();
+        assert!(error.contains("y.toml") && error.contains("another rule"), "{error}");
+    }
+}

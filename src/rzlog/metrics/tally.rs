@@ -129,13 +129,6 @@ impl Tally {
             self.series -= gone;
         }
     }
-
-    pub(super) fn stream(&mut self, endpoint: &str) -> &mut Stream {
-        if !self.streams.contains_key(endpoint) {
-            self.streams.insert(endpoint.to_owned(), Stream::default());
-        }
-        self.streams.entry(endpoint.to_owned()).or_default()
-    }
 }
 
 impl Metric {
@@ -169,5 +162,70 @@ impl Series {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn rules(text: &str) -> Rules {
+        let mut rules = Rules::default();
+        rules.add(Path::new("x.toml"), text).unwrap();
+        rules
+    }
+
+    fn counter(name: &str, more: &str) -> String {
+        let rule = format!("[[rule]]\nname = \"{name}\"\n[[rule.counter]]\nname = \"{name}\"\n");
+        format!("{rule}labels = [\"host\"]\n{more}\n")
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn there_is_a_most_of_series_and_the_old_ones_go_on() {
+        let text = counter("a", "max_series = 2") + &counter("b", "");
+        let mut tally = Tally::new(&rules(&text), 3);
+        for key in [b"1", b"2", b"3", b"1"] {
+            tally.count(0, key, 1.0, seconds(0));
+        }
+        for key in [b"1", b"2", b"1"] {
+            tally.count(1, key, 1.0, seconds(0));
+        }
+        let of = |at: usize| (tally.metrics[at].series.len(), tally.metrics[at].capped);
+        assert_eq!((of(0), of(1), tally.series), ((2, 1), (1, 1), 3));
+        assert_eq!(tally.metrics[0].series[&b"1"[..]].value, Value::Number(2.0));
+    }
+
+    #[test]
+    fn what_is_not_counted_in_goes_and_makes_room() {
+        let text = counter("a", "ttl = \"10s\"\nmax_series = 2");
+        let mut tally = Tally::new(&rules(&text), 10);
+        tally.count(0, b"old", 1.0, seconds(0));
+        tally.count(0, b"used", 1.0, seconds(0));
+        tally.count(0, b"used", 1.0, seconds(5));
+        tally.expire(seconds(10));
+        assert_eq!((tally.series, tally.metrics[0].expired), (1, 1));
+        tally.count(0, b"new", 1.0, seconds(10));
+        assert_eq!((tally.metrics[0].series.len(), tally.metrics[0].capped), (2, 0));
+    }
+
+    #[test]
+    fn what_is_the_same_in_other_rules_goes_on() {
+        let mut tally = Tally::new(&rules(&(counter("a", "") + &counter("b", ""))), 10);
+        tally.count(0, b"x", 1.0, seconds(0));
+        tally.count(1, b"x", 1.0, seconds(0));
+        tally.rules[0].1.matched = 7;
+        // a is another now, b is the first, c is new
+        let a = counter("a", "").replace("[\"host\"]", "[\"program\"]");
+        let text = counter("b", "ttl = \"1h\"") + &a + &counter("c", "");
+        tally.take_over(&rules(&text));
+        let sizes: Vec<_> = tally.metrics.iter().map(|metric| metric.series.len()).collect();
+        assert_eq!((sizes, tally.series), (vec![1, 0, 0], 1));
+        assert_eq!(tally.metrics[0].spec.ttl, seconds(3600));
+        assert_eq!((tally.rules[0].1.matched, tally.rules[1].1.matched), (0, 7));
     }
 }
