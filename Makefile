@@ -136,6 +136,12 @@ bench-scale: ## CPU a line with up to 500 senders, and with up to 10,000 topics
 	$(CARGO) build --locked --release -p rzmq-load
 	@bench/scale --load $(BUILT)/rzmq-load $(ARGS)
 
+.PHONY: bench-metrics
+bench-metrics: ## lines a second of rzlog metrics beside mtail, same log and rules, one core
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory $(RZLOG)
+	@bench/metrics --rzlog $(RZLOG) $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each
 	@scripts/setup fuzz

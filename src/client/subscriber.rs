@@ -187,6 +187,11 @@ impl Subscriber {
         }))
     }
 
+    /// The endpoints, as messages and events name them.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.feeds.iter().map(|feed| feed.endpoint.as_str())
+    }
+
     /// The lines as they come, for ever.
     pub fn iter(&mut self) -> impl Iterator<Item = Result<OwnedMessage, ClientError>> + '_ {
         std::iter::from_fn(move || {

@@ -39,6 +39,11 @@ pub(crate) enum Command {
     ///
     /// From files or standard input. Loads old logs, and makes a sender of anything that prints lines.
     Send(crate::send::Send),
+    /// Count lines by rules, and show the counts to Prometheus
+    ///
+    /// Rules are in TOML files: counters, gauges and histograms from parts of lines or fields of JSON. HUP
+    /// reads them anew. `--test FILE` prints what they count in a file.
+    Metrics(Box<crate::metrics::Metrics>),
     /// Tell a chat, an Alertmanager or a command what is wrong, by rules over lines
     ///
     /// Rules and receivers are in files: so many lines within a window, more than in the past, a kind of

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use rzlog_client::ClientError;
 use rzmq_link::{CertificateError, WriteError};
 
+use crate::metrics::RulesError;
+
 /// How a command ended, as shells see it. docs/rzlog.md has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit(pub(crate) u8);
@@ -46,6 +48,8 @@ pub(crate) enum Error {
     Write(#[from] WriteError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// A file cannot be read or written.
     #[error("{path}: {reason}", path = path.display())]
     File { path: PathBuf, reason: io::Error },

@@ -11,6 +11,7 @@ mod error;
 mod fleet;
 mod keys;
 mod logtalez;
+mod metrics;
 mod pick;
 mod profile;
 mod screen;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::run(command),
         Command::Tail(command) => tail::run(command),
         Command::Send(command) => send::run(command),
+        Command::Metrics(command) => metrics::run(command),
         Command::Alert(command) => alert::run(command),
     };
     match result {

@@ -147,20 +147,22 @@ fn beginning(host: &str, program: Option<&str>) -> String {
     format!("{host}.{}", program.map_or("", |program| literal(program).0))
 }
 
+/// The expression of a pattern with `*` and `?`.
+pub(crate) fn glob(pattern: &str) -> String {
+    let sign = |sign: char| match sign {
+        '*' => r"[^ ]*".to_owned(),
+        '?' => r"[^ ]".to_owned(),
+        _ => regex::escape(&sign.to_string()),
+    };
+    pattern.chars().map(sign).collect()
+}
+
 /// One expression for all pairs: the host, a dot, and a program that ends there. `nginx` is not
 /// `nginx-proxy`.
 fn named(pairs: &[(&str, Option<&str>)]) -> Result<Option<Regex>, Error> {
     if pairs.is_empty() {
         return Ok(None);
     }
-    let glob = |pattern: &str| -> String {
-        let sign = |sign: char| match sign {
-            '*' => r"[^ ]*".to_owned(),
-            '?' => r"[^ ]".to_owned(),
-            _ => regex::escape(&sign.to_string()),
-        };
-        pattern.chars().map(sign).collect()
-    };
     let one = |(host, program): &(&str, Option<&str>)| match program {
         None => format!(r"{}\.", glob(host)),
         Some(program) => format!(r"{}\.{}(?:[^A-Za-z0-9_-]|$)", glob(host), glob(program)),

@@ -103,6 +103,7 @@ enum Colour {
     Never,
 }
 
+/// A time with its unit, as options have it.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|sign: char| sign.is_ascii_alphabetic());
     let number: f64 = digits.parse().map_err(|_| "write 10s, 5m or 2h".to_owned())?;

@@ -316,7 +316,7 @@ fn minute(minute: usize, host: &str, priority: u8, program: &str, texts: &[&str]
 
 /// The alerts that the ready rules find in these lines, each once.
 fn found(lines: &str) -> Vec<String> {
-    let rules = repository().join("packaging/rules");
+    let rules = repository().join("packaging/rules/alert");
     let ran = Rzlog::new(
         ["alert", "--dry-run", "-", "--rules"].map(PathBuf::from).into_iter().chain([rules]),
     )

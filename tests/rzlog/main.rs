@@ -4,6 +4,8 @@ mod alert;
 mod check;
 mod hostile;
 mod keys;
+mod metrics;
+mod metrics_http;
 mod pages;
 mod publisher;
 mod send;

@@ -1,5 +1,6 @@
 //! docs/rzlog.md says what is so: its commands are understood, its profiles can be read, its Python runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -62,10 +63,39 @@ fn rules_of_the_page_can_be_read() {
     let folder = tempfile::tempdir().expect("folder");
     let text = page("docs/rzlog.md").block(&["toml", "alert"]).to_owned();
     fs::write(folder.path().join("alert.toml"), text).expect("written");
-    let rules = repository().join("packaging/rules");
+    let rules = repository().join("packaging/rules/alert");
     let line = format!("alert --check --rules alert.toml --rules {}", rules.display());
     let ran = Rzlog::of(&line).in_folder(folder.path()).run().ended(0);
     assert!(ran.out.starts_with("fine: "), "{ran:?}");
+}
+
+#[test]
+fn rules_of_the_page_count() {
+    let folder = tempfile::tempdir().expect("folder");
+    let page = page("docs/rzlog.md");
+    fs::write(folder.path().join("rules.toml"), page.block(&["toml", "metrics"])).expect("written");
+    let lines = "<13>Nov 24 10:00:00 web1 job: job backup ok in 1500 ms\n\
+        <13>Nov 24 10:00:00 web1 app: @cee:{\"http\":{\"status\":503,\"bytes\":7,\"queue\":2},\"level\":\"err\"}\n";
+    let ran = Rzlog::of("metrics --rules rules.toml --test -")
+        .in_folder(folder.path())
+        .input(lines.as_bytes())
+        .run()
+        .ended(0);
+    for counted in [
+        "jobs_total{host=\"web1\",job=\"backup\",result=\"ok\"} 1",
+        "job_duration_seconds_sum{job=\"backup\"} 1.5",
+        "failed_bytes_total{host=\"web1\",status=\"503\"} 7",
+        "request_queue 2",
+    ] {
+        assert!(ran.out.lines().any(|line| line == counted), "{counted}: {ran:?}");
+    }
+    // the table has what rzlog says of itself, and nothing else
+    let rows = page.section("## metrics");
+    let rows = rows.iter().filter_map(|row| row.strip_prefix("| `rzlog_")?.split('`').next());
+    let written: BTreeSet<_> = rows.map(|row| row.trim_end_matches("_total")).collect();
+    let types = ran.out.lines().filter_map(|line| line.strip_prefix("# TYPE rzlog_"));
+    let shown: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(written, shown);
 }
 
 #[test]

@@ -41,7 +41,7 @@ use crate::screen::say;
 #[derive(Args)]
 #[command(
     after_long_help = "Files: [[rules]] and [[receivers]] are needed, [route] and [[inhibit_rules]] are \
-    possible; docs/rzlog.md has them all, and packaging/rules rules that are ready. A receiver's secrets \
+    possible; docs/rzlog.md has them all, and packaging/rules/alert rules that are ready. A receiver's secrets \
     are in files or in the environment.\n\n\
     Exit status: 0 --check, --dry-run or --try-receivers is done; 1 a file or an option is wrong, or a \
     receiver could not be reached; 130 Ctrl-C; 143 SIGTERM."
