@@ -95,7 +95,12 @@ def alerts(body):
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        raw = self.rfile.read(length)
+        if len(raw) < length:
+            # whoever sent it was killed: a real server takes no half of a message either
+            self.close_connection = True
+            return
         body, problems = None, []
         if self.headers.get("Content-Type", "").split(";")[0] != "application/json":
             problems.append("Content-Type is not application/json")

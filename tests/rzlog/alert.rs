@@ -199,6 +199,42 @@ fn a_kill_neither_loses_nor_doubles() {
 }
 
 #[test]
+fn kills_while_it_is_being_told_lose_nothing_and_double_one_at_most() {
+    let stage = Stage::mattermost();
+    let rounds = 5;
+    for round in 0..rounds {
+        let host = format!("kill{round}");
+        let mut alert = stage.start();
+        alert.wait_for("an alert in the state", secs(20), |_| {
+            stage.trouble(&host, "before the kill");
+            let state = fs::read_to_string(stage.path("state.json")).unwrap_or_default();
+            // among what fires, and not only counted
+            state.split("\"told\":").nth(1).is_some_and(|told| told.contains(&host))
+        });
+        alert.signal("KILL");
+        alert.wait(SOON).ended(137);
+    }
+    let mut alert = stage.start();
+    stage.until_told(&mut alert, "last");
+    let told = stage.webhook.wait_text(&["RESOLVED", "last"], secs(20));
+    for round in 0..rounds {
+        let host = format!("kill{round}");
+        let texts = told.iter().filter_map(|it| it["body"]["text"].as_str());
+        let firing = texts.filter(|it| {
+            it.lines().any(|line| line.starts_with("**FIRING**") && line.contains(&host))
+        });
+        let firing: Vec<_> = firing.collect();
+        assert!(!firing.is_empty(), "{host} was never told: {told:#?}");
+    }
+    let texts = told.iter().filter_map(|it| it["body"]["text"].as_str());
+    let mut texts: Vec<_> = texts.collect();
+    let all = texts.len();
+    texts.sort_unstable();
+    texts.dedup();
+    assert!(all - texts.len() <= rounds, "{told:#?}");
+}
+
+#[test]
 fn an_alertmanager_and_a_command_get_what_they_document() {
     let stage = Stage::new("alertmanager = { url = \"URL\", token_file = \"token\" }");
     let mut alert = stage.start();
