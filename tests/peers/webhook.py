@@ -9,13 +9,17 @@ each, and answers each with an empty line:
   200            take what comes (this is so from the start)
   400, 500, …    answer so, with the path of the request in the body, as a careless server would
   429 N          answer so, with Retry-After: N
+  302            send it elsewhere, where nobody may go
   hang           answer nothing, and close
+
+Two arguments, a certificate and its key, make it speak HTTPS.
 
 Paths: /hooks/KEY (Mattermost), /services/A/B/C (Slack), /api/v2/alerts (Alertmanager).
 """
 
 import json
 import re
+import ssl
 import sys
 import threading
 from datetime import datetime
@@ -95,7 +99,12 @@ def alerts(body):
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        raw = self.rfile.read(length)
+        if len(raw) < length:
+            # whoever sent it was killed: a real server takes no half of a message either
+            self.close_connection = True
+            return
         body, problems = None, []
         if self.headers.get("Content-Type", "").split(";")[0] != "application/json":
             problems.append("Content-Type is not application/json")
@@ -131,8 +140,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(said)))
         if status == 429:
             self.send_header("Retry-After", answer[1])
+        if status == 302:
+            self.send_header("Location", "/elsewhere")
         self.end_headers()
         self.wfile.write(said)
+
+    def do_GET(self):
+        with output:
+            print(json.dumps({"path": self.path, "problems": ["a GET"]}), flush=True)
 
     def log_message(self, *_):
         pass
@@ -142,8 +157,14 @@ def main():
     global order
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    scheme = "http"
+    if len(sys.argv) == 3:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[1], sys.argv[2])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    print(f"{scheme}://127.0.0.1:{server.server_port}", flush=True)
     for line in sys.stdin:
         order = line.strip()
         with output:

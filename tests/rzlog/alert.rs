@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use harness::paths::repository;
 use harness::rzlog::Running;
+use harness::skip::skipped;
 use harness::{Peer, Rzlog, SOON, secs};
 
 use crate::publisher::Publisher;
@@ -132,7 +134,7 @@ fn a_channel_that_is_away_is_told_later_and_its_secret_is_in_no_sentence() {
     let mut alert = stage.start();
     stage.until_told(&mut alert, "web0");
     stage.webhook.wait_text(&["RESOLVED"], secs(20));
-    for order in ["500", "429 2", "hang", "404"] {
+    for order in ["500", "429 2", "hang", "404", "302"] {
         stage.webhook.answers(order);
         let host = format!("away{}", &order[..1]);
         stage.trouble(&host, "while the channel is away");
@@ -196,6 +198,42 @@ fn a_kill_neither_loses_nor_doubles() {
     stage.rzlog("").run().ended(1).complains(&["state.json", "another rzlog alert uses it"]);
     alert.signal("INT");
     alert.wait(SOON).ended(130);
+}
+
+#[test]
+fn kills_while_it_is_being_told_lose_nothing_and_double_one_at_most() {
+    let stage = Stage::mattermost();
+    let rounds = 5;
+    for round in 0..rounds {
+        let host = format!("kill{round}");
+        let mut alert = stage.start();
+        alert.wait_for("an alert in the state", secs(20), |_| {
+            stage.trouble(&host, "before the kill");
+            let state = fs::read_to_string(stage.path("state.json")).unwrap_or_default();
+            // among what fires, and not only counted
+            state.split("\"told\":").nth(1).is_some_and(|told| told.contains(&host))
+        });
+        alert.signal("KILL");
+        alert.wait(SOON).ended(137);
+    }
+    let mut alert = stage.start();
+    stage.until_told(&mut alert, "last");
+    let told = stage.webhook.wait_text(&["RESOLVED", "last"], secs(20));
+    for round in 0..rounds {
+        let host = format!("kill{round}");
+        let texts = told.iter().filter_map(|it| it["body"]["text"].as_str());
+        let firing = texts.filter(|it| {
+            it.lines().any(|line| line.starts_with("**FIRING**") && line.contains(&host))
+        });
+        let firing: Vec<_> = firing.collect();
+        assert!(!firing.is_empty(), "{host} was never told: {told:#?}");
+    }
+    let texts = told.iter().filter_map(|it| it["body"]["text"].as_str());
+    let mut texts: Vec<_> = texts.collect();
+    let all = texts.len();
+    texts.sort_unstable();
+    texts.dedup();
+    assert!(all - texts.len() <= rounds, "{told:#?}");
 }
 
 #[test]
@@ -302,6 +340,40 @@ fn receivers_can_be_tried_and_files_are_checked() {
         fs::write(stage.path("alert.toml"), &wrong).expect("written");
         stage.rzlog("--check").run().ended(1).complains(words);
     }
+}
+
+/// A certificate for 127.0.0.1 and who signed it, made with openssl: `ca.pem`, `c.pem`, `k.pem`.
+fn certificates(folder: &Path) -> bool {
+    let script = "set -e\n\
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout cak.pem -out ca.pem -days 2 -subj /CN=ca\n\
+        openssl req -newkey rsa:2048 -nodes -keyout k.pem -out c.csr -subj /CN=chat\n\
+        printf 'subjectAltName=IP:127.0.0.1\\nbasicConstraints=CA:FALSE\\n' > ext\n\
+        openssl x509 -req -in c.csr -CA ca.pem -CAkey cak.pem -CAcreateserial -days 2 -extfile ext -out c.pem";
+    let ran = Command::new("sh").args(["-c", script]).current_dir(folder).output().expect("sh");
+    ran.status.success()
+}
+
+#[test]
+fn a_webhook_is_trusted_as_the_system_trusts_and_nobody_else() {
+    let folder = tempfile::tempdir().expect("folder");
+    if !certificates(folder.path()) {
+        return skipped("a_webhook_is_trusted_as_the_system_trusts_and_nobody_else", "no openssl");
+    }
+    let path = |name: &str| folder.path().join(name);
+    let webhook = Webhook::start_tls(&path("c.pem"), &path("k.pem"));
+    let text =
+        format!("{RULE}[[receivers]]\nname = \"ops\"\nmattermost = {{ url_env = \"HOOK\" }}\n");
+    fs::write(path("alert.toml"), text).expect("written");
+    let rzlog = || {
+        Rzlog::of("alert --rules alert.toml --try-receivers")
+            .in_folder(folder.path())
+            .environment("HOOK", format!("{}/hooks/{KEY}", webhook.url))
+    };
+    let refused = rzlog().run().ended(1);
+    assert!(!refused.err.contains(KEY), "{refused:?}");
+    refused.complains(&["ops: ", "invalid peer certificate", "UnknownIssuer"]);
+    rzlog().environment("SSL_CERT_FILE", path("ca.pem")).run().ended(0);
+    webhook.wait_text(&["somebody tries"], SOON);
 }
 
 /// Lines of a minute of a host, from this minute on.

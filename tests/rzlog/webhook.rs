@@ -1,6 +1,7 @@
 //! `tests/peers/webhook.py`: what stands in for a chat or an Alertmanager.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
@@ -21,8 +22,18 @@ pub struct Webhook {
 
 impl Webhook {
     pub fn start() -> Webhook {
+        Webhook::with(&[])
+    }
+
+    /// It speaks HTTPS, with this certificate and its key.
+    pub fn start_tls(certificate: &Path, key: &Path) -> Webhook {
+        Webhook::with(&[certificate, key])
+    }
+
+    fn with(arguments: &[&Path]) -> Webhook {
         let mut child = Command::new("python3")
             .arg(repository().join("tests/peers/webhook.py"))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
