@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use regex::bytes::{CaptureLocations, RegexSet, RegexSetBuilder};
+use regex::bytes::{CaptureLocations, Regex, RegexSet, RegexSetBuilder};
 use rzlog_client::Line;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ use super::tally::{END, Tally};
 
 /// Hosts and programs that are kept; then it is begun anew.
 const PAIRS: usize = 4096;
+/// Longer names, in bytes, are decided each time: who writes lines may make them up.
+const LONGEST_PAIR: usize = 512;
 /// Rules from which on one expression made of all is worth it: it costs as much as asking so many.
 const MANY: usize = 8;
 /// No more of a message is looked at, in bytes: an expression may take time for each.
@@ -32,6 +34,8 @@ pub(super) struct Engine {
     locations: Vec<Option<CaptureLocations>>,
     /// By host and program; with one entry alone if no rule asks for these.
     groups: HashMap<Vec<u8>, Rc<Group>>,
+    /// Each of them once: hosts and programs are many, rules that are for the same ones few.
+    distinct: Vec<Rc<Group>>,
     chooses: bool,
     pair: Vec<u8>,
     key: Vec<u8>,
@@ -69,11 +73,11 @@ impl Json<'_> {
 impl Engine {
     pub(super) fn new(rules: Rules) -> Engine {
         let rules = rules.rules;
-        let locations =
-            |rule: &Rule| rule.regex.as_ref().map(regex::bytes::Regex::capture_locations);
+        let locations = |rule: &Rule| rule.regex.as_ref().map(Regex::capture_locations);
         Engine {
             locations: rules.iter().map(locations).collect(),
             groups: HashMap::new(),
+            distinct: Vec::new(),
             chooses: rules.iter().any(|rule| rule.host.is_some() || rule.program.is_some()),
             rules,
             pair: Vec::new(),
@@ -124,18 +128,23 @@ impl Engine {
         if let Some(group) = self.groups.get(&self.pair) {
             return Rc::clone(group);
         }
-        if self.groups.len() >= PAIRS {
-            self.groups.clear();
-        }
-        let fits = |pattern: &Option<regex::bytes::Regex>, name: Option<&[u8]>| {
+        let fits = |pattern: &Option<Regex>, name: Option<&[u8]>| {
             pattern.as_ref().is_none_or(|it| it.is_match(name.unwrap_or_default()))
         };
         let meant = |rule: &Rule| fits(&rule.host, line.host) && fits(&rule.program, line.program);
         let rules: Vec<_> = (0..self.rules.len()).filter(|at| meant(&self.rules[*at])).collect();
-        // pairs for which the rules are the same share what was made of them
-        let known = self.groups.values().find(|group| group.rules == rules).map(Rc::clone);
-        let group = known.unwrap_or_else(|| Rc::new(Group { set: self.set(&rules), rules }));
-        self.groups.insert(self.pair.clone(), Rc::clone(&group));
+        let known = self.distinct.iter().find(|group| group.rules == rules).map(Rc::clone);
+        let group = known.unwrap_or_else(|| {
+            let group = Rc::new(Group { set: self.set(&rules), rules });
+            self.distinct.push(Rc::clone(&group));
+            group
+        });
+        if self.pair.len() <= LONGEST_PAIR {
+            if self.groups.len() >= PAIRS {
+                self.groups.clear();
+            }
+            self.groups.insert(self.pair.clone(), Rc::clone(&group));
+        }
         group
     }
 
@@ -176,7 +185,7 @@ impl Engine {
             Some(Json::None | Json::Unread(_)) => return false,
         };
         let fields = Fields { line, endpoint, json, captures: locations.as_ref() };
-        let holds = |(source, regex): &(_, regex::bytes::Regex)| {
+        let holds = |(source, regex): &(_, Regex)| {
             fields.find(source).is_some_and(|text| regex.is_match(&text))
         };
         if !rule.conditions.iter().all(holds) {
@@ -352,6 +361,23 @@ mod tests {
             counted,
             ["c3_total 1", "c15_total 1", "lines_total 3"].map(String::from).as_slice()
         );
+    }
+
+    #[test]
+    fn made_up_hosts_neither_fill_the_memory_nor_miss_their_rules() {
+        let mut rules = Rules::default();
+        let text = "[[rule]]\nname = \"r\"\nhost = \"web*\"\n[[rule.counter]]\nname = \"c\"\n";
+        rules.add(Path::new("rules.toml"), text).unwrap();
+        let mut tally = Tally::new(&rules, 10);
+        let mut engine = Engine::new(rules);
+        for at in 0..PAIRS * 2 + 1 {
+            let long = if at == 7 { "x".repeat(100_000) } else { String::new() };
+            let text = format!("<13>Nov 24 10:00:00 web{long}{at} app: x");
+            let line = Line::parse(None, text.as_bytes());
+            assert!(engine.count(&line, "", Duration::ZERO, &mut tally), "{at}");
+        }
+        assert!(engine.groups.len() <= PAIRS && engine.distinct.len() == 1);
+        assert!(engine.groups.keys().all(|pair| pair.len() <= LONGEST_PAIR));
     }
 
     proptest! {

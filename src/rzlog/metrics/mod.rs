@@ -162,11 +162,21 @@ impl Metrics {
                 "\"{word}\": a host and a program are the words there can be"
             )));
         }
+        let (profile, rest) = (&target.profile, &target.rest);
+        let (host, program, topics) = match rest.is_empty() {
+            true => {
+                (profile.host.as_deref(), profile.program.as_deref(), profile.topics.as_slice())
+            }
+            false => (rest.first().map(String::as_str), rest.get(1).map(String::as_str), &[][..]),
+        };
         Pick::new(&Wish {
-            host: target.rest.first().map(String::as_str),
-            program: target.rest.get(1).map(String::as_str),
+            host,
+            program,
+            topics,
+            include: &profile.include,
+            exclude: &profile.exclude,
+            severity: profile.severity.as_deref(),
             everything: self.everything,
-            ..Wish::default()
         })
     }
 
