@@ -1,0 +1,262 @@
+//! One host: a container of some release, with a volume that outlives it. What a test feeds, and all that it
+//! reads, goes through that volume.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use harness::feed::Feeder;
+use harness::oracle::numbered;
+use harness::stats::{Counters, Stats};
+use harness::wait::try_until;
+use harness::{Keys, millis, secs, sums, wait_until};
+
+use crate::docker::{docker, try_docker};
+use crate::lab::Lab;
+
+/// Lines in one go of the load, and the pause behind it: some 2,000 a second, so that it lasts through what
+/// is done meanwhile.
+const PORTION: usize = 50;
+const PAUSE: u64 = 25;
+
+/// A host.
+pub struct Host<'a> {
+    lab: &'a Lab,
+    name: String,
+    image: String,
+    folder: PathBuf,
+    keys: Keys,
+    load: Option<Load>,
+    /// Lines `0..fed` were fed.
+    fed: usize,
+}
+
+/// Lines that are fed until the test has done what it does under load.
+struct Load {
+    enough: Arc<AtomicBool>,
+    feeding: JoinHandle<usize>,
+}
+
+impl<'a> Host<'a> {
+    /// Not started yet.
+    pub fn new(lab: &'a Lab, name: &str, image: &str, folder: PathBuf, keys: Keys) -> Self {
+        let (name, image) = (name.to_owned(), image.to_owned());
+        Host { lab, name, image, folder, keys, load: None, fed: 0 }
+    }
+
+    /// Its name, which its lines and its certificate have too.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its own key.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// A path in its volume.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// How many lines it was fed.
+    pub fn fed(&self) -> usize {
+        self.fed
+    }
+
+    fn container(&self) -> String {
+        self.lab.container(&self.name)
+    }
+
+    /// Writes its configuration for the next start.
+    pub fn configure(&self, parts: &[&str]) {
+        let text = crate::config::whole(parts);
+        fs::write(self.path("rsyslog.conf"), text).expect("configuration written");
+    }
+
+    /// Starts its container, or a new one where the image is another one.
+    pub fn start(&self) {
+        self.forget_run();
+        self.lab.up(&self.name, &self.image);
+        self.is_ready();
+    }
+
+    /// The counters of an earlier run are not this one's, nor is its socket.
+    fn forget_run(&self) {
+        for file in ["stats.json", "feed.sock"] {
+            let _ = fs::remove_file(self.path(file));
+        }
+    }
+
+    #[track_caller]
+    fn is_ready(&self) {
+        let socket = self.path("feed.sock");
+        let ready = try_until(secs(30), || {
+            std::os::unix::net::UnixStream::connect(&socket).ok().map(drop)
+        });
+        assert!(ready.is_some(), "rsyslogd of {} is not ready", self.name);
+    }
+
+    /// A clean stop, as the service's.
+    #[track_caller]
+    pub fn stop(&self) {
+        let container = self.container();
+        docker(&["stop", "-t", "40", &container]);
+        let status = docker(&["inspect", "-f", "{{.State.ExitCode}}", &container]);
+        assert_eq!(status, "0", "rsyslogd of {} ended with {status}", self.name);
+    }
+
+    /// The same container again, with the configuration that is there now.
+    pub fn start_again(&self) {
+        self.forget_run();
+        docker(&["start", &self.container()]);
+        self.is_ready();
+    }
+
+    /// A clean stop; then a container of another image takes the volume over.
+    pub fn becomes(&mut self, image: &str) {
+        self.stop();
+        image.clone_into(&mut self.image);
+        self.start();
+    }
+
+    /// kill -9. The kernel ends a killed omfile's write(2) between two pages: what it leaves of a line is cut
+    /// off, as the next would be written behind it. That line was not acknowledged, and comes again.
+    pub fn kill(&self) {
+        docker(&["kill", &self.container()]);
+        let Ok(bytes) = fs::read(self.path("out.log")) else { return };
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let file = File::options().write(true).open(self.path("out.log")).expect("out.log");
+        file.set_len(whole as u64).expect("out.log");
+    }
+
+    /// Stands still, with its connections.
+    pub fn pause(&self) {
+        docker(&["pause", &self.container()]);
+    }
+
+    /// Goes on.
+    pub fn unpause(&self) {
+        docker(&["unpause", &self.container()]);
+    }
+
+    /// Takes the host off the network, without a word to anybody; the answer is its address.
+    pub fn unplug(&self) -> String {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = docker(&["inspect", "-f", format, &self.container()]);
+        docker(&["network", "disconnect", self.lab.network(), &self.container()]);
+        address
+    }
+
+    /// Back, under the same name and address.
+    pub fn plug(&self, address: &str) {
+        let (network, container) = (self.lab.network(), self.container());
+        let name = &self.name;
+        docker(&["network", "connect", "--ip", address, "--alias", name, network, &container]);
+    }
+
+    /// Runs a command in it; the answer is what it said.
+    #[track_caller]
+    pub fn run(&self, command: &[&str]) -> String {
+        let container = self.container();
+        docker(&[&["exec", &container], command].concat())
+    }
+
+    /// What its rsyslogd said.
+    pub fn log(&self) -> String {
+        try_docker(&["logs", &self.container()]).unwrap_or_default()
+    }
+
+    /// Begins to feed lines.
+    pub fn begin_load(&mut self) {
+        let (enough, from) = (Arc::new(AtomicBool::new(false)), self.fed);
+        let (until, host, socket) =
+            (Arc::clone(&enough), self.name.clone(), self.path("feed.sock"));
+        let feeding = thread::spawn(move || {
+            let mut next = from;
+            while !until.load(Ordering::Relaxed) {
+                feed(&socket, &host, next..next + PORTION);
+                next += PORTION;
+                thread::sleep(millis(PAUSE));
+            }
+            next
+        });
+        self.load = Some(Load { enough, feeding });
+    }
+
+    /// Ends the load.
+    pub fn end_load(&mut self) {
+        let load = self.load.take().expect("a load was begun");
+        load.enough.store(true, Ordering::Relaxed);
+        self.fed = load.feeding.join().expect("the load was fed");
+    }
+
+    /// Feeds so many lines at once.
+    pub fn feed(&mut self, lines: usize) {
+        feed(&self.path("feed.sock"), &self.name, self.fed..self.fed + lines);
+        self.fed += lines;
+    }
+
+    /// The latest counters.
+    pub fn stats(&self) -> Stats {
+        Stats::read(&self.path("stats.json"))
+    }
+
+    /// Waits until these counters of an object say so.
+    #[track_caller]
+    pub fn wait_stats(&self, origin: &str, name: &str, what: &str, is: impl Fn(&Counters) -> bool) {
+        let what = format!("{what} ({origin} {name} of {})", self.name);
+        wait_until(&what, secs(60), || self.stats().get(origin, name).filter(|c| is(c)).map(drop));
+    }
+
+    /// Waits for a report that is newer than this call and in which all sums hold.
+    #[track_caller]
+    pub fn adds_up(&self) {
+        let before = self.stats().reports();
+        let mut wrong = vec!["no report came".to_owned()];
+        let right = try_until(secs(20), || {
+            let stats = self.stats();
+            if stats.reports() <= before {
+                return None;
+            }
+            wrong = sums::violations(&stats);
+            wrong.is_empty().then_some(())
+        });
+        assert!(right.is_some(), "counters of {} do not add up: {wrong:#?}", self.name);
+    }
+
+    /// Waits until its file has that many lines.
+    #[track_caller]
+    pub fn has_lines(&self, count: usize) {
+        let what = format!("{count} lines at {}", self.name);
+        wait_until(&what, secs(60), || (self.lines().len() >= count).then_some(()));
+    }
+
+    /// What it received, whole lines.
+    pub fn lines(&self) -> Vec<String> {
+        let bytes = fs::read(self.path("out.log")).unwrap_or_default();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        String::from_utf8_lossy(&bytes[..whole]).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Host<'_> {
+    /// A case that failed in the middle of a load.
+    fn drop(&mut self) {
+        if let Some(load) = self.load.take() {
+            load.enough.store(true, Ordering::Relaxed);
+            let _ = load.feeding.join();
+        }
+    }
+}
+
+fn feed(socket: &Path, host: &str, numbers: std::ops::Range<usize>) {
+    let mut text = String::new();
+    for number in numbers {
+        text += &format!("<13>2026-11-24T10:00:00.123456+00:00 {host} app: {}\n", numbered(number));
+    }
+    Feeder::at(socket).bytes(text.as_bytes());
+}
+

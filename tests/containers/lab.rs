@@ -1,0 +1,139 @@
+//! One case's network and hosts. All of it goes when the lab is dropped; scripts/test-containers removes
+//! by the run's label what a killed test leaves.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use harness::Keys;
+
+use crate::docker::{compose, try_docker};
+use crate::host::Host;
+
+/// The port that receivers have in their own container.
+pub const PORT: u16 = 5140;
+
+/// The name on the key that all receivers hold.
+pub const ARCHIVE: &str = "archive";
+
+/// A network with hosts.
+pub struct Lab {
+    name: String,
+    run: String,
+    folder: PathBuf,
+    archive: Keys,
+    /// The image of each service that has been started, by the variable's name in compose.yml.
+    images: RefCell<BTreeMap<String, String>>,
+}
+
+impl Lab {
+    /// An empty network of its own.
+    pub fn new() -> Self {
+        static LABS: AtomicU32 = AtomicU32::new(0);
+        let run = std::env::var("RZMQ_RUN").expect("scripts/test-containers names the run");
+        let name = format!("{run}-{}", LABS.fetch_add(1, Ordering::Relaxed));
+        let base = std::env::var("RZMQ_FOLDER").expect("scripts/test-containers makes a folder");
+        let folder = PathBuf::from(base).join(&name);
+        std::fs::create_dir(&folder).expect("folder of the lab");
+        let lab = Lab {
+            name,
+            run,
+            folder,
+            archive: Keys::new(ARCHIVE),
+            images: RefCell::default(),
+        };
+        lab.make_network();
+        lab
+    }
+
+    /// With addresses of its own, so that a host can get the same one back after a cut. Which are free is
+    /// known only by trying.
+    fn make_network(&self) {
+        let label = format!("rzmq.run={}", self.run);
+        let first = process::id() as usize;
+        let made = (0..50).any(|attempt| {
+            let free = (first * 7 + attempt * 13) % 4096;
+            let subnet = format!("10.{}.{}.0/24", 200 + free / 256, free % 256);
+            let network = ["network", "create", "--label", &label, "--subnet", &subnet, &self.name];
+            try_docker(&network).is_some()
+        });
+        assert!(made, "no free subnet for a network of Docker");
+    }
+
+    /// A host of the topology; `image` is an image's tag. It has a key, knows the archive, and is known by it
+    /// once [`Lab::introduce`] was called.
+    pub fn host(&self, name: &str, image: &str) -> Host<'_> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(folder.join("work")).expect("work directory");
+        let keys = Keys::new(name);
+        keys.write(&folder.join("keys"));
+        match name.starts_with("receiver") {
+            true => self.archive.write(&folder.join("keys")),
+            false => self.archive.write_public(&folder.join("keys")),
+        };
+        Host::new(self, name, image, folder, keys)
+    }
+
+    /// Lets `guests` into `host`.
+    pub fn introduce(&self, host: &Host, guests: &[&Host]) {
+        for guest in guests {
+            guest.keys().write_public(&host.path("allowed"));
+            host.keys().write_public(&guest.path("keys"));
+        }
+    }
+
+    /// The network's name.
+    pub fn network(&self) -> &str {
+        &self.name
+    }
+
+    /// A container's name.
+    pub fn container(&self, host: &str) -> String {
+        format!("{}-{host}", self.name)
+    }
+
+    /// Starts the host's container, and replaces one of another image.
+    pub fn up(&self, host: &str, image: &str) {
+        let variable = host.to_uppercase().replace('-', "_");
+        self.images.borrow_mut().insert(variable, format!("rzmq-containers:{image}"));
+        let user = rustix::process::getuid().as_raw();
+        let group = rustix::process::getgid().as_raw();
+        let mut environment = vec![
+            ("RZMQ_LAB".to_owned(), self.name.clone()),
+            ("RZMQ_RUN".to_owned(), self.run.clone()),
+            ("RZMQ_FOLDER".to_owned(), self.folder.display().to_string()),
+            ("RZMQ_USER".to_owned(), format!("{user}:{group}")),
+        ];
+        environment.extend(self.images.borrow().clone());
+        compose(&environment, &["-p", &self.name, "up", "-d", "--no-deps", "--no-build", host]);
+    }
+
+    fn containers(&self) -> Vec<String> {
+        let filter = format!("name=^/?{}-", self.name);
+        let ids = try_docker(&["ps", "-aq", "--filter", &filter]).unwrap_or_default();
+        ids.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for container in self.containers() {
+            if std::thread::panicking() {
+                let name = try_docker(&["inspect", "-f", "{{.Name}} {{.Config.Image}}", &container]);
+                let log = try_docker(&["logs", "--tail", "30", &container]);
+                eprintln!("--- {}\n{}", name.unwrap_or_default(), log.unwrap_or_default());
+            }
+            let _ = try_docker(&["rm", "-f", "-v", &container]);
+        }
+        let _ = try_docker(&["network", "rm", &self.name]);
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Where a receiver is to be found by its name.
+pub fn endpoint(receiver: &str) -> String {
+    format!("tcp://{receiver}:{PORT}")
+}
+

@@ -1,0 +1,71 @@
+//! Where a case happens: the release it is about, and those around it.
+
+use crate::config;
+use crate::host::Host;
+use crate::lab::Lab;
+
+/// The release a case is about, and the others of this run.
+pub struct Place {
+    /// The suite whose column this is.
+    pub suite: String,
+    /// All suites of the run, oldest first.
+    pub suites: Vec<String>,
+}
+
+/// The senders of the topology.
+const SENDERS: [&str; 4] = ["sender-one", "sender-two", "sender-three", "sender-four"];
+
+impl Place {
+    /// Another release of this run: the next, and behind the last the first.
+    pub fn other(&self) -> &str {
+        &self.suites[(self.at() + 1) % self.suites.len()]
+    }
+
+    /// The release to upgrade to, if the run has a newer one.
+    pub fn newer(&self) -> Option<&str> {
+        self.suites.get(self.at() + 1).map(String::as_str)
+    }
+
+    fn at(&self) -> usize {
+        self.suites.iter().position(|suite| *suite == self.suite).expect("one of the run's suites")
+    }
+
+    /// A sender of each release of the run, to these receivers.
+    pub fn senders<'a>(&self, lab: &'a Lab, endpoints: &str) -> Vec<Host<'a>> {
+        let all = self.suites.iter().zip(SENDERS);
+        all.map(|(suite, name)| sender(lab, name, suite, endpoints, "")).collect()
+    }
+}
+
+/// An acknowledged sender.
+pub fn sender<'a>(lab: &'a Lab, name: &str, suite: &str, endpoints: &str, more: &str) -> Host<'a> {
+    let host = lab.host(name, suite);
+    host.configure(&[&config::client("omrzmq", name), &config::acked(endpoints, more)]);
+    host
+}
+
+/// An archive that lets these in.
+pub fn receiver<'a>(lab: &'a Lab, name: &str, suite: &str, guests: &[&Host]) -> Host<'a> {
+    let host = lab.host(name, suite);
+    lab.introduce(&host, guests);
+    host.configure(&[&config::server("imrzmq"), &config::archive("$!rzmq!id"), &config::router("")]);
+    host
+}
+
+/// Starts them all.
+pub fn start(hosts: &[&Host]) {
+    for host in hosts {
+        host.start();
+    }
+}
+
+/// All that was to happen has happened: counters add up, and each ends by itself, in this order.
+#[track_caller]
+pub fn end(hosts: &[&Host]) {
+    for host in hosts {
+        host.adds_up();
+    }
+    for host in hosts {
+        host.stop();
+    }
+}
