@@ -13,13 +13,16 @@ use harness::stats::{Counters, Stats};
 use harness::wait::try_until;
 use harness::{Keys, millis, secs, sums, wait_until};
 
-use crate::docker::{docker, try_docker};
+use crate::docker::docker;
 use crate::lab::Lab;
 
 /// Lines in one go of the load, and the pause behind it: some 2,000 a second, so that it lasts through what
 /// is done meanwhile.
 const PORTION: usize = 50;
 const PAUSE: u64 = 25;
+
+/// Whose lines are not judged.
+pub const NOBODY: &str = "nobody";
 
 /// A host.
 pub struct Host<'a> {
@@ -76,13 +79,6 @@ impl<'a> Host<'a> {
         fs::write(self.path("rsyslog.conf"), text).expect("configuration written");
     }
 
-    /// Starts its container, or a new one where the image is another one.
-    pub fn start(&self) {
-        self.forget_run();
-        self.lab.up(&self.name, &self.image);
-        self.is_ready();
-    }
-
     /// The counters of an earlier run are not this one's, nor is its socket.
     fn forget_run(&self) {
         for file in ["stats.json", "feed.sock"] {
@@ -93,19 +89,15 @@ impl<'a> Host<'a> {
     #[track_caller]
     fn is_ready(&self) {
         let socket = self.path("feed.sock");
-        let ready = try_until(secs(30), || {
-            std::os::unix::net::UnixStream::connect(&socket).ok().map(drop)
-        });
+        let ready =
+            try_until(secs(30), || std::os::unix::net::UnixStream::connect(&socket).ok().map(drop));
         assert!(ready.is_some(), "rsyslogd of {} is not ready", self.name);
     }
 
     /// A clean stop, as the service's.
     #[track_caller]
     pub fn stop(&self) {
-        let container = self.container();
-        docker(&["stop", "-t", "40", &container]);
-        let status = docker(&["inspect", "-f", "{{.State.ExitCode}}", &container]);
-        assert_eq!(status, "0", "rsyslogd of {} ended with {status}", self.name);
+        stop(&[self]);
     }
 
     /// The same container again, with the configuration that is there now.
@@ -119,7 +111,7 @@ impl<'a> Host<'a> {
     pub fn becomes(&mut self, image: &str) {
         self.stop();
         image.clone_into(&mut self.image);
-        self.start();
+        start(&[self]);
     }
 
     /// kill -9. The kernel ends a killed omfile's write(2) between two pages: what it leaves of a line is cut
@@ -164,11 +156,6 @@ impl<'a> Host<'a> {
         docker(&[&["exec", &container], command].concat())
     }
 
-    /// What its rsyslogd said.
-    pub fn log(&self) -> String {
-        try_docker(&["logs", &self.container()]).unwrap_or_default()
-    }
-
     /// Begins to feed lines.
     pub fn begin_load(&mut self) {
         let (enough, from) = (Arc::new(AtomicBool::new(false)), self.fed);
@@ -199,6 +186,11 @@ impl<'a> Host<'a> {
         self.fed += lines;
     }
 
+    /// Feeds a line that nobody judges, of the host [`NOBODY`].
+    pub fn feed_nobody(&self) {
+        feed(&self.path("feed.sock"), NOBODY, 0..1);
+    }
+
     /// The latest counters.
     pub fn stats(&self) -> Stats {
         Stats::read(&self.path("stats.json"))
@@ -211,25 +203,10 @@ impl<'a> Host<'a> {
         wait_until(&what, secs(60), || self.stats().get(origin, name).filter(|c| is(c)).map(drop));
     }
 
-    /// Waits for a report that is newer than this call and in which all sums hold.
+    /// Waits until so many lines more are in its file.
     #[track_caller]
-    pub fn adds_up(&self) {
-        let before = self.stats().reports();
-        let mut wrong = vec!["no report came".to_owned()];
-        let right = try_until(secs(20), || {
-            let stats = self.stats();
-            if stats.reports() <= before {
-                return None;
-            }
-            wrong = sums::violations(&stats);
-            wrong.is_empty().then_some(())
-        });
-        assert!(right.is_some(), "counters of {} do not add up: {wrong:#?}", self.name);
-    }
-
-    /// Waits until its file has that many lines.
-    #[track_caller]
-    pub fn has_lines(&self, count: usize) {
+    pub fn gets(&self, more: usize) {
+        let count = self.lines().len() + more;
         let what = format!("{count} lines at {}", self.name);
         wait_until(&what, secs(60), || (self.lines().len() >= count).then_some(()));
     }
@@ -252,6 +229,51 @@ impl Drop for Host<'_> {
     }
 }
 
+/// Starts these hosts' containers, or new ones where the image is another one.
+#[track_caller]
+pub fn start(hosts: &[&Host]) {
+    let Some(first) = hosts.first() else { return };
+    for host in hosts {
+        host.forget_run();
+    }
+    let images: Vec<_> = hosts.iter().map(|host| (host.name(), host.image.as_str())).collect();
+    first.lab.up(&images);
+    for host in hosts {
+        host.is_ready();
+    }
+}
+
+/// Stops them all at once. Each must end by itself, with exit status 0.
+#[track_caller]
+pub fn stop(hosts: &[&Host]) {
+    let containers: Vec<_> = hosts.iter().map(|host| host.container()).collect();
+    let mut command = vec!["stop", "-t", "40"];
+    command.extend(containers.iter().map(String::as_str));
+    docker(&command);
+    for host in hosts {
+        let status = docker(&["inspect", "-f", "{{.State.ExitCode}}", &host.container()]);
+        assert_eq!(status, "0", "rsyslogd of {} ended with {status}", host.name);
+    }
+}
+
+/// Waits for a report of each that is newer than this call and in which all sums hold.
+#[track_caller]
+pub fn add_up(hosts: &[&Host]) {
+    let before: Vec<_> = hosts.iter().map(|host| host.stats().reports()).collect();
+    for (host, before) in hosts.iter().zip(before) {
+        let mut wrong = vec!["no report came".to_owned()];
+        let right = try_until(secs(20), || {
+            let stats = host.stats();
+            if stats.reports() <= before {
+                return None;
+            }
+            wrong = sums::violations(&stats);
+            wrong.is_empty().then_some(())
+        });
+        assert!(right.is_some(), "counters of {} do not add up: {wrong:#?}", host.name);
+    }
+}
+
 fn feed(socket: &Path, host: &str, numbers: std::ops::Range<usize>) {
     let mut text = String::new();
     for number in numbers {
@@ -259,4 +281,3 @@ fn feed(socket: &Path, host: &str, numbers: std::ops::Range<usize>) {
     }
     Feeder::at(socket).bytes(text.as_bytes());
 }
-

@@ -37,13 +37,8 @@ impl Lab {
         let base = std::env::var("RZMQ_FOLDER").expect("scripts/test-containers makes a folder");
         let folder = PathBuf::from(base).join(&name);
         std::fs::create_dir(&folder).expect("folder of the lab");
-        let lab = Lab {
-            name,
-            run,
-            folder,
-            archive: Keys::new(ARCHIVE),
-            images: RefCell::default(),
-        };
+        let lab =
+            Lab { name, run, folder, archive: Keys::new(ARCHIVE), images: RefCell::default() };
         lab.make_network();
         lab
     }
@@ -94,10 +89,12 @@ impl Lab {
         format!("{}-{host}", self.name)
     }
 
-    /// Starts the host's container, and replaces one of another image.
-    pub fn up(&self, host: &str, image: &str) {
-        let variable = host.to_uppercase().replace('-', "_");
-        self.images.borrow_mut().insert(variable, format!("rzmq-containers:{image}"));
+    /// Starts these hosts' containers, and replaces those of another image.
+    pub fn up(&self, hosts: &[(&str, &str)]) {
+        for (host, image) in hosts {
+            let variable = host.to_uppercase().replace('-', "_");
+            self.images.borrow_mut().insert(variable, format!("rzmq-containers:{image}"));
+        }
         let user = rustix::process::getuid().as_raw();
         let group = rustix::process::getgid().as_raw();
         let mut environment = vec![
@@ -107,7 +104,9 @@ impl Lab {
             ("RZMQ_USER".to_owned(), format!("{user}:{group}")),
         ];
         environment.extend(self.images.borrow().clone());
-        compose(&environment, &["-p", &self.name, "up", "-d", "--no-deps", "--no-build", host]);
+        let mut arguments = vec!["-p", &self.name, "up", "-d", "--no-deps", "--no-build"];
+        arguments.extend(hosts.iter().map(|(host, _)| *host));
+        compose(&environment, &arguments);
     }
 
     fn containers(&self) -> Vec<String> {
@@ -121,7 +120,8 @@ impl Drop for Lab {
     fn drop(&mut self) {
         for container in self.containers() {
             if std::thread::panicking() {
-                let name = try_docker(&["inspect", "-f", "{{.Name}} {{.Config.Image}}", &container]);
+                let name =
+                    try_docker(&["inspect", "-f", "{{.Name}} {{.Config.Image}}", &container]);
                 let log = try_docker(&["logs", "--tail", "30", &container]);
                 eprintln!("--- {}\n{}", name.unwrap_or_default(), log.unwrap_or_default());
             }
@@ -136,4 +136,3 @@ impl Drop for Lab {
 pub fn endpoint(receiver: &str) -> String {
     format!("tcp://{receiver}:{PORT}")
 }
-

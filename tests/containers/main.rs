@@ -56,11 +56,11 @@ fn run(case: &Case, suite: &str, suites: &[String]) -> Cell {
     let since = Instant::now();
     let place = Place { suite: suite.to_owned(), suites: suites.to_vec() };
     let (cell, said) = match catch_unwind(|| (case.run)(&place)) {
-        Ok(Some(verdict)) => (Cell::Passed, format!("{verdict}")),
+        Ok(Some(said)) => (Cell::Passed, said),
         Ok(None) => (Cell::Nothing, "nothing to try".to_owned()),
         Err(_) => (Cell::Failed, "FAILED".to_owned()),
     };
-    println!("{suite:<9} {:<10} {said}; {:.0} s", case.name, since.elapsed().as_secs_f64());
+    println!("{suite:<9} {:<17} {said}; {:.0} s", case.name, since.elapsed().as_secs_f64());
     cell
 }
 

@@ -1,8 +1,8 @@
 //! Where a case happens: the release it is about, and those around it.
 
 use crate::config;
-use crate::host::Host;
-use crate::lab::Lab;
+use crate::host::{Host, add_up, stop};
+use crate::lab::{ARCHIVE, Lab};
 
 /// The release a case is about, and the others of this run.
 pub struct Place {
@@ -40,7 +40,8 @@ impl Place {
 /// An acknowledged sender.
 pub fn sender<'a>(lab: &'a Lab, name: &str, suite: &str, endpoints: &str, more: &str) -> Host<'a> {
     let host = lab.host(name, suite);
-    host.configure(&[&config::client("omrzmq", name), &config::acked(endpoints, more)]);
+    let module = config::client("omrzmq", name, ARCHIVE);
+    host.configure(&[&module, &config::acked(endpoints, more)]);
     host
 }
 
@@ -48,24 +49,21 @@ pub fn sender<'a>(lab: &'a Lab, name: &str, suite: &str, endpoints: &str, more: 
 pub fn receiver<'a>(lab: &'a Lab, name: &str, suite: &str, guests: &[&Host]) -> Host<'a> {
     let host = lab.host(name, suite);
     lab.introduce(&host, guests);
-    host.configure(&[&config::server("imrzmq"), &config::archive("$!rzmq!id"), &config::router("")]);
+    receives(&host, "$!rzmq!id");
     host
 }
 
-/// Starts them all.
-pub fn start(hosts: &[&Host]) {
-    for host in hosts {
-        host.start();
-    }
+/// As an archive that keeps lines by this property.
+pub fn receives(host: &Host, id: &str) {
+    let input = config::router("trustrelays=\"on\"");
+    host.configure(&[&config::server("imrzmq", ARCHIVE), &config::archive(id), &input]);
 }
 
-/// All that was to happen has happened: counters add up, and each ends by itself, in this order.
+/// All that was to happen has happened: the counters of these senders and receivers add up, and each ends
+/// by itself, the senders first.
 #[track_caller]
-pub fn end(hosts: &[&Host]) {
-    for host in hosts {
-        host.adds_up();
-    }
-    for host in hosts {
-        host.stop();
-    }
+pub fn end(senders: &[&Host], receivers: &[&Host]) {
+    add_up(&[senders, receivers].concat());
+    stop(senders);
+    stop(receivers);
 }

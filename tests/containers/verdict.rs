@@ -6,7 +6,7 @@ use std::fmt;
 use harness::oracle::number_of;
 use harness::{Oracle, secs, wait_until};
 
-use crate::host::Host;
+use crate::host::{Host, NOBODY};
 
 /// The finding over all senders.
 #[derive(Debug, Default)]
@@ -28,6 +28,7 @@ fn by_sender(archives: &[&Host]) -> BTreeMap<String, Vec<String>> {
         let sender = line.split(' ').nth(1).unwrap_or_default().to_owned();
         senders.entry(sender).or_default().push(line);
     }
+    senders.remove(NOBODY);
     senders
 }
 
@@ -62,7 +63,8 @@ pub fn judge(archives: &[&Host], senders: &[&Host]) -> Verdict {
         let lines = arrived.remove(sender.name()).unwrap_or_default();
         let all = Oracle::judge(0..sender.fed(), &lines);
         let mut ids = HashSet::new();
-        let first = |line: &&String| ids.insert(line.split(' ').next().unwrap_or_default().to_owned());
+        let first =
+            |line: &&String| ids.insert(line.split(' ').next().unwrap_or_default().to_owned());
         let kept: Vec<_> = lines.iter().filter(first).collect();
         let by_id = Oracle::judge(0..sender.fed(), &kept);
         verdict.lines += sender.fed();
@@ -76,7 +78,11 @@ pub fn judge(archives: &[&Host], senders: &[&Host]) -> Verdict {
     // Of nobody who was fed.
     for (sender, lines) in arrived {
         verdict.foreign += lines.len();
-        verdict.details.push(format!("{sender}: {} foreign lines: {:?}", lines.len(), lines.first()));
+        verdict.details.push(format!(
+            "{sender}: {} foreign lines: {:?}",
+            lines.len(),
+            lines.first()
+        ));
     }
     verdict
 }
@@ -89,21 +95,36 @@ impl Verdict {
     /// Each line once and, for each sender, in order.
     #[track_caller]
     pub fn exact(self) -> Self {
-        assert!(self.disordered == 0, "{self}: {:#?}", self.details);
-        self.once()
-    }
-
-    /// Each line once.
-    #[track_caller]
-    pub fn once(self) -> Self {
-        self.at_most_doubled(0)
+        self.at_most_doubled(0).in_order()
     }
 
     /// None lost, so many doubled at most, and none after dropping by id.
     #[track_caller]
     pub fn at_most_doubled(self, most: usize) -> Self {
-        let right = self.lost == 0 && self.foreign == 0 && self.doubled <= most;
-        assert!(right && (most == 0 || self.doubled_by_id == 0), "{self}: {:#?}", self.details);
+        let right = self.lost == 0
+            && self.foreign == 0
+            && self.doubled <= most
+            && (most == 0 || self.doubled_by_id == 0);
+        assert!(right, "{self}, and {most} may be doubled: {:#?}", self.details);
+        self
+    }
+
+    /// For each sender, in order at first sight.
+    #[track_caller]
+    pub fn in_order(self) -> Self {
+        assert!(self.disordered == 0, "{self}: {:#?}", self.details);
+        self
+    }
+
+    /// Together with another one.
+    pub fn and(mut self, other: Verdict) -> Self {
+        self.lines += other.lines;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.doubled_by_id += other.doubled_by_id;
+        self.disordered += other.disordered;
+        self.foreign += other.foreign;
+        self.details.extend(other.details);
         self
     }
 }
@@ -111,7 +132,10 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Verdict { lines, lost, doubled, doubled_by_id, disordered, .. } = self;
-        write!(f, "{lines} lines, lost {lost}, doubled {doubled}, by id {doubled_by_id}, out of order {disordered}")?;
+        write!(
+            f,
+            "{lines} lines, lost {lost}, doubled {doubled}, by id {doubled_by_id}, out of order {disordered}"
+        )?;
         match self.foreign {
             0 => Ok(()),
             foreign => write!(f, ", foreign {foreign}"),

@@ -1,11 +1,46 @@
-//! Packages, encryption in both directions, and a link that is cut.
+//! Packages, and encryption in both directions.
 
-use crate::lab::{Lab, endpoint};
-use crate::place::{Place, end, receiver, start};
-use crate::verdict::{Verdict, all_arrive, judge};
+use std::time::Duration;
 
-/// Senders of all releases to a receiver of this one, acknowledged: CURVE, the sender is the client.
-pub fn curve_acked(place: &Place) -> Verdict {
+use harness::{secs, wait_until};
+
+use crate::config;
+use crate::host::start;
+use crate::lab::{Lab, PORT, endpoint};
+use crate::place::{Place, end, receiver, sender};
+use crate::verdict::{all_arrive, judge};
+
+/// What the package system says of the package, and which files a running rsyslogd has loaded.
+pub fn installed(place: &Place) -> String {
+    let lab = Lab::new();
+    let mut host = sender(&lab, "sender-one", &place.suite, &endpoint("receiver-one"), "");
+    let archive = receiver(&lab, "receiver-one", &place.suite, &[&host]);
+    start(&[&archive, &host]);
+    host.feed(1);
+    all_arrive(&[&archive], &[&host]);
+    for (daemon, module) in [(&host, "omrzmq"), (&archive, "imrzmq")] {
+        let status = daemon.run(&["dpkg-query", "-W", "-f", "${Status}", "rsyslog-rzmq"]);
+        assert_eq!(status, "install ok installed");
+        assert_eq!(
+            daemon.run(&["dpkg", "--verify", "rsyslog-rzmq"]),
+            "",
+            "files are not the package's"
+        );
+        let files = daemon.run(&["dpkg", "-L", "rsyslog-rzmq"]);
+        let file = files.lines().find(|file| file.ends_with(&format!("/{module}.so")));
+        let file = file.expect("the package has the module");
+        let loaded = daemon.run(&["cat", "/proc/1/maps"]);
+        assert!(loaded.lines().any(|line| line.ends_with(file)), "{file} is not loaded: {loaded}");
+    }
+    let version = host.run(&["dpkg-query", "-W", "-f", "${Version}", "rsyslog-rzmq", "rsyslog"]);
+    end(&[&host], &[&archive]);
+    judge(&[&archive], &[&host]).exact();
+    let rsyslog = version.strip_prefix("0.1.0-1").unwrap_or(&version).to_owned();
+    format!("rsyslog {rsyslog}")
+}
+
+/// The sender is the client: all releases to a receiver of this one, acknowledged.
+pub fn curve(place: &Place) -> String {
     let lab = Lab::new();
     let mut senders = place.senders(&lab, &endpoint("receiver-one"));
     let archive = receiver(&lab, "receiver-one", &place.suite, &senders.iter().collect::<Vec<_>>());
@@ -16,7 +51,43 @@ pub fn curve_acked(place: &Place) -> Verdict {
     }
     let senders: Vec<_> = senders.iter().collect();
     all_arrive(&[&archive], &senders);
-    end(&senders);
-    end(&[&archive]);
-    judge(&[&archive], &senders).exact()
+    end(&senders, &[&archive]);
+    judge(&[&archive], &senders).exact().to_string()
+}
+
+/// The sender is the server: a publisher of this release, a subscriber of another.
+pub fn publisher(place: &Place) -> String {
+    let lab = Lab::new();
+    let mut publisher = lab.host("sender-one", &place.suite);
+    let subscriber = lab.host("subscriber", place.other());
+    lab.introduce(&publisher, &[&subscriber]);
+    publisher.configure(&[
+        &config::server("omrzmq", "sender-one"),
+        "template(name=\"topic\" type=\"string\" string=\"%hostname%.%programname%.\")",
+        &format!(
+            "action(type=\"omrzmq\" name=\"out\" socktype=\"PUB\" endpoints=\"tcp://*:{PORT}\" \
+             topics=\"topic\" dynatopic=\"on\" topicframe=\"on\" pub.nodrop=\"on\")"
+        ),
+    ]);
+    let topics = "topics=\"sender-one.app.,nobody.app.\"";
+    subscriber.configure(&[
+        &config::client("imrzmq", "subscriber", "sender-one"),
+        &config::archive("$!nothing"),
+        &format!(
+            "input(type=\"imrzmq\" name=\"in\" socktype=\"SUB\" {topics} ruleset=\"remote\" \
+             endpoints=\"{}\")",
+            endpoint("sender-one")
+        ),
+    ]);
+    start(&[&publisher, &subscriber]);
+    // A publisher sends only to whom it knows.
+    wait_until("a first line", secs(30), || {
+        publisher.feed_nobody();
+        std::thread::sleep(Duration::from_millis(100));
+        (!subscriber.lines().is_empty()).then_some(())
+    });
+    publisher.feed(5_000);
+    all_arrive(&[&subscriber], &[&publisher]);
+    end(&[&publisher], &[&subscriber]);
+    judge(&[&subscriber], &[&publisher]).exact().to_string()
 }
