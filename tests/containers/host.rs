@@ -1,7 +1,9 @@
 //! One host: a container of some release, with a volume that outlives it. What a test feeds, and all that it
 //! reads, goes through that volume.
 
+use std::cell::Cell;
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,8 @@ pub struct Host<'a> {
     load: Option<Load>,
     /// Lines `0..fed` were fed.
     fed: usize,
+    /// Bytes of out.log that were read, and the lines in them.
+    counted: Cell<(u64, usize)>,
 }
 
 /// Lines that are fed until the test has done what it does under load.
@@ -46,7 +50,7 @@ impl<'a> Host<'a> {
     /// Not started yet.
     pub fn new(lab: &'a Lab, name: &str, image: &str, folder: PathBuf, keys: Keys) -> Self {
         let (name, image) = (name.to_owned(), image.to_owned());
-        Host { lab, name, image, folder, keys, load: None, fed: 0 }
+        Host { lab, name, image, folder, keys, load: None, fed: 0, counted: Cell::default() }
     }
 
     /// Its name, which its lines and its certificate have too.
@@ -199,16 +203,37 @@ impl<'a> Host<'a> {
     /// Waits until these counters of an object say so.
     #[track_caller]
     pub fn wait_stats(&self, origin: &str, name: &str, what: &str, is: impl Fn(&Counters) -> bool) {
-        let what = format!("{what} ({origin} {name} of {})", self.name);
-        wait_until(&what, secs(60), || self.stats().get(origin, name).filter(|c| is(c)).map(drop));
+        let found = |stats: Stats| stats.get(origin, name).cloned();
+        let reached = try_until(secs(60), || found(self.stats()).filter(|counters| is(counters)));
+        let host = &self.name;
+        assert!(
+            reached.is_some(),
+            "waited in vain for {what} at {host}: {:?}",
+            found(self.stats())
+        );
     }
 
     /// Waits until so many lines more are in its file.
     #[track_caller]
     pub fn gets(&self, more: usize) {
-        let count = self.lines().len() + more;
+        let count = self.count() + more;
         let what = format!("{count} lines at {}", self.name);
-        wait_until(&what, secs(60), || (self.lines().len() >= count).then_some(()));
+        wait_until(&what, secs(60), || (self.count() >= count).then_some(()));
+    }
+
+    /// How many lines it has, without reading all of them again and again.
+    fn count(&self) -> usize {
+        let (mut read, mut count) = self.counted.get();
+        let mut bytes = Vec::new();
+        if let Ok(mut file) = File::open(self.path("out.log")) {
+            file.seek(SeekFrom::Start(read)).expect("out.log");
+            file.read_to_end(&mut bytes).expect("out.log");
+        }
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        read += whole as u64;
+        count += bytes.iter().filter(|byte| **byte == b'\n').count();
+        self.counted.set((read, count));
+        count
     }
 
     /// What it received, whole lines.
@@ -246,6 +271,9 @@ pub fn start(hosts: &[&Host]) {
 /// Stops them all at once. Each must end by itself, with exit status 0.
 #[track_caller]
 pub fn stop(hosts: &[&Host]) {
+    if hosts.is_empty() {
+        return;
+    }
     let containers: Vec<_> = hosts.iter().map(|host| host.container()).collect();
     let mut command = vec!["stop", "-t", "40"];
     command.extend(containers.iter().map(String::as_str));

@@ -24,6 +24,8 @@ pub struct Lab {
     run: String,
     folder: PathBuf,
     archive: Keys,
+    /// How the addresses of the network begin.
+    net: String,
     /// The image of each service that has been started, by the variable's name in compose.yml.
     images: RefCell<BTreeMap<String, String>>,
 }
@@ -37,24 +39,9 @@ impl Lab {
         let base = std::env::var("RZMQ_FOLDER").expect("scripts/test-containers makes a folder");
         let folder = PathBuf::from(base).join(&name);
         std::fs::create_dir(&folder).expect("folder of the lab");
-        let lab =
-            Lab { name, run, folder, archive: Keys::new(ARCHIVE), images: RefCell::default() };
-        lab.make_network();
-        lab
-    }
-
-    /// With addresses of its own, so that a host can get the same one back after a cut. Which are free is
-    /// known only by trying.
-    fn make_network(&self) {
-        let label = format!("rzmq.run={}", self.run);
-        let first = process::id() as usize;
-        let made = (0..50).any(|attempt| {
-            let free = (first * 7 + attempt * 13) % 4096;
-            let subnet = format!("10.{}.{}.0/24", 200 + free / 256, free % 256);
-            let network = ["network", "create", "--label", &label, "--subnet", &subnet, &self.name];
-            try_docker(&network).is_some()
-        });
-        assert!(made, "no free subnet for a network of Docker");
+        let net = make_network(&name, &run);
+        let (archive, images) = (Keys::new(ARCHIVE), RefCell::default());
+        Lab { name, run, folder, archive, net, images }
     }
 
     /// A host of the topology; `image` is an image's tag. It has a key, knows the archive, and is known by it
@@ -101,6 +88,7 @@ impl Lab {
             ("RZMQ_LAB".to_owned(), self.name.clone()),
             ("RZMQ_RUN".to_owned(), self.run.clone()),
             ("RZMQ_FOLDER".to_owned(), self.folder.display().to_string()),
+            ("RZMQ_NET".to_owned(), self.net.clone()),
             ("RZMQ_USER".to_owned(), format!("{user}:{group}")),
         ];
         environment.extend(self.images.borrow().clone());
@@ -130,6 +118,21 @@ impl Drop for Lab {
         let _ = try_docker(&["network", "rm", &self.name]);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Makes a network with addresses that a host can get back after a cut; the answer is how they begin. Which are
+/// free is known only by trying.
+fn make_network(name: &str, run: &str) -> String {
+    let label = format!("rzmq.run={run}");
+    let first = process::id() as usize;
+    let free = (0..50).find_map(|attempt| {
+        let number = (first * 7 + attempt * 13) % 4096;
+        let net = format!("10.{}.{}", 200 + number / 256, number % 256);
+        let (subnet, range) = (format!("{net}.0/24"), format!("{net}.128/25"));
+        let place = ["--label", &label, "--subnet", &subnet, "--ip-range", &range, name];
+        try_docker(&[&["network", "create"], &place[..]].concat()).map(|_| net)
+    });
+    free.expect("no free addresses for a network of Docker")
 }
 
 /// Where a receiver is to be found by its name.

@@ -30,6 +30,7 @@ fn under_load(place: &Place, fault: impl Fn(&Host, &[Host])) -> (usize, crate::v
         sender.begin_load();
     }
     archive.gets(1_000);
+    senders.iter().for_each(|sender| connected(sender, true));
     fault(&archive, &senders);
     archive.gets(1_000);
     for sender in &mut senders {
@@ -61,16 +62,18 @@ pub fn cuts(place: &Place) -> String {
 /// Each host stands still until its peers have given it up.
 pub fn pauses(place: &Place) -> String {
     let (_, verdict) = under_load(place, |archive, senders| {
-        for (nth, sender) in senders.iter().enumerate() {
+        let connections = |what: &str, count: usize| {
+            archive.wait_stats("imrzmq", "in", what, |counters| {
+                counters["connections"] == count as i64
+            });
+        };
+        for sender in senders {
+            connections("all connected", senders.len());
             sender.pause();
-            archive.wait_stats("imrzmq", "in", "connection given up", |counters| {
-                counters["connections"] < senders.len() as i64
-            });
+            connections("connection given up", senders.len() - 1);
             sender.unpause();
-            archive.wait_stats("imrzmq", "in", "all connected", |counters| {
-                counters["connects"] > (senders.len() + nth) as i64
-            });
         }
+        connections("all connected", senders.len());
         archive.pause();
         senders.iter().for_each(|sender| connected(sender, false));
         archive.unpause();

@@ -32,11 +32,11 @@ pub fn installed(place: &Place) -> String {
         let loaded = daemon.run(&["cat", "/proc/1/maps"]);
         assert!(loaded.lines().any(|line| line.ends_with(file)), "{file} is not loaded: {loaded}");
     }
-    let version = host.run(&["dpkg-query", "-W", "-f", "${Version}", "rsyslog-rzmq", "rsyslog"]);
+    let rsyslog = host.run(&["dpkg-query", "-W", "-f", "${Version}", "rsyslog"]);
+    let ours = host.run(&["dpkg-query", "-W", "-f", "${Version}", "rsyslog-rzmq"]);
     end(&[&host], &[&archive]);
     judge(&[&archive], &[&host]).exact();
-    let rsyslog = version.strip_prefix("0.1.0-1").unwrap_or(&version).to_owned();
-    format!("rsyslog {rsyslog}")
+    format!("rsyslog-rzmq {ours} on rsyslog {rsyslog}")
 }
 
 /// The sender is the client: all releases to a receiver of this one, acknowledged.

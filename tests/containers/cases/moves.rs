@@ -53,6 +53,7 @@ pub fn sender_upgraded(place: &Place) -> Option<String> {
         upgraded.feed(500);
         all_arrive(&[&archive], &[upgraded]);
     }
+    spool.wait_stats("omrzmq", "out", "lines from the spool", |counters| counters["resumed"] > 0);
     end(&[&spool, &disk], &[&archive]);
     let verdict = judge(&[&archive], &[&spool, &disk]).exact();
     Some(format!("to {newer}: {verdict}"))
