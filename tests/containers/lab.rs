@@ -44,7 +44,7 @@ impl Lab {
         Lab { name, run, folder, archive, net, images }
     }
 
-    /// A host of the topology; `image` is an image's tag. It has a key, knows the archive, and is known by it
+    /// A host of the topology; `image` is a suite with the packages, or `SUITE-stock` without. It has a key, knows the archive, and is known by it
     /// once [`Lab::introduce`] was called.
     pub fn host(&self, name: &str, image: &str) -> Host<'_> {
         let folder = self.folder.join(name);
@@ -80,7 +80,11 @@ impl Lab {
     pub fn up(&self, hosts: &[(&str, &str)]) {
         for (host, image) in hosts {
             let variable = host.to_uppercase().replace('-', "_");
-            self.images.borrow_mut().insert(variable, format!("rzmq-containers:{image}"));
+            let image = match image.strip_suffix("-stock") {
+                Some(suite) => format!("rzmq-stock:{suite}"),
+                None => format!("{}:{image}", self.run),
+            };
+            self.images.borrow_mut().insert(variable, image);
         }
         let user = rustix::process::getuid().as_raw();
         let group = rustix::process::getgid().as_raw();

@@ -59,6 +59,19 @@ pub fn receives(host: &Host, id: &str) {
     host.configure(&[&config::server("imrzmq", ARCHIVE), &config::archive(id), &input]);
 }
 
+/// What both sides count is what was fed; for daemons that ran all the time.
+#[track_caller]
+pub fn counted(senders: &[&Host], receiver: &Host) {
+    for sender in senders {
+        let fed = sender.fed() as i64;
+        sender.wait_stats("omrzmq", "out", "each line sent", |counters| counters["sent"] == fed);
+    }
+    let fed: i64 = senders.iter().map(|sender| sender.fed() as i64).sum();
+    receiver.wait_stats("imrzmq", "in", "each line received and submitted", |counters| {
+        counters["received"] == fed && counters["submitted"] == fed
+    });
+}
+
 /// All that was to happen has happened: the counters of these senders and receivers add up, and each ends
 /// by itself, the senders first.
 #[track_caller]

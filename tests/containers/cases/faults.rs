@@ -3,12 +3,12 @@
 use crate::config::{self, DISK};
 use crate::host::{Host, start};
 use crate::lab::{ARCHIVE, Lab, endpoint};
-use crate::place::{Place, end, receiver, receives, sender};
-use crate::verdict::{all_arrive, judge};
+use crate::place::{Place, counted, end, receiver, receives, sender};
+use crate::verdict::{Verdict, all_arrive, judge};
 
 /// How often a host is killed.
 const KILLS: usize = 3;
-/// What a kill of a receiver may double, for each sender: lines that are taken and marked at once.
+/// What a kill of a receiver may double: lines that are taken and marked at once.
 const CHUNK: usize = 128;
 /// What a kill of a sender may double: lines that the engine takes out of a queue at once.
 const BATCH: usize = 128;
@@ -19,8 +19,13 @@ fn connected(sender: &Host, is: bool) {
     sender.wait_stats("omrzmq", "out", what, |counters| (counters["connections"] > 0) == is);
 }
 
-/// Senders of all releases under load to a receiver of this one. `fault` happens meanwhile.
-fn under_load(place: &Place, fault: impl Fn(&Host, &[Host])) -> (usize, crate::verdict::Verdict) {
+/// Senders of all releases under load to a receiver of this one. `fault` happens meanwhile, `finally` when all
+/// lines are there.
+fn under_load(
+    place: &Place,
+    fault: impl Fn(&Host, &[Host]),
+    finally: impl Fn(&[&Host], &Host),
+) -> Verdict {
     let lab = Lab::new();
     let mut senders = place.senders(&lab, &endpoint("receiver-one"));
     let archive = receiver(&lab, "receiver-one", &place.suite, &senders.iter().collect::<Vec<_>>());
@@ -38,13 +43,14 @@ fn under_load(place: &Place, fault: impl Fn(&Host, &[Host])) -> (usize, crate::v
     }
     let senders: Vec<_> = senders.iter().collect();
     all_arrive(&[&archive], &senders);
+    finally(&senders, &archive);
     end(&senders, &[&archive]);
-    (senders.len(), judge(&[&archive], &senders))
+    judge(&[&archive], &senders)
 }
 
 /// Each host off the network until its peers have given it up.
 pub fn cuts(place: &Place) -> String {
-    let (_, verdict) = under_load(place, |archive, senders| {
+    let fault = |archive: &Host, senders: &[Host]| {
         for sender in senders {
             let address = sender.unplug();
             connected(sender, false);
@@ -55,13 +61,13 @@ pub fn cuts(place: &Place) -> String {
         senders.iter().for_each(|sender| connected(sender, false));
         archive.plug(&address);
         senders.iter().for_each(|sender| connected(sender, true));
-    });
-    verdict.exact().to_string()
+    };
+    under_load(place, fault, counted).exact().to_string()
 }
 
 /// Each host stands still until its peers have given it up.
 pub fn pauses(place: &Place) -> String {
-    let (_, verdict) = under_load(place, |archive, senders| {
+    let fault = |archive: &Host, senders: &[Host]| {
         let connections = |what: &str, count: usize| {
             archive.wait_stats("imrzmq", "in", what, |counters| {
                 counters["connections"] == count as i64
@@ -78,19 +84,20 @@ pub fn pauses(place: &Place) -> String {
         senders.iter().for_each(|sender| connected(sender, false));
         archive.unpause();
         senders.iter().for_each(|sender| connected(sender, true));
-    });
-    verdict.exact().to_string()
+    };
+    under_load(place, fault, counted).exact().to_string()
 }
 
 /// kill -9 of the receiver, again and again.
 pub fn receiver_killed(place: &Place) -> String {
-    let (_, verdict) = under_load(place, |archive, _| {
+    let fault = |archive: &Host, _: &[Host]| {
         for _ in 0..KILLS {
             archive.kill();
             archive.start_again();
             archive.gets(1_000);
         }
-    });
+    };
+    let verdict = under_load(place, fault, |_, _| {});
     // One input takes one chunk at a time.
     verdict.at_most_doubled(CHUNK * KILLS).in_order().to_string()
 }

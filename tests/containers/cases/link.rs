@@ -7,7 +7,7 @@ use harness::{secs, wait_until};
 use crate::config;
 use crate::host::start;
 use crate::lab::{Lab, PORT, endpoint};
-use crate::place::{Place, end, receiver, sender};
+use crate::place::{Place, counted, end, receiver, sender};
 use crate::verdict::{all_arrive, judge};
 
 /// What the package system says of the package, and which files a running rsyslogd has loaded.
@@ -51,6 +51,7 @@ pub fn curve(place: &Place) -> String {
     }
     let senders: Vec<_> = senders.iter().collect();
     all_arrive(&[&archive], &senders);
+    counted(&senders, &archive);
     end(&senders, &[&archive]);
     judge(&[&archive], &senders).exact().to_string()
 }
