@@ -51,8 +51,8 @@ pub fn acked(endpoints: &str, more: &str) -> String {
 pub fn archive(id: &str) -> String {
     format!(
         "template(name=\"kept\" type=\"string\" string=\"%{id}% %hostname% %msg%\\n\")\n\
-         ruleset(name=\"remote\" queue.type=\"Direct\") {{ if $msg contains \"n=\" then action(type=\"omfile\" file=\"/host/out.log\" \
-         template=\"kept\" flushOnTXEnd=\"on\" asyncWriting=\"off\") }}"
+         ruleset(name=\"remote\" queue.type=\"Direct\") {{ if $msg contains \"n=\" then \
+         action(type=\"omfile\" file=\"/host/out.log\" template=\"kept\" flushOnTXEnd=\"on\" asyncWriting=\"off\") }}"
     )
 }
 

@@ -44,8 +44,8 @@ impl Lab {
         Lab { name, run, folder, archive, net, images }
     }
 
-    /// A host of the topology; `image` is a suite with the packages, or `SUITE-stock` without. It has a key, knows the archive, and is known by it
-    /// once [`Lab::introduce`] was called.
+    /// A host of the topology; `image` is a suite with the packages, or `SUITE-stock` without. It has a key and
+    /// knows the archive, which knows it once [`Lab::introduce`] was called.
     pub fn host(&self, name: &str, image: &str) -> Host<'_> {
         let folder = self.folder.join(name);
         std::fs::create_dir_all(folder.join("work")).expect("work directory");
