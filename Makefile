@@ -151,6 +151,16 @@ rpm: ## the RPM in target/packages, built with Debian's rpmbuild
 	@scripts/setup packages
 	scripts/package rpm
 
+.PHONY: sbom
+sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
+	@scripts/setup build
+	install -d target/packages
+	scripts/sbom target/packages/rsyslog-rzmq.cdx.json
+
+.PHONY: release
+release: deb rpm sbom ## both packages, the SBOM and the sums of all, in target/packages
+	cd target/packages && rm -f SHA256SUMS && find . -type f -printf '%P\n' | sort | xargs sha256sum > SHA256SUMS
+
 .PHONY: reproducible
 reproducible: ## builds both packages a second time and compares the bytes
 	@scripts/setup packages

@@ -267,3 +267,96 @@ fn half_open_connections_keep_nobody_out() {
     told(&["imrzmq[in]", "connection lost at", &name]);
     daemon.end().clean();
 }
+
+/// A key has so many connections and no more, from wherever it calls and though it says nothing.
+#[test]
+fn a_key_has_no_more_connections_from_several_addresses() {
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let (server, client, parameters) = server(&site);
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" maxconnectionsperkey=\"2\" \
+         {parameters}"
+    );
+    let mut daemon = site.receiving("", &input).start();
+    let there = endpoint.trim_start_matches("tcp://");
+    let peers: Vec<_> = (2..8)
+        .map(|host| {
+            let peer = Peer::new(zmq::PUSH).curve_client(&client, &server);
+            peer.connect(&format!("tcp://127.0.0.{host}:0;{there}"));
+            peer
+        })
+        .collect();
+    let all = |c: &harness::stats::Counters| c["connects"] + c["connections_refused"] >= 6;
+    let counters = daemon.wait_stats("imrzmq", "in", "six calls", all);
+    assert_eq!((counters["connects"], counters["connections"]), (2, 2));
+    drop(peers);
+}
+
+/// Connections of a stranger behind the same address are not counted as those of an honest key.
+#[test]
+fn half_open_connections_of_a_neighbour_use_up_no_keys_limit() {
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let (server, client, parameters) = server(&site);
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" maxconnectionsperkey=\"3\" \
+         handshakeivl=\"20000\" {parameters}"
+    );
+    let mut daemon = site.receiving("", &input).start();
+    let address = endpoint.trim_start_matches("tcp://");
+    let silent: Vec<_> =
+        (0..10).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    let friends: Vec<_> = (0..3)
+        .map(|number| {
+            let friend = Peer::new(zmq::PUSH).curve_client(&client, &server);
+            friend.connect(&endpoint);
+            friend.send_numbers(number..number + 1);
+            daemon.wait_lines("out.log", number + 1, SOON);
+            friend
+        })
+        .collect();
+    let counters = daemon.wait_stats("imrzmq", "in", "three", |c| c["connections"] == 3);
+    assert_eq!(counters["connections_refused"], 0);
+    drop((silent, friends));
+}
+
+/// A peer that comes and goes has another port each time, and is one cause all the same.
+#[test]
+fn a_peer_that_comes_and_goes_is_told_once_a_minute() {
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let (server, client, parameters) = server(&site);
+    let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {parameters}");
+    let mut daemon = site.receiving("", &input).start();
+    for number in 0..10 {
+        let peer = Peer::new(zmq::PUSH).curve_client(&client, &server);
+        peer.connect(&endpoint);
+        peer.send_numbers(number..number + 1);
+        daemon.wait_lines("out.log", number + 1, SOON);
+    }
+    let gone = |c: &harness::stats::Counters| c["connects"] == 10 && c["connections"] == 0;
+    daemon.wait_stats("imrzmq", "in", "all are gone", gone);
+    daemon.end().clean();
+    let log = daemon.log();
+    let told = log.lines().filter(|line| line.contains("connection lost")).count();
+    assert_eq!(told, 1, "{log}");
+}
+
+/// A socket file's name may end like a port; a removed key's connection there is closed all the same.
+#[test]
+fn a_removed_key_is_cut_at_a_socket_file_whatever_its_name() {
+    for name in ["in", "in:5140"] {
+        let site = Site::new().without_feed();
+        let (server, client, parameters) = server(&site);
+        Keys::new("other").write_public(&site.path("allowed"));
+        let certificate = site.path("allowed/client");
+        let endpoint = format!("ipc://{}", site.path(name).display());
+        let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" {parameters}");
+        let mut daemon = site.receiving("", &input).start();
+        let peer = Peer::new(zmq::PUSH).curve_client(&client, &server);
+        peer.connect(&endpoint);
+        peer.send_numbers(0..3);
+        daemon.wait_lines("out.log", 3, SOON);
+        fs::remove_file(certificate).expect("removed");
+        daemon.wait_log(&["no longer allowed: client", "connections closed: 1"], SOON);
+        daemon.wait_stats("imrzmq", "in", "nobody is there", |c| c["connections"] == 0);
+    }
+}

@@ -371,3 +371,25 @@ fn an_input_that_lost_an_address_with_its_old_key_comes_back() {
     Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
     receiver.stop().clean().within(STOP);
 }
+
+/// A fleet's certificates come and go at once: each is named in the log.
+#[test]
+fn many_certificates_that_change_at_once_are_all_told() {
+    const FLEET: usize = 400;
+    let place = Place::new("PULL");
+    let mut receiver = place.site.start();
+    let told = |text: &str| {
+        wait_until(&format!("{FLEET} lines with {text:?}"), SOON, || {
+            let lines = place.site.lines(INTERNAL);
+            let missed = lines.iter().find(|line| line.contains("were not written"));
+            assert!(missed.is_none(), "{missed:?}");
+            let told = lines.iter().filter(|line| line.contains(text)).count();
+            (told >= FLEET).then_some(())
+        });
+    };
+    for number in 0..FLEET {
+        place.allow(&Keys::new(&format!("host{number}")));
+    }
+    told("allowed from now on: host");
+    receiver.end().clean().within(STOP);
+}

@@ -202,7 +202,9 @@ impl Connections {
 
     /// Somebody has called.
     fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
+        // the name of a socket file may end like a port
+        let address = endpoint.strip_prefix("tcp://");
+        let port = address.and_then(|it| it.rsplit(':').next()?.parse().ok());
         let mut is_closed = false;
         match self.roster.accepted(fd, port, self.threshold.is_some(), now) {
             Arrival::Welcome => {}
@@ -299,13 +301,14 @@ impl Connections {
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
         let failure = self.failures.pop_front();
         if closed_here {
-            // Whoever closed it has told why.
+            // Whoever closed it has told why. libzmq tells of a handshake as failed, of one that it
+            // has told of as refused not again, and of one that was over not at all.
             match failure {
                 Some(_) => {}
-                // libzmq has told of it as refused, and so does not as failed
-                None if shut_out => self.refused = self.refused.saturating_sub(1),
-                None if was_connected => self.count_down(),
-                None => {}
+                None if past_handshake || self.refused == 0 => self.count_down(),
+                None if shut_out => self.refused -= 1,
+                None if was_connected || key.is_some() => self.count_down(),
+                None => self.refused -= 1,
             }
         } else if past_handshake {
             self.lost(endpoint, peer, key, now);
@@ -339,7 +342,9 @@ impl Connections {
     /// A peer that was connected is gone.
     fn lost(&mut self, endpoint: &str, peer: Option<String>, key: Option<PublicKey>, now: Instant) {
         self.count_down();
-        let cause = format!("disconnected {endpoint} {}", peer.as_deref().unwrap_or_default());
+        let from = host_of(peer.as_deref());
+        let whose = key.map(|key| key.to_string()).unwrap_or_default();
+        let cause = format!("disconnected {endpoint} {from} {whose}");
         let peer = peer.map(|address| self.peer(address, key));
         self.tell(&cause, now, |held_back| {
             let endpoint = endpoint.to_owned();
@@ -362,9 +367,7 @@ impl Connections {
     ) {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
-        // not the peer's port, which is another each time
-        let from = peer.as_deref().and_then(|peer| peer.rsplit_once(':'));
-        let from = from.map_or("", |(host, _)| host);
+        let from = host_of(peer.as_deref());
         self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
             let endpoint = endpoint.to_owned();
             Notice::HandshakeFailed { endpoint, peer, cause, held_back }
@@ -412,6 +415,11 @@ impl Connections {
             notice::give(&*self.notices, &notice(held_back));
         }
     }
+}
+
+/// A cause of notices does not hold the peer's port, which is another each time.
+fn host_of(peer: Option<&str>) -> &str {
+    peer.and_then(|peer| peer.rsplit_once(':')).map_or("", |(host, _)| host)
 }
 
 fn protocol_failure(code: u32) -> HandshakeFailure {
@@ -551,6 +559,21 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+    }
+
+    /// However many others are at their handshake meanwhile.
+    #[test]
+    fn one_that_was_connected_and_is_closed_here_is_counted_down() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
+        story.connections.roster.close(A as RawFd);
+        story.connections.roster.close(B as RawFd);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
     }
 
     #[test]

@@ -53,6 +53,10 @@ struct Admitted {
     key: PublicKey,
     address: Option<IpAddr>,
     at: Instant,
+    /// How often, each time while the time before was not long ago.
+    times: usize,
+    /// A connection is known that may be the one.
+    found: bool,
     /// Taken off the list since.
     revoked: bool,
     /// Its handshake was told of.
@@ -135,13 +139,20 @@ impl Connection {
         Connection { peer, local, accepted, since, keys, past_handshake, closed_here }
     }
 
-    fn may_be_of(&mut self, admitted: &Admitted) {
-        if self.peer.map(|peer| peer.ip()) != admitted.address {
-            return;
+    /// Makes the key a candidate, and answers whether it is one: not on another's connection, nor on
+    /// one that was past its handshake before.
+    fn may_be_of(&mut self, admitted: &Admitted) -> bool {
+        if self.past_handshake || self.peer.map(|peer| peer.ip()) != admitted.address {
+            return false;
         }
         match &mut self.keys {
-            Candidates::Any(keys) if !keys.contains(&admitted.key) => keys.push(admitted.key),
-            _ => {}
+            Candidates::Any(keys) => {
+                if !keys.contains(&admitted.key) {
+                    keys.push(admitted.key);
+                }
+                true
+            }
+            Candidates::Proven(_) => false,
         }
     }
 
@@ -179,8 +190,9 @@ impl Roster {
     fn catch_up(&self, connection: &mut Connection) -> bool {
         let now = connection.since;
         let mut admitted = self.admitted();
-        let recent = admitted.iter().filter(|it| self.is_recent(it.at, now));
-        recent.for_each(|it| connection.may_be_of(it));
+        for it in admitted.iter_mut().filter(|it| self.is_recent(it.at, now)) {
+            it.found |= connection.may_be_of(it);
+        }
         let revoked = |it: &Admitted| it.revoked && connection.keys.contain(&it.key);
         let found = admitted.iter().position(revoked);
         // one handshake, one connection: whoever calls next from there is another
@@ -247,6 +259,7 @@ impl Roster {
             Arrival::Revoked => true,
         };
         if is_closed {
+            connection.past_handshake = is_server && Threshold::step(fd) == Step::Past;
             connection.close(fd);
         }
         connections.insert(fd, connection);
@@ -283,22 +296,26 @@ impl Roster {
         let address = address.split('%').next().unwrap_or_default();
         let address = address.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
         let mut connections = self.connections();
-        let of_key = || connections.values().filter(|connection| connection.keys.are_only(&key));
-        let open = of_key().filter(|connection| connection.past_handshake).count();
-        let pending =
-            |it: &&Connection| !it.past_handshake && it.peer.map(|peer| peer.ip()) == address;
-        // the one that this is about may be among these
-        let open = open + of_key().filter(pending).count().saturating_sub(1);
+        let mut admitted = self.admitted();
+        admitted.retain(|it| self.is_recent(it.at, now));
+        // Whoever has only called from this address looks like this key's own: of those whose handshake
+        // may be under way, no more can be its than it was let in times.
+        let of_key = || connections.values().filter(|it| !it.closed_here && it.keys.contain(&key));
+        let recent = of_key().filter(|it| self.is_recent(it.since, now)).count();
+        let old = of_key().filter(|it| !self.is_recent(it.since, now));
+        let handshakes = admitted.iter().filter(|it| it.key == key).map(|it| it.times).sum();
+        let open = old.filter(|it| it.keys.are_only(&key)).count() + recent.min(handshakes);
         if open >= self.limits.of_one_key {
             return Err(Limit::OfOneKey(self.limits.of_one_key, key));
         }
-        let new = Admitted { key, address, at: now, revoked: false, announced: false };
+        let is_same = |it: &Admitted| (it.key, it.address) == (key, address);
+        let before = admitted.iter().position(is_same).map(|index| admitted.swap_remove(index));
+        let times = before.map_or(0, |it| it.times) + 1;
+        let (at, found, revoked, announced) = (now, false, false, false);
+        let mut new = Admitted { key, address, at, times, found, revoked, announced };
         for connection in connections.values_mut().filter(|it| self.is_recent(it.since, now)) {
-            connection.may_be_of(&new);
+            new.found |= connection.may_be_of(&new);
         }
-        let mut admitted = self.admitted();
-        let is_other = |it: &Admitted| (it.key, it.address) != (key, address);
-        admitted.retain(|it| self.is_recent(it.at, now) && is_other(it));
         admitted.push(new);
         Ok(())
     }
@@ -350,19 +367,14 @@ impl Roster {
     /// Closes every connection that is, or may be, of this key; answers how many.
     pub(crate) fn close_all_of(&self, key: &PublicKey) -> usize {
         let mut connections = self.connections();
+        // the monitor may have yet to tell of one
+        let mut admitted = self.admitted();
+        admitted.iter_mut().filter(|it| it.key == *key).for_each(|it| it.revoked = !it.found);
         let of_key = connections.iter_mut().filter(|(_, connection)| connection.keys.contain(key));
-        let (mut known, mut closed) = (0, 0);
-        for (fd, connection) in of_key {
-            known += 1;
-            if !connection.closed_here {
-                connection.close(*fd);
-                closed += 1;
-            }
-        }
-        if known == 0 {
-            // the monitor may have yet to tell of one
-            let mut admitted = self.admitted();
-            admitted.iter_mut().filter(|it| it.key == *key).for_each(|it| it.revoked = true);
+        let mut closed = 0;
+        for (fd, connection) in of_key.filter(|(_, connection)| !connection.closed_here) {
+            connection.close(*fd);
+            closed += 1;
         }
         closed
     }
@@ -492,6 +504,36 @@ mod tests {
         assert!(!calls.is_closed(1));
     }
 
+    /// A connection that was known and is gone leaves no guilt to whoever calls next.
+    #[test]
+    fn a_key_whose_connection_is_gone_costs_no_neighbour_his() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        let fd = calls.call();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        welcome(&roster, fd, calls.port(), now);
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        roster.ended(fd, now).unwrap();
+        // a message that had been waiting
+        assert_eq!(roster.close_all_of(&key(1)), 0);
+        welcome(&roster, calls.call(), calls.port(), now);
+    }
+
+    /// A key that is taken off before one of its connections is known keeps it no more than the others.
+    #[test]
+    fn a_key_with_an_old_connection_keeps_no_new_one_either() {
+        let (roster, mut calls, then) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        let old = calls.call();
+        welcome(&roster, old, calls.port(), then);
+        roster.admit("127.0.0.1", key(1), then).unwrap();
+        roster.proven(old, key(1));
+        let now = then + Duration::from_secs(60);
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+        assert!(matches!(arrival, Arrival::Revoked), "{arrival:?}");
+        assert!(calls.is_closed(0) && calls.is_closed(1));
+    }
+
     #[test]
     fn a_newcomer_is_named_only_where_one_alone_can_be_meant() {
         let (roster, now) = (Roster::new(LIMITS), Instant::now());
@@ -553,6 +595,25 @@ mod tests {
         let limit = roster.admit("127.0.0.1", key(1), now).unwrap_err();
         assert_eq!(limit, Limit::OfOneKey(2, key(1)));
         roster.admit("127.0.0.1", key(2), now).unwrap();
+    }
+
+    #[test]
+    fn a_keys_connections_are_those_it_was_let_in_with() {
+        let roster = Roster::new(Limits { connections: 100, ..LIMITS });
+        let (mut calls, now) = (Calls::new(), Instant::now());
+        for _ in 0..5 {
+            welcome(&roster, calls.call(), calls.port(), now);
+        }
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        roster.admit("127.0.0.2", key(1), now).unwrap_err();
+        // the others' handshakes were over by now, and the silent two are here
+        for (_, near) in &calls.ends[2..] {
+            roster.ended(near.as_raw_fd(), now);
+        }
+        let later = now + Duration::from_secs(60);
+        roster.admit("127.0.0.2", key(1), later).unwrap_err();
+        roster.admit("127.0.0.2", key(2), later).unwrap();
     }
 
     #[test]

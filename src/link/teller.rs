@@ -1,13 +1,15 @@
 //! Gives notices in a thread of its own. Whoever takes them may have to wait, as rsyslogd's log does
-//! for room in a full queue; the threads that let peers in, follow them and cut them never do. What
-//! finds no room in the queue here is counted, and the count told with the next.
+//! for room in a full queue; the threads that let peers in, follow them and cut them never do. Of what
+//! peers cause, what finds no room in the queue here is counted, and the count told with the next. What
+//! became of credentials always has room: each is a change that an administrator made, and a fleet's
+//! certificates may change at once.
 //!
 //! Owns: one thread a context, started with the first socket; it ends when the `Teller` and all
 //! sockets' takers are dropped, after it has given what is left. No locks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::error::LinkError;
@@ -15,12 +17,14 @@ use crate::notice::{self, Change, Notice, Notices};
 use crate::raw;
 
 const THREAD: &str = "rzmq-log";
-/// Notices that wait. Rates are limited by cause where they come about.
+/// Notices that wait, beyond which there is no room for what peers cause. Rates are limited by cause
+/// where they come about.
 const WAITING: usize = 256;
 
 /// The thread.
 pub(crate) struct Teller {
-    queue: Option<SyncSender<(Arc<Taker>, Notice)>>,
+    queue: Option<Sender<(Arc<Taker>, Notice)>>,
+    waiting: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -32,7 +36,8 @@ struct Taker {
 
 /// The way to a taker, for threads that must not wait.
 struct Queued {
-    queue: SyncSender<(Arc<Taker>, Notice)>,
+    queue: Sender<(Arc<Taker>, Notice)>,
+    waiting: Arc<AtomicUsize>,
     taker: Arc<Taker>,
 }
 
@@ -40,9 +45,12 @@ impl Teller {
     pub(crate) fn start() -> Result<Teller, LinkError> {
         let failed =
             |error: std::io::Error| LinkError::Thread { thread: THREAD, reason: error.to_string() };
-        let (queue, waiting) = sync_channel(WAITING);
-        let thread = raw::spawn_without_signals(THREAD, move || tell(&waiting)).map_err(failed)?;
-        Ok(Teller { queue: Some(queue), thread: Some(thread) })
+        let (queue, notices) = channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
+        let thread =
+            raw::spawn_without_signals(THREAD, move || tell(&notices, &left)).map_err(failed)?;
+        Ok(Teller { queue: Some(queue), waiting, thread: Some(thread) })
     }
 
     /// The same notices, given by the thread. Changes are counted at once.
@@ -51,6 +59,7 @@ impl Teller {
             None => notices,
             Some(queue) => Arc::new(Queued {
                 queue: queue.clone(),
+                waiting: Arc::clone(&self.waiting),
                 taker: Arc::new(Taker { notices, missed: AtomicU64::new(0) }),
             }),
         }
@@ -69,10 +78,14 @@ impl Drop for Teller {
 
 impl Notices for Queued {
     fn notice(&self, notice: &Notice) {
-        let told = (Arc::clone(&self.taker), notice.clone());
-        if self.queue.try_send(told).is_err() {
+        let is_full = self.waiting.load(Ordering::Relaxed) >= WAITING;
+        if is_full && !matches!(notice, Notice::Credentials(_)) {
             self.taker.missed.fetch_add(1, Ordering::Relaxed);
+            return;
         }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // an Err means that the thread has panicked: nobody is left to tell it
+        let _ = self.queue.send((Arc::clone(&self.taker), notice.clone()));
     }
 
     fn count(&self, change: Change) {
@@ -80,8 +93,9 @@ impl Notices for Queued {
     }
 }
 
-fn tell(waiting: &Receiver<(Arc<Taker>, Notice)>) {
-    for (taker, notice) in waiting {
+fn tell(notices: &Receiver<(Arc<Taker>, Notice)>, waiting: &AtomicUsize) {
+    for (taker, notice) in notices {
+        waiting.fetch_sub(1, Ordering::Relaxed);
         let missed = taker.missed.swap(0, Ordering::Relaxed);
         if missed > 0 {
             notice::give(&*taker.notices, &Notice::Missed { notices: missed });
@@ -93,8 +107,8 @@ fn tell(waiting: &Receiver<(Arc<Taker>, Notice)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential_notice::CredentialNotice;
     use std::sync::Mutex;
-    use std::sync::mpsc::{Sender, channel};
 
     /// A log that takes its first line only when it may.
     struct Slow {
@@ -136,15 +150,18 @@ mod tests {
         has_begun.recv().unwrap();
         // the log waits, and this thread does not
         (1..=WAITING + 7).for_each(|number| queued.notice(&notice(number)));
+        let why = "what an administrator did".to_owned();
+        queued.notice(&Notice::Credentials(CredentialNotice::KeyKept { why }));
         queued.count(Change::KeyRefused);
         assert_eq!(slow.counted.load(Ordering::Relaxed), 1);
         drop(allow);
         drop(queued);
         drop(teller);
         let log = slow.log.lock().unwrap();
-        assert_eq!(log.len(), WAITING + 2, "all that found room, and the number of the rest");
+        assert_eq!(log.len(), WAITING + 3, "all that found room, and the number of the rest");
         assert!(log[1].starts_with("7 messages"), "{}", log[1]);
         let last = &log[WAITING + 1];
         assert!(last.contains(&format!("tcp://there:{WAITING},")), "{last}");
+        assert!(log[WAITING + 2].starts_with("what an administrator did"));
     }
 }
