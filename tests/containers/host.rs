@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,6 +161,12 @@ impl<'a> Host<'a> {
         docker(&[&["exec", &container], command].concat())
     }
 
+    /// Starts a program in it that goes on, and says what it has to say where rsyslogd does.
+    pub fn run_on(&self, command: &str) {
+        let command = format!("exec {command} 2>/proc/1/fd/2");
+        docker(&["exec", "-d", &self.container(), "sh", "-c", &command]);
+    }
+
     /// Begins to feed lines.
     pub fn begin_load(&mut self) {
         let (enough, from) = (Arc::new(AtomicBool::new(false)), self.fed);
@@ -188,6 +195,15 @@ impl<'a> Host<'a> {
     pub fn feed(&mut self, lines: usize) {
         feed(&self.path("feed.sock"), &self.name, self.fed..self.fed + lines);
         self.fed += lines;
+    }
+
+    /// Writes so many lines to a file of its volume, for a program of its own; the answer is the file's path
+    /// in the container.
+    pub fn lines_in_a_file(&mut self, count: usize) -> &'static str {
+        let lines = lines_of(&self.name, self.fed..self.fed + count);
+        fs::write(self.path("lines"), lines).expect("lines written");
+        self.fed += count;
+        "/host/lines"
     }
 
     /// Feeds a line that nobody judges, of the host [`NOBODY`].
@@ -302,10 +318,12 @@ pub fn add_up(hosts: &[&Host]) {
     }
 }
 
-fn feed(socket: &Path, host: &str, numbers: std::ops::Range<usize>) {
-    let mut text = String::new();
-    for number in numbers {
-        text += &format!("<13>2026-11-24T10:00:00.123456+00:00 {host} app: {}\n", numbered(number));
-    }
-    Feeder::at(socket).bytes(text.as_bytes());
+fn feed(socket: &Path, host: &str, numbers: Range<usize>) {
+    Feeder::at(socket).bytes(lines_of(host, numbers).as_bytes());
+}
+
+fn lines_of(host: &str, numbers: Range<usize>) -> String {
+    let line =
+        |number| format!("<13>2026-11-24T10:00:00.123456+00:00 {host} app: {}\n", numbered(number));
+    numbers.map(line).collect()
 }

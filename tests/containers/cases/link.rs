@@ -80,15 +80,44 @@ pub fn publisher(place: &Place) -> String {
             endpoint("sender-one")
         ),
     ]);
-    start(&[&publisher, &subscriber]);
+    let reader = lab.host("reader", place.other());
+    lab.introduce(&publisher, &[&reader]);
+    reader.configure(&["action(type=\"omfile\" file=\"/dev/null\")"]);
+    start(&[&publisher, &subscriber, &reader]);
+    reader.run_on(&format!(
+        "rzlog tail {} --servercertpath /host/keys/sender-one --clientcertpath /host/keys/reader \
+         --template '{{topic}} {{host}} {{message}}' sender-one,nobody >/host/out.log",
+        endpoint("sender-one")
+    ));
     // A publisher sends only to whom it knows.
+    let readers = [&subscriber, &reader];
     wait_until("a first line", secs(30), || {
         publisher.feed_nobody();
         std::thread::sleep(Duration::from_millis(100));
-        (!subscriber.lines().is_empty()).then_some(())
+        readers.iter().all(|reader| !reader.lines().is_empty()).then_some(())
     });
     publisher.feed(5_000);
-    all_arrive(&[&subscriber], &[&publisher]);
-    end(&[&publisher], &[&subscriber]);
-    judge(&[&subscriber], &[&publisher]).exact().to_string()
+    readers.iter().for_each(|reader| all_arrive(&[reader], &[&publisher]));
+    end(&[&publisher], &readers);
+    let verdicts = readers.map(|reader| judge(&[reader], &[&publisher]).exact());
+    let [subscribed, shown] = verdicts;
+    subscribed.and(shown).to_string()
+}
+
+/// The command line of this release, with a receiver of another: it looks, and sends a file.
+pub fn commands(place: &Place) -> String {
+    let lab = Lab::new();
+    let mut host = lab.host("reader", &place.suite);
+    host.configure(&["action(type=\"omfile\" file=\"/dev/null\")"]);
+    let archive = receiver(&lab, "receiver-one", place.other(), &[&host]);
+    start(&[&archive, &host]);
+    let lines = host.lines_in_a_file(5_000);
+    let keys = ["--servercertpath", "/host/keys/archive", "--clientcertpath", "/host/keys/reader"];
+    let endpoint = endpoint("receiver-one");
+    let said = host.run(&[&["rzlog", "check", &endpoint], &keys[..]].concat());
+    host.run(&[&["rzlog", "send", &endpoint, lines], &keys[..]].concat());
+    end(&[&host], &[&archive]);
+    let verdict = judge(&[&archive], &[&host]).exact();
+    let last = said.lines().last().unwrap_or_default();
+    format!("{verdict}; {last}")
 }

@@ -30,8 +30,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "publisher",
-        title: "CURVE the other way: publisher, subscriber of another release",
+        title: "CURVE the other way: publisher; subscriber, rzlog tail of another",
         run: |place| Some(link::publisher(place)),
+    },
+    Case {
+        name: "rzlog",
+        title: "rzlog check, and rzlog send to a receiver of another release",
+        run: |place| Some(link::commands(place)),
     },
     Case {
         name: "cuts",
