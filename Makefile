@@ -29,7 +29,7 @@ RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery Cargo.t
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## imrzmq.so and omrzmq.so in target/modules, and target/release/rzlog
@@ -176,6 +176,11 @@ reproducible: ## builds both packages a second time and compares the bytes
 test-packages: ## target/packages installed, used, upgraded, removed in a container of each suite; ARGS=sid
 	@scripts/setup packages
 	scripts/test-packages $(ARGS)
+
+.PHONY: test-containers
+test-containers: ## target/packages on hosts of several releases that are cut off, killed, upgraded; ARGS="bookworm sid"
+	@scripts/setup packages
+	scripts/test-containers $(ARGS)
 
 .PHONY: reference
 reference: ## writes docs/reference and packaging/man anew from the parameter tables and rzlog's options
