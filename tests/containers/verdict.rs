@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use harness::oracle::number_of;
-use harness::{Oracle, secs, wait_until};
+use harness::wait::try_until;
+use harness::{Oracle, secs};
 
 use crate::host::{Host, NOBODY};
 
@@ -38,7 +39,7 @@ fn by_sender(archives: &[&Host]) -> BTreeMap<String, Vec<String>> {
 pub fn all_arrive(archives: &[&Host], senders: &[&Host]) {
     let mut size = 0u64;
     let total: usize = senders.iter().map(|sender| sender.fed()).sum();
-    wait_until(&format!("all {total} lines"), secs(90 + total as u64 / 500), || {
+    let arrived = try_until(secs(90 + total as u64 / 500), || {
         // Read again only when something came.
         let files = archives.iter().map(|archive| std::fs::metadata(archive.path("out.log")));
         let now = files.map(|file| file.map_or(0, |it| it.len())).sum();
@@ -57,6 +58,10 @@ pub fn all_arrive(archives: &[&Host], senders: &[&Host]) {
         });
         complete.then_some(())
     });
+    if arrived.is_none() {
+        let verdict = judge(archives, senders);
+        panic!("not all lines arrived: {verdict}: {:#?}", verdict.details);
+    }
 }
 
 /// Judges all that is at the archives.

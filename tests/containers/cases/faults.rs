@@ -88,10 +88,18 @@ pub fn pauses(place: &Place) -> String {
     under_load(place, fault, counted).exact().to_string()
 }
 
-/// kill -9 of the receiver, again and again.
+/// kill -9 of the receiver, again and again, while it works off what has piled up at the senders.
 pub fn receiver_killed(place: &Place) -> String {
-    let fault = |archive: &Host, _: &[Host]| {
+    let fault = |archive: &Host, senders: &[Host]| {
         for _ in 0..KILLS {
+            archive.pause();
+            for sender in senders {
+                let piled = "lines that pile up";
+                sender
+                    .wait_stats("core.queue", "main Q", piled, |counters| counters["size"] > 3_000);
+            }
+            archive.unpause();
+            archive.gets(500);
             archive.kill();
             archive.start_again();
             archive.gets(1_000);
