@@ -88,6 +88,14 @@ mod tests {
         );
     }
 
+    /// They are not taken for options.
+    #[test]
+    fn texts_may_begin_with_a_dash() {
+        let line =
+            ["rzlog", "tail", "web1", "--template", "- {host}", "-x", "-- MARK --", "-i", "-5"];
+        assert!(Cli::try_parse_from(line).is_ok());
+    }
+
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();

@@ -53,10 +53,22 @@ pub(crate) struct Tail {
     #[arg(long, help_heading = "Which lines")]
     everything: bool,
     /// Only lines in which this regular expression is found; can be given again, then any will do
-    #[arg(short, long, value_name = "REGEX", help_heading = "Which lines")]
+    #[arg(
+        short,
+        long,
+        value_name = "REGEX",
+        allow_hyphen_values = true,
+        help_heading = "Which lines"
+    )]
     include: Vec<String>,
     /// No lines in which this is found; can be given again
-    #[arg(short = 'x', long, value_name = "REGEX", help_heading = "Which lines")]
+    #[arg(
+        short = 'x',
+        long,
+        value_name = "REGEX",
+        allow_hyphen_values = true,
+        help_heading = "Which lines"
+    )]
     exclude: Vec<String>,
     /// Only lines as grave as this: emerg, alert, crit, err, warning, notice, info, debug
     #[arg(short, long, value_name = "SEVERITY", help_heading = "Which lines")]
@@ -77,7 +89,7 @@ pub(crate) struct Tail {
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "How they look")]
     fields: Vec<String>,
     /// Text with fields in it: "{time} {host} {message}"
-    #[arg(long, conflicts_with_all = ["json", "fields"], help_heading = "How they look")]
+    #[arg(long, conflicts_with_all = ["json", "fields"], allow_hyphen_values = true, help_heading = "How they look")]
     template: Option<String>,
     /// The time of reception, UTC, in front of each line
     #[arg(long, help_heading = "How they look")]
