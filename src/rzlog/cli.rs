@@ -94,6 +94,10 @@ mod tests {
         let line =
             ["rzlog", "tail", "web1", "--template", "- {host}", "-x", "-- MARK --", "-i", "-5"];
         assert!(Cli::try_parse_from(line).is_ok());
+        let key = "-vSdQ:2>wRw]=U2JWTE(B<zJbr<oAL@7QYcT8P4v";
+        assert!(Cli::try_parse_from(["rzlog", "keys", "import", key, "allowed"]).is_ok());
+        let forced = ["rzlog", "keys", "import", "--force", "web1", "allowed", "--name", "web2"];
+        assert!(Cli::try_parse_from(forced).is_ok());
     }
 
     #[test]

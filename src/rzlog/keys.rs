@@ -81,6 +81,8 @@ pub(crate) struct New {
 #[derive(Args)]
 pub(crate) struct Import {
     /// A certificate of czmq, pyzmq or rzlog, or the 40 characters of a public key
+    // one in 85 keys begins with a dash
+    #[arg(allow_hyphen_values = true)]
     source: String,
     /// The folder
     folder: PathBuf,
