@@ -357,7 +357,8 @@ fn receiver_that_answers_nonsense_is_left() {
     second.end().clean();
 }
 
-/// It welcomes each hello, and lines go nowhere.
+/// It welcomes each hello, and lines go nowhere. Which of two reasons it is left for depends on who looks
+/// first.
 #[test]
 fn receiver_that_takes_no_line_is_left() {
     let two = free_endpoint();
@@ -376,7 +377,7 @@ fn receiver_that_takes_no_line_is_left() {
         }
     }
     let took = began.elapsed();
-    // "does not answer" or "it answers, and takes none", by who is looked at first
+    // "does not answer", or "it answers, and takes none"
     sender.wait_log(&["omrzmq[out]", &one, "going on with", &two], SOON);
     Oracle::judge(0..100, &second.lines("out.log")).once_in_order();
     assert!(took < FAILOVER, "after {took:?}");
