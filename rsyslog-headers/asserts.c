@@ -63,8 +63,13 @@ AT(prop_if_t, ConstructFinalize, 24);
 AT(prop_if_t, Destruct, 32);
 AT(prop_if_t, SetString, 40);
 AT(datetime_if_t, getCurrTime, 8);
+AT(datetime_if_t, ParseTIMESTAMP3339, 16);
 ROOM(datetime_if_t, 120);
 SIZE(struct syslogTime, 24);
+SIZE(parser_if_t, 120);
+AT(parser_if_t, ParseMsg, 96);
+SIZE(ruleset_if_t, 136);
+AT(ruleset_if_t, GetParserList, 112);
 
 /* the statistics have a layout for each version */
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 13
@@ -109,6 +114,8 @@ AT(smsg_t, iSeverity, BEHIND_MUTEX(70));
 AT(smsg_t, offMSG, BEHIND_MUTEX(80));
 AT(smsg_t, msgFlags, BEHIND_MUTEX(88));
 AT(smsg_t, iLenRawMsg, BEHIND_MUTEX(92));
+AT(smsg_t, tRcvdAt, BEHIND_MUTEX(272));
+AT(smsg_t, tTIMESTAMP, BEHIND_MUTEX(296));
 #endif
 
 /* codes, flags and versions */
@@ -153,6 +160,8 @@ IS(CTR_FLAG_RESETTABLE, 1);
 IS(objCURR_IF_VERSION, 2);
 IS(propCURR_IF_VERSION, 1);
 IS(datetimeCURR_IF_VERSION, 11);
+IS(parserCURR_IF_VERSION, 3);
+IS(rulesetCURR_IF_VERSION, 8);
 IS(TIME_IN_LOCALTIME, 0);
 
 /* what rsyslogd exports */
@@ -165,7 +174,13 @@ CALL(MsgSetFlowControlType, rsRetVal (*)(smsg_t *, flowControl_t));
 CALL(MsgSetRuleset, void (*)(smsg_t *, ruleset_t *));
 CALL(MsgSetRcvFrom, void (*)(smsg_t *, prop_t *));
 CALL(MsgSetRcvFromIP, rsRetVal (*)(smsg_t *, prop_t *));
+CALL(MsgSetAfterPRIOffs, rsRetVal (*)(smsg_t *, int));
+CALL(MsgSetHOSTNAME, void (*)(smsg_t *, const uchar *, const int));
+CALL(MsgSetTAG, void (*)(smsg_t *, const uchar *, const size_t));
 CALL(MsgSetMSGoffs, void (*)(smsg_t *, int));
+CALL(getHOSTNAME, const char *(*)(smsg_t *));
+CALL(getTAG, void (*)(smsg_t *, uchar **, int *, signed char));
+CALL(getMSG, uchar *(*)(smsg_t *));
 CALL(msgAddJSON, rsRetVal (*)(smsg_t *, uchar *, struct fjson_object *, int, int));
 CALL(submitMsg2, rsRetVal (*)(smsg_t *));
 CALL(multiSubmitMsg2, rsRetVal (*)(multi_submit_t *));

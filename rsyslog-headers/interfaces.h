@@ -1,7 +1,7 @@
 /* Interfaces of the core, obtained by name and exact version through obj_if_t.UseObj.
  *
  * Upstream: runtime/obj.h, runtime/glbl.h, runtime/prop.h, runtime/statsobj.h, runtime/ruleset.h,
- * runtime/datetime.h.
+ * runtime/datetime.h, runtime/parser.h.
  * Members that the modules do not call are void pointers that keep the place.
  *
  *              8.2302.0  8.2504.0  8.2608.0  8.2610.0
@@ -9,6 +9,8 @@
  * prop             1         1         1         1
  * datetime        11        11        11        11      112 to 120 bytes; the part described is the same
  * statsobj        13        13        16        17      three layouts
+ * parser           3         3         3         3
+ * ruleset          8         8         8         8
  *
  * UseObj grants one version only, and leaves 2 in ifIsLoaded after a refusal: zero it before the
  * next try, or that try fails as well.
@@ -58,18 +60,32 @@ typedef struct {
 } prop_if_t;
 #define propCURR_IF_VERSION 1
 
-/* struct syslogTime (runtime/datetime.h) as far as it matters here: how large it is */
-struct syslogTime {
-	uint64_t parts[3];
-};
-
 typedef struct {
 	interface_t head;
 	void (*getCurrTime)(struct syslogTime *t, time_t *ttSeconds, const int inUTC);
-	void *rest[17]; /* more than any release has */
+	rsRetVal (*ParseTIMESTAMP3339)(struct syslogTime *pTime, uchar **ppszTS, int *pLenStr);
+	void *rest[16]; /* more than any release has */
 } datetime_if_t;
 #define datetimeCURR_IF_VERSION 11
 #define TIME_IN_LOCALTIME 0
+
+typedef struct {
+	interface_t head;
+	void *to_parse[11];
+	rsRetVal (*ParseMsg)(smsg_t *pMsg);
+	void *rest[2];
+} parser_if_t;
+#define parserCURR_IF_VERSION 3
+
+typedef struct parserList_s parserList_t;
+
+typedef struct {
+	interface_t head;
+	void *to_parsers[13];
+	parserList_t *(*GetParserList)(rsconf_t *conf, smsg_t *pMsg);
+	void *rest[2];
+} ruleset_if_t;
+#define rulesetCURR_IF_VERSION 8
 
 /* a counter is a 64-bit unsigned number of ours that the core reads (ctrType_IntCtr) */
 enum { ctrType_IntCtr = 0, ctrType_Int = 1 };

@@ -4,6 +4,7 @@
 //! version granted. Without glbl or prop the module refuses to load; without statistics of a known
 //! version it runs and says that its counters are not shown.
 
+use crate::early::CoreParsers;
 use crate::fault;
 use crate::layout;
 use crate::log::Log;
@@ -26,6 +27,7 @@ pub struct Rsyslogd {
     glbl_version: c_int,
     prop: sys::prop_if_t,
     clock: Option<Clock>,
+    parsers: Option<CoreParsers>,
     statistics: Option<Statistics>,
     configuration: AtomicPtr<sys::rsconf_t>,
 }
@@ -91,14 +93,17 @@ impl Rsyslogd {
         };
         let mut datetime: sys::datetime_if_t = zeroed_interface();
         let version = sys::datetimeCURR_IF_VERSION as c_int;
-        let clock = objects.newest(c"datetime", &[version], &mut datetime).ok();
-        let clock = clock.and(datetime.getCurrTime);
+        // Only a table that was granted has functions in it.
+        let _granted = objects.newest(c"datetime", &[version], &mut datetime);
+        let parsers = objects.parsers(&datetime);
+        let clock = datetime.getCurrTime;
         let rsyslogd = Self {
             stopping,
             max_line,
             glbl_version,
             prop,
             clock,
+            parsers,
             statistics: objects.statistics(),
             configuration: AtomicPtr::new(ptr::null_mut()),
         };
@@ -146,12 +151,17 @@ impl Rsyslogd {
     /// The time, as messages carry it; `None`: this release tells it only to each message.
     pub(crate) fn time(&self) -> Option<Received> {
         let clock = self.clock?;
-        let mut received = Received { time: sys::syslogTime { parts: [0; 3] }, seconds: 0 };
+        let mut received = Received { time: sys::syslogTime { parts: [0; 6] }, seconds: 0 };
         // SAFETY: datetime.getCurrTime of the granted interface; it fills both in, on any thread.
         unsafe {
             clock(&mut received.time, &mut received.seconds, sys::TIME_IN_LOCALTIME as c_int);
         }
         Some(received)
+    }
+
+    /// What parses messages; `None`: this release has it in a version that is not known.
+    pub(crate) fn parsers(&self) -> Option<CoreParsers> {
+        self.parsers
     }
 
     /// The function that makes a rate limiter from a `ratelimit()` object of the configuration, where
@@ -305,6 +315,18 @@ impl Objects {
         })
     }
 
+    fn parsers(&self, datetime: &sys::datetime_if_t) -> Option<CoreParsers> {
+        let mut parser: sys::parser_if_t = zeroed_interface();
+        self.newest(c"parser", &[sys::parserCURR_IF_VERSION as c_int], &mut parser).ok()?;
+        let mut ruleset: sys::ruleset_if_t = zeroed_interface();
+        self.newest(c"ruleset", &[sys::rulesetCURR_IF_VERSION as c_int], &mut ruleset).ok()?;
+        Some(CoreParsers {
+            read_stamp: datetime.ParseTIMESTAMP3339?,
+            parse: parser.ParseMsg?,
+            of_ruleset: ruleset.GetParserList?,
+        })
+    }
+
     fn statistics(&self) -> Option<Statistics> {
         let mut v17: sys::statsobj_if_v17_t = zeroed_interface();
         if self.newest(c"statsobj", &[17], &mut v17).is_ok() {
@@ -342,6 +364,10 @@ unsafe impl Interface for sys::glbl_if_t {}
 unsafe impl Interface for sys::datetime_if_t {}
 // SAFETY: as above.
 unsafe impl Interface for sys::prop_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::parser_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::ruleset_if_t {}
 // SAFETY: as above.
 unsafe impl Interface for sys::statsobj_if_v13_t {}
 // SAFETY: as above.
