@@ -24,9 +24,10 @@ struct syslogTime {
 };
 
 /* The beginning of smsg_t (runtime/msg.h, struct msg) up to its two times, as builds with NDEBUG have
- * it; every distribution's is one. Two members have no exported setter. The place of msgFlags is
- * proven at load (src/host/layout.rs), the one of tTIMESTAMP before lines are parsed as they come in
- * (src/host/early.rs), before anything is written there.
+ * it; every distribution's is one. Two members have no exported setter, and nothing is written to
+ * either before its place is proven: msgFlags at load (src/host/layout.rs), tTIMESTAMP before lines
+ * are parsed as they come in (src/host/early.rs). From 8.2608 on the two times lie 8 bytes further
+ * (seen; there was no source).
  * On aarch64 pthread_mutex_t is 8 bytes larger, which moves what follows; using the type itself
  * keeps this description right there too. */
 typedef struct {

@@ -15,6 +15,7 @@ use crate::message::{Property, Ruleset};
 use crate::rsyslogd::{Received, Rsyslogd};
 use crate::sys;
 use std::ffi::{CStr, c_int};
+use std::mem::offset_of;
 use std::ptr;
 
 /// Lines that are looked at: each kind of stamp and tag, names short and long, and texts that another
@@ -30,10 +31,22 @@ const SAMPLES: [&str; 8] = [
     "<78>2026-11-29T02:43:03Z 1 - -",
 ];
 
+/// Bytes by which a message's two times lie behind where the header has them: none in 8.2302 to 8.2504, and
+/// those of one more member in 8.2608 to 8.2610 (abi/known.tsv).
+const SHIFTS: [usize; 2] = [0, 8];
+
 /// Sets what the core's parser would set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EarlyParser {
     read_stamp: ReadStamp,
+    times: Times,
+}
+
+/// Where a message's times are: bytes from its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Times {
+    received: usize,
+    reported: usize,
 }
 
 /// Reads an RFC 3339 stamp of a text of this length, and moves both behind it (runtime/datetime.h).
@@ -59,18 +72,18 @@ impl EarlyParser {
         let core = rsyslogd.parsers()?;
         let received = rsyslogd.time()?;
         let from = Property::new(rsyslogd, "127.0.0.1")?;
-        let parser = Self { read_stamp: core.read_stamp };
+        let times = Times::of(&received)?;
+        let parser = Self { read_stamp: core.read_stamp, times };
         let as_the_core = SAMPLES.iter().all(|line| {
             let make = || Sample::new(line.as_bytes(), &received, &from, ruleset);
             let (Some(theirs), Some(ours)) = (make(), make()) else { return false };
-            // SAFETY: both are messages of ours, complete but for what a parser sets; the stamp's place is
-            // looked at, and found right, before `parse` writes there.
+            // SAFETY: both are messages of ours, complete but for what a parser sets; the times are where
+            // they were found in a message that was made like them.
             unsafe {
                 (core.of_ruleset)(rsyslogd.configuration(), theirs.0).is_null()
-                    && stamps_are_in_place(theirs.0, &received)
                     && (core.parse)(theirs.0) == sys::RS_RET_OK
                     && parser.parse(ours.0, line.as_bytes(), &received)
-                    && Found::of(theirs.0) == Found::of(ours.0)
+                    && Found::of(theirs.0, times) == Found::of(ours.0, times)
             }
         });
         as_the_core.then_some(parser)
@@ -99,12 +112,12 @@ impl EarlyParser {
         }
         let (hostname, tag) = (&line[parts.hostname], &line[parts.tag]);
         // SAFETY: exported setters, which copy what they are given; places are in a line whose length is
-        // one that maxMessageSize allows, an int. msgFlags and tTIMESTAMP are where the header says, by
-        // this function's contract.
+        // one that maxMessageSize allows, an int. msgFlags is where the header says, by this function's
+        // contract, and tTIMESTAMP where it was found.
         unsafe {
             sys::msgSetPRI(message, parts.priority);
             sys::MsgSetAfterPRIOffs(message, parts.stamp.start as c_int);
-            (*message).tTIMESTAMP = stamp;
+            self.times.reported_of(message).write(stamp);
             sys::MsgSetHOSTNAME(message, hostname.as_ptr(), hostname.len() as c_int);
             sys::MsgSetTAG(message, tag.as_ptr(), tag.len());
             sys::MsgSetMSGoffs(message, parts.text as c_int);
@@ -114,15 +127,42 @@ impl EarlyParser {
     }
 }
 
-/// Whether a fresh message has its time of reception in both places where the header says.
-///
-/// # Safety
-/// `message` was made with this time.
-unsafe fn stamps_are_in_place(message: *const sys::smsg_t, received: &Received) -> bool {
-    // SAFETY: inside the message, which is larger (624 bytes and more) than the part described.
-    unsafe {
-        (*message).tRcvdAt.parts == received.time.parts
-            && (*message).tTIMESTAMP.parts == received.time.parts
+impl Times {
+    /// Looks where a message made with this time of reception has it, twice.
+    fn of(received: &Received) -> Option<Self> {
+        let mut message = ptr::null_mut();
+        // SAFETY: exported by rsyslogd; `message` is filled when it answers OK, and ours.
+        let made =
+            unsafe { sys::msgConstructWithTime(&mut message, &received.time, received.seconds) };
+        if made != sys::RS_RET_OK || message.is_null() {
+            return None;
+        }
+        let places = SHIFTS.map(|shift| Self {
+            received: offset_of!(sys::smsg_t, tRcvdAt) + shift,
+            reported: offset_of!(sys::smsg_t, tTIMESTAMP) + shift,
+        });
+        let mut found = places.into_iter().filter(|times| {
+            // SAFETY: inside the message, which is larger (624 bytes and more) than this.
+            let there = unsafe { times.read(message) };
+            there == [received.time.parts; 2]
+        });
+        let times = found.next().filter(|_| found.next().is_none());
+        // SAFETY: made above and handed to nobody.
+        unsafe { sys::msgDestruct(&mut message) };
+        times
+    }
+
+    /// # Safety
+    /// `message` is a message of the caller's own.
+    unsafe fn read(self, message: *const sys::smsg_t) -> [[u32; 6]; 2] {
+        [self.received, self.reported].map(|place| {
+            // SAFETY: inside the message, which is larger (624 bytes and more) than this.
+            unsafe { message.byte_add(place).cast::<sys::syslogTime>().read_unaligned().parts }
+        })
+    }
+
+    fn reported_of(self, message: *mut sys::smsg_t) -> *mut sys::syslogTime {
+        message.wrapping_byte_add(self.reported).cast()
     }
 }
 
@@ -167,7 +207,7 @@ impl Drop for Sample {
 #[derive(PartialEq, Eq)]
 struct Found {
     numbers: [c_int; 6],
-    stamps: [[u32; 6]; 2],
+    times: [[u32; 6]; 2],
     hostname: Vec<u8>,
     tag: Vec<u8>,
     text: Vec<u8>,
@@ -176,7 +216,7 @@ struct Found {
 impl Found {
     /// # Safety
     /// `message` is a parsed message of ours.
-    unsafe fn of(message: *mut sys::smsg_t) -> Self {
+    unsafe fn of(message: *mut sys::smsg_t, times: Times) -> Self {
         let (mut tag, mut length) = (ptr::null_mut(), 0);
         // SAFETY: exported getters; what they answer is NUL-terminated and belongs to the message. The
         // members lie inside it.
@@ -198,7 +238,7 @@ impl Found {
                     (*message).offMSG,
                     (*message).msgFlags,
                 ],
-                stamps: [(*message).tRcvdAt.parts, (*message).tTIMESTAMP.parts],
+                times: times.read(message),
                 hostname: text(sys::getHOSTNAME(message).cast()),
                 tag: text(tag),
                 text: text(sys::getMSG(message)),
