@@ -2,7 +2,9 @@
 //!
 //! What is foreign stands in code, a block or a span, and nothing in it can end that code: backticks
 //! become another sign, and so does the @ of a mention. For Slack & < > are written as it wants them, so
-//! that `<!everyone>` and `<https://…|bank>` stay text. Controls were made visible before (clean).
+//! that `<!everyone>` and `<https://…|bank>` stay text. Mattermost makes `@here` of `<!here>` and a link of
+//! `<https://…|bank>` in all that comes through a webhook, in code, too, before it looks at its length and
+//! cuts it into several posts; so its < becomes another sign. Controls were made visible before (clean).
 
 use super::clock::{Span, Time, stamp};
 use super::config::Labels;
@@ -173,6 +175,7 @@ impl Style {
             match sign {
                 '`' => out.push('\u{2cb}'),
                 '@' => out.push('\u{ff20}'),
+                '<' if self.dialect == Dialect::Mattermost => out.push('\u{2039}'),
                 '&' if self.dialect == Dialect::Slack => out.push_str("&amp;"),
                 '<' if self.dialect == Dialect::Slack => out.push_str("&lt;"),
                 '>' if self.dialect == Dialect::Slack => out.push_str("&gt;"),
