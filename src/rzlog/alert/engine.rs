@@ -185,17 +185,16 @@ impl Engine {
     /// Time went on. The alerts that began to fire, and those that ended.
     pub(crate) fn tick(&mut self, now: Time) -> Vec<Alert> {
         let mut changes = Vec::new();
-        let step = now.saturating_sub(self.ticked) / 1000;
-        let step = if self.down.is_empty() { u32::try_from(step).unwrap_or(u32::MAX) } else { 0 };
+        let passed = now.saturating_sub(self.ticked) / 1000;
+        let step = if self.down.is_empty() { u32::try_from(passed).unwrap_or(u32::MAX) } else { 0 };
         for watch in &mut self.watches {
             if let Some(observed) = &mut watch.state.observed {
                 observed.add(now, step);
             }
             watch.tick(now, &self.down, &mut changes);
         }
-        if now.saturating_sub(self.ticked) >= 1000 {
-            self.ticked = now;
-        }
+        // parts of a second count in the next call
+        self.ticked += passed * 1000;
         changes
     }
 
