@@ -472,13 +472,16 @@ impl Group {
                 let fresh = now.saturating_sub(self.seen) < 60_000;
                 either(recent >= rule.at_least && fresh, true)
             }
-            Condition::Silent { after, .. } => {
+            Condition::Silent { after, forget } => {
                 let least = self.silence(*after);
                 // a silence of ours is none of the host's
                 let is_ours = down.contains(&self.endpoint);
                 let silent = !is_ours && now.saturating_sub(self.heard) >= least;
                 let enough = self.total >= rule.at_least;
-                either(silent && enough, now.saturating_sub(self.seen) < least)
+                // a host that was taken away is not missed for ever
+                let age = now.saturating_sub(self.seen);
+                let gone = age >= forget.0;
+                either(silent && enough && !gone, gone || age < least)
             }
             Condition::Lost => {
                 let lost = self.labels.get("endpoint").is_some_and(|it| down.contains(it));

@@ -177,6 +177,22 @@ fn a_host_is_silent_when_it_is_the_hosts_silence() {
 }
 
 #[test]
+fn a_host_that_was_taken_away_is_not_missed_for_ever() {
+    let mut bench = Bench::new("silent = { after = \"5m\", forget = \"1h\" }\nat_least = 3");
+    bench.says("web1", 14, "x", 3);
+    bench.passes(3590);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    bench.passes(20);
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+    bench.passes(7200);
+    assert_eq!(bench.changed(), "");
+    // it may come back
+    bench.says("web1", 14, "x", 3);
+    bench.passes(400);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+}
+
+#[test]
 fn a_host_that_is_quiet_by_nature_is_given_twice_its_pauses() {
     let mut bench = Bench::new("silent = { after = \"5m\" }\nat_least = 5");
     for _ in 0..50 {
