@@ -229,7 +229,8 @@ fn take_over(import: &Import) -> Result<Exit, Error> {
     let name = name.ok_or_else(|| Error::Usage("a bare key needs --name: whose is it?".into()))?;
     if !fleet::is_file_name(&name) {
         return Err(Error::Usage(format!(
-            "\"{}\" cannot be a file's name here: letters, digits, - _ and . are possible; say --name",
+            "\"{}\" cannot be a file's name here: letters, digits, - _ and . are possible, and none that a \
+             server passes over, such as x.bak; say --name",
             shown(&name)
         )));
     }
