@@ -83,7 +83,7 @@ pub(crate) struct Import {
     /// A certificate of czmq, pyzmq or rzlog, or the 40 characters of a public key
     // one in 85 keys begins with a dash
     #[arg(allow_hyphen_values = true)]
-    source: String,
+    pub(crate) source: String,
     /// The folder
     folder: PathBuf,
     /// The file's name in the folder, and the owner's where the source has none [default: the source's]
@@ -240,7 +240,7 @@ fn take_over(import: &Import) -> Result<Exit, Error> {
     let folder = &import.folder;
     let known = load_directory(folder)?;
     if let Some(other) = known.certificates.iter().find(|other| other.public == key) {
-        say(&format!("{key} is there already, in {}", other.path.display()))?;
+        say(&format!("{key} is there already, in {}", shown(&other.path.display().to_string())))?;
         return Ok(Exit::DONE);
     }
     let file = folder.join(&name);

@@ -109,6 +109,11 @@ fn list_and_import_keep_a_folder_of_the_allowed() {
             .ended(1)
             .complains(&["cannot be a file's name"]);
     }
+    // a file's name is somebody's text, too
+    let odd = folder.path().join("allowed/\u{1b}[2J");
+    fs::rename(folder.path().join("allowed/web1"), &odd).expect("renamed");
+    let said = run("keys import web1 allowed").ended(0).out;
+    assert!(said.ends_with("is there already, in allowed/\\x1b[2J\n"), "{said:?}");
     fs::write(folder.path().join("allowed/junk"), "nonsense here").expect("written");
     run("keys list allowed").ended(1).complains(&["allowed/junk", "line 1"]);
 }
