@@ -94,9 +94,10 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     made += usize::from(member(fleet, &server_key, READER, "readers")?);
     text(&to(READER).join("config.toml"), &profile(fleet, address))?;
     text(&to(server).join(SNIPPET), &receiver(fleet))?;
+    // not -a: it would give the folder there, such as /etc/rsyslog.d, to who owns the one here
     say(&format!(
         "{made} new keys. Copy each host's folder to its {install}, for example\n  \
-         rsync -a {out}/{server}/ {server}:{install}/\nand {out}/{READER}/ to ~/.config/rzlog/ of \
+         rsync -r {out}/{server}/ root@{server}:{install}/\nand {out}/{READER}/ to ~/.config/rzlog/ of \
          whoever shall read: rzlog tail HOST PROGRAM\nThe folders hold secrets: remove {out} when they \
          are where they belong, or keep it as safe as them.",
         install = fleet.install.display(),

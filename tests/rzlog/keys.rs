@@ -165,6 +165,8 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     let before = text(&at("fleet/web1/rzmq/web1_secret"));
     let said = fleet("web1\nweb2\nweb3\n").ended(0).out;
     assert!(said.starts_with("1 new keys"), "{said}");
+    // -a would give /etc/rsyslog.d itself to who owns the folder here
+    assert!(said.contains("rsync -r fleet/loghost/ root@loghost:"), "{said}");
     assert_eq!(text(&at("fleet/web1/rzmq/web1_secret")), before);
     assert_eq!(mode(&at("fleet/web3/rzmq/web3_secret")), 0o600);
     // Nobody has what is another's secret.
