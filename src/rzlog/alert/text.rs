@@ -171,11 +171,13 @@ impl Style {
     /// Foreign text in code.
     fn harmless(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        for sign in text.chars() {
+        for (at, sign) in text.char_indices() {
             match sign {
                 '`' => out.push('\u{2cb}'),
                 '@' => out.push('\u{ff20}'),
-                '<' if self.dialect == Dialect::Mattermost => out.push('\u{2039}'),
+                '<' if self.dialect == Dialect::Mattermost && !is_priority(&text[at + 1..]) => {
+                    out.push('\u{2039}');
+                }
                 '&' if self.dialect == Dialect::Slack => out.push_str("&amp;"),
                 '<' if self.dialect == Dialect::Slack => out.push_str("&lt;"),
                 '>' if self.dialect == Dialect::Slack => out.push_str("&gt;"),
@@ -184,6 +186,12 @@ impl Style {
         }
         out
     }
+}
+
+/// What follows the < of a syslog priority, which may stay as it is.
+fn is_priority(text: &str) -> bool {
+    let rest = text.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    rest.len() < text.len() && rest.starts_with('>')
 }
 
 pub(crate) fn alertname(alert: &Alert) -> &str {

@@ -88,6 +88,14 @@ fn hostile_lines_and_labels_stay_in_their_code() {
 }
 
 #[test]
+fn mattermost_is_left_a_priority_and_no_link() {
+    let style = Style::new(Dialect::Mattermost, 4000, Some("{lines}")).unwrap();
+    let said = style.notice(&attempt("web1", &["<13>Nov 24 <!here> <a|b> <1|2> <>"], 1), START);
+    let line = said.lines().nth(2);
+    assert_eq!(line, Some("<13>Nov 24 ‹!here> ‹a|b> ‹1|2> ‹>"), "{said}");
+}
+
+#[test]
 fn the_limit_is_kept_and_what_does_not_fit_is_counted() {
     let style = Style::new(Dialect::Mattermost, 1000, None).unwrap();
     let said = style.notice(&attempt("web1", &[&"x".repeat(200)], 100), START);
