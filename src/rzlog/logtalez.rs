@@ -79,7 +79,8 @@ mod tests {
         ] {
             assert_eq!(translated(theirs), ours);
         }
-        for (theirs, ours) in [("-json=T", " --json"), ("--json=1", " --json"), ("-json=false", "")] {
+        for (theirs, ours) in [("-json=T", " --json"), ("--json=1", " --json"), ("-json=false", "")]
+        {
             let line = format!("rzlog -endpoints tcp://a:1 {theirs}");
             let expected = format!("rzlog tail --logtalez --endpoints tcp://a:1{ours}");
             assert_eq!(translated(&line), expected);

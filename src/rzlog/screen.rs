@@ -89,7 +89,10 @@ mod tests {
         assert_eq!(shown("\u{9b}2J".as_bytes()), "\\u{9b}2J");
         assert_eq!(shown(b"\x9b2J\xff"), "\\x9b2J\\xff");
         assert_eq!(shown("\u{202e}evil\u{2028}".as_bytes()), "\\u{202e}evil\\u{2028}");
-        assert_eq!(shown("web\u{3164}1\u{180e}\u{e0101}".as_bytes()), "web\\u{3164}1\\u{180e}\\u{e0101}");
+        assert_eq!(
+            shown("web\u{3164}1\u{180e}\u{e0101}".as_bytes()),
+            "web\\u{3164}1\\u{180e}\\u{e0101}"
+        );
         assert_eq!(shown("\u{2764}\u{fe0f} é".as_bytes()), "\u{2764}\u{fe0f} é");
     }
 

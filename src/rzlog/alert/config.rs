@@ -285,7 +285,9 @@ mod tests {
     fn a_secret_in_the_wrong_place_is_not_in_the_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alert.toml");
-        for receiver in ["slack = \"URL\"", "slack = { url_file = [\"URL\"] }", "slack = { url = \"URL\" }"] {
+        for receiver in
+            ["slack = \"URL\"", "slack = { url_file = [\"URL\"] }", "slack = { url = \"URL\" }"]
+        {
             let receiver = receiver.replace("URL", "https://hooks.example.org/services/s3cr3t");
             fs::write(&path, format!("[[receivers]]\nname = \"ops\"\n{receiver}\n")).unwrap();
             let error = Config::read(std::slice::from_ref(&path)).unwrap_err().to_string();

@@ -389,7 +389,9 @@ mod tests {
     #[test]
     fn made_up_programs_do_not_choose_more_sets_of_rules_than_are_kept() {
         let rule = |sign: char| {
-            format!("[[rule]]\nname = \"{sign}\"\nprogram = \"*{sign}*\"\n[[rule.counter]]\nname = \"{sign}\"\n")
+            format!(
+                "[[rule]]\nname = \"{sign}\"\nprogram = \"*{sign}*\"\n[[rule.counter]]\nname = \"{sign}\"\n"
+            )
         };
         let signs: Vec<char> = ('a'..='j').collect();
         let text: String = signs.iter().copied().map(rule).collect();
@@ -401,7 +403,12 @@ mod tests {
             let chosen = signs.iter().enumerate().filter(|(bit, _)| at >> bit & 1 == 1);
             let program: String = chosen.map(|(_, sign)| *sign).collect();
             let text = format!("<13>Nov 24 10:00:00 web1 {program}: x");
-            assert!(engine.count(&Line::parse(None, text.as_bytes()), "", Duration::ZERO, &mut tally));
+            assert!(engine.count(
+                &Line::parse(None, text.as_bytes()),
+                "",
+                Duration::ZERO,
+                &mut tally
+            ));
             assert!(engine.distinct.len() <= DISTINCT);
         }
         // each sign is in half of the names
