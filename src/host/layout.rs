@@ -89,8 +89,7 @@ pub(crate) fn time_fits(clock: Clock) -> bool {
     }
     // Twice, as a byte that is written may be the one that was there.
     [0x00, 0xff].iter().all(|&filling| {
-        let mut room =
-            Room { time: sys::syslogTime { parts: [0; 3] }, behind: [filling; BEHIND] };
+        let mut room = Room { time: sys::syslogTime { parts: [0; 3] }, behind: [filling; BEHIND] };
         let mut seconds = 0;
         // SAFETY: datetime.getCurrTime of the granted interface; it fills in both, and finds more
         // room for the time than any release needs.
