@@ -2,7 +2,9 @@
  *
  * Upstream: runtime/obj.h, runtime/glbl.h, runtime/prop.h, runtime/statsobj.h, runtime/ruleset.h,
  * runtime/datetime.h, runtime/parser.h.
- * Members that the modules do not call are void pointers that keep the place.
+ * Members that the modules do not call are void pointers that keep the place; `rest` is more than any
+ * release has. The core fills in what it knows, and an interface has grown at its end under the same
+ * version (datetime): without room it would write behind the struct.
  *
  *              8.2302.0  8.2504.0  8.2608.0  8.2610.0
  * glbl            10        10        11        11      the part described here is the same
@@ -36,7 +38,7 @@ typedef struct {
 	interface_t head;
 	rsRetVal (*UseObj)(const char *srcFile, uchar *pObjName, uchar *pObjFile, interface_t *pIf);
 	rsRetVal (*ReleaseObj)(const char *srcFile, uchar *pObjName, uchar *pObjFile, interface_t *pIf);
-	void *rest[13];
+	void *rest[61];
 } obj_if_t;
 #define objCURR_IF_VERSION 2
 
@@ -46,7 +48,7 @@ typedef struct {
 	int (*GetMaxLine)(rsconf_t *cnf);
 	void *to_term_state[14];
 	int (*GetGlobalInputTermState)(void);
-	void *rest[47]; /* more than any release has: the core fills in what it knows */
+	void *rest[47];
 } glbl_if_t;
 
 typedef struct {
@@ -56,7 +58,7 @@ typedef struct {
 	rsRetVal (*ConstructFinalize)(prop_t *pThis);
 	rsRetVal (*Destruct)(prop_t **ppThis);
 	rsRetVal (*SetString)(prop_t *pThis, const uchar *psz, int len);
-	void *rest[5];
+	void *rest[58];
 } prop_if_t;
 #define propCURR_IF_VERSION 1
 
@@ -64,7 +66,7 @@ typedef struct {
 	interface_t head;
 	void (*getCurrTime)(struct syslogTime *t, time_t *ttSeconds, const int inUTC);
 	rsRetVal (*ParseTIMESTAMP3339)(struct syslogTime *pTime, uchar **ppszTS, int *pLenStr);
-	void *rest[16]; /* more than any release has */
+	void *rest[61];
 } datetime_if_t;
 #define datetimeCURR_IF_VERSION 11
 #define TIME_IN_LOCALTIME 0
@@ -73,7 +75,7 @@ typedef struct {
 	interface_t head;
 	void *to_parse[11];
 	rsRetVal (*ParseMsg)(smsg_t *pMsg);
-	void *rest[2];
+	void *rest[51];
 } parser_if_t;
 #define parserCURR_IF_VERSION 3
 
@@ -83,7 +85,7 @@ typedef struct {
 	interface_t head;
 	void *to_parsers[13];
 	parserList_t *(*GetParserList)(rsconf_t *conf, smsg_t *pMsg);
-	void *rest[2];
+	void *rest[49];
 } ruleset_if_t;
 #define rulesetCURR_IF_VERSION 8
 
@@ -110,21 +112,21 @@ typedef struct {
 	statsobj_common_t common;
 	void *to_add_counter[4];
 	statsobj_AddCounter_t AddCounter;
-	void *rest[6];
+	void *rest[52];
 } statsobj_if_v13_t;
 
 typedef struct {
 	statsobj_common_t common;
 	void *to_add_counter[6];
 	statsobj_AddCounter_t AddCounter;
-	void *rest[6];
+	void *rest[50];
 } statsobj_if_v16_t;
 
 typedef struct {
 	statsobj_common_t common;
 	void *to_add_counter[7];
 	statsobj_AddCounter_t AddCounter;
-	void *rest[6];
+	void *rest[49];
 } statsobj_if_v17_t;
 
 /* global(inputStartupPolicy=…): 0 best-effort, 1 require-all. Only 8.2610.0 is known to have it

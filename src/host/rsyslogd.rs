@@ -33,7 +33,7 @@ pub struct Rsyslogd {
 }
 
 /// Tells the time as messages carry it, and as seconds since 1970.
-type Clock = unsafe extern "C" fn(*mut sys::syslogTime, *mut sys::time_t, c_int);
+pub(crate) type Clock = unsafe extern "C" fn(*mut sys::syslogTime, *mut sys::time_t, c_int);
 
 /// Makes a limiter of a configuration's policy: the limiter, the configuration, the policy's name, and
 /// two names for messages.
@@ -93,10 +93,9 @@ impl Rsyslogd {
         };
         let mut datetime: sys::datetime_if_t = zeroed_interface();
         let version = sys::datetimeCURR_IF_VERSION as c_int;
-        // Only a table that was granted has functions in it.
-        let _granted = objects.newest(c"datetime", &[version], &mut datetime);
-        let parsers = objects.parsers(&datetime);
-        let clock = datetime.getCurrTime;
+        let clock = objects.newest(c"datetime", &[version], &mut datetime).ok();
+        let clock = clock.and(datetime.getCurrTime).filter(|&clock| layout::time_fits(clock));
+        let parsers = clock.and_then(|_| objects.parsers(&datetime));
         let rsyslogd = Self {
             stopping,
             max_line,
@@ -274,7 +273,7 @@ impl Objects {
             unsafe { std::mem::transmute(entry) };
         let mut interface: sys::obj_if_t = zeroed_interface();
         interface.head.ifVersion = sys::objCURR_IF_VERSION as c_int;
-        // SAFETY: the struct is as large as the core's of this version (asserts.c).
+        // SAFETY: the struct is at least as large as the core's of this version (asserts.c).
         if unsafe { get(&mut interface) } != sys::RS_RET_OK || interface.UseObj.is_none() {
             return Err(MISSING);
         }
