@@ -49,7 +49,9 @@ struct Times {
     reported: usize,
 }
 
-/// Reads an RFC 3339 stamp of a text of this length, and moves both behind it (runtime/datetime.h).
+/// Reads an RFC 3339 stamp of a text of this length, and moves both behind it (runtime/datetime.h). It writes a
+/// time of the release's; that this is as long as ours is known where the release tells the time
+/// ([`Rsyslogd::time`]).
 pub(crate) type ReadStamp =
     unsafe extern "C" fn(*mut sys::syslogTime, *mut *mut sys::uchar, *mut c_int) -> sys::rsRetVal;
 
@@ -206,7 +208,7 @@ impl Drop for Sample {
 /// What a parser has found.
 #[derive(PartialEq, Eq)]
 struct Found {
-    numbers: [c_int; 6],
+    numbers: [c_int; 7],
     times: [[u32; 6]; 2],
     hostname: Vec<u8>,
     tag: Vec<u8>,
@@ -235,6 +237,7 @@ impl Found {
                     (*message).iFacility.into(),
                     (*message).iProtocolVersion.into(),
                     (*message).bParseSuccess.into(),
+                    (*message).offAfterPRI,
                     (*message).offMSG,
                     (*message).msgFlags,
                 ],

@@ -231,7 +231,11 @@ impl Submitter {
             flow: flow.code(),
             max_message_size: rsyslogd.max_message_size(),
             limiter,
-            early: early.then(|| EarlyParser::prove(rsyslogd, ruleset)).flatten(),
+            // The core's limiter asks a message for its program before anybody has parsed it, and the
+            // message keeps the answer: it has to go there as it does with every input.
+            early: (early && limit.is_none())
+                .then(|| EarlyParser::prove(rsyslogd, ruleset))
+                .flatten(),
             parsed: 0,
             pending: Vec::with_capacity(BATCH),
             received: rsyslogd.time(),

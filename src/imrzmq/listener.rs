@@ -104,7 +104,8 @@ impl Listener {
             Ok(both) => both,
             Err(why) => return self.log.error(format!("{why}; this input does not work")),
         };
-        if self.statement.parses_early && !submitter.parses_early() {
+        let expected = self.statement.parses_early && self.statement.limit.is_none();
+        if expected && !submitter.parses_early() {
             self.log.info(
                 "lines are left to rsyslog's parsers: the ruleset names parsers of its own, or this rsyslogd \
                  parses in another way than the one that is known",

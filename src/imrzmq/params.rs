@@ -109,8 +109,8 @@ const OWN: [Param; 15] = [
         "on",
         "Lines as RSYSLOG_ForwardFormat makes them, in printable ASCII, are parsed as they come in, which \
          costs the receiver less; what rsyslog makes of them is the same. Other lines are parsed by \
-         rsyslog's parsers, and so are all where the ruleset names parsers of its own, or where the input \
-         finds at its start that this rsyslogd would parse otherwise. [More](../operations.md#parsing).",
+         rsyslog's parsers, and so are all where the input has a rate limit, where the ruleset names parsers \
+         of its own, or where the input finds at its start that this rsyslogd would parse otherwise. [More](../operations.md#parsing).",
     ),
 ];
 

@@ -211,14 +211,25 @@ fn a_line_has_them_under_other_settings_too() {
     }
 }
 
+/// rsyslog's limiter looks at a line before it is parsed, and the line keeps what was seen.
+#[test]
+fn a_line_that_the_limiter_has_seen_is_the_same() {
+    let limit = "ratelimit.interval=\"600\" ratelimit.burst=\"1000000\"";
+    let late = format!("{} {limit}", LATE.0);
+    let inputs = [(&late[..], LATE.1), (limit, EARLY.1)];
+    let made = made("maxMessageSize=\"8k\"", &PROPERTIES, &inputs, &forwarded());
+    assert_same(&made[0].0, &made[1].0, "limited");
+    assert_eq!(made[1].1, 0, "parsed early");
+}
+
 /// A ruleset's own parsers rule, and the log says so.
 #[test]
 fn a_ruleset_with_parsers_of_its_own_parses() {
-    let parsers =
+    let parser =
         "parser(name=\"brackets\" type=\"pmrfc3164\" permit.squareBracketsInHostname=\"on\")";
     let endpoint = free_endpoint();
     let site = Site::new().without_feed().global("processInternalMessages=\"on\"");
-    let site = site.with("module(load=\"imrzmq\")").with(parsers);
+    let site = site.with("module(load=\"imrzmq\")").with(parser);
     let action = site.file_action("out.log");
     let mut daemon = site
         .file("own.log", "%msg%\\n")
