@@ -429,7 +429,8 @@ impl Roster {
         let mut admitted = self.admitted();
         admitted.iter_mut().filter(|it| it.key == *key).for_each(|it| it.revoked = !it.found);
         let may_be_of_key = |it: &Connection| {
-            it.keys.contain(key) || (it.keys.are_unknown() && !self.is_recent(it.since, now))
+            let is_anybodys = it.keys.are_unknown() && it.peer.is_some();
+            it.keys.contain(key) || (is_anybodys && !self.is_recent(it.since, now))
         };
         let of_key = connections.iter_mut().filter(|(_, connection)| may_be_of_key(connection));
         let mut closed = 0;
