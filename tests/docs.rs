@@ -356,7 +356,7 @@ fn tests_that_the_pages_of_promises_name_exist() {
     }
     let mut tests = String::new();
     add(&repository().join("tests"), &mut tests);
-    for folder in ["src/delivery/tests", "src/link/tests"] {
+    for folder in ["src/delivery/tests", "src/link"] {
         add(&repository().join(folder), &mut tests);
     }
     for page in ["docs/guarantees.md", "docs/security.md"] {

@@ -19,8 +19,12 @@ fn greeting(mechanism: &str) -> Vec<u8> {
 
 /// The command READY of ZMTP 3 with properties of our choice.
 fn ready(properties: &[(&str, &str)]) -> Vec<u8> {
+    ready_as("PUSH", properties)
+}
+
+fn ready_as(kind: &str, properties: &[(&str, &str)]) -> Vec<u8> {
     let mut body = b"\x05READY".to_vec();
-    for (name, value) in [("Socket-Type", "PUSH")].iter().chain(properties) {
+    for (name, value) in [("Socket-Type", kind)].iter().chain(properties) {
         body.push(name.len() as u8);
         body.extend_from_slice(name.as_bytes());
         body.extend_from_slice(&(value.len() as u32).to_be_bytes());
@@ -359,4 +363,49 @@ fn a_removed_key_is_cut_at_a_socket_file_whatever_its_name() {
         daemon.wait_log(&["no longer allowed: client", "connections closed: 1"], SOON);
         daemon.wait_stats("imrzmq", "in", "nobody is there", |c| c["connections"] == 0);
     }
+}
+
+/// A publisher keeps what its subscribers ask for, byte by byte: a topic of a megabyte costs memory, and
+/// neither it nor its end takes rsyslogd along.
+#[test]
+fn a_topic_of_a_megabyte_takes_no_publisher_along() {
+    let (site, endpoint) = (Site::new(), free_endpoint());
+    let action = format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\"");
+    let mut daemon = site.sending("", &action).start();
+    let friend = Peer::sub(&endpoint, &[""]);
+    let serves = |daemon: &mut harness::Rsyslogd| {
+        daemon.wait("a line for the friend", SOON, |daemon| {
+            daemon.feeder().texts(["hello"]);
+            friend.receive(harness::millis(100))
+        });
+    };
+    serves(&mut daemon);
+    let before = daemon.memory();
+    // not libzmq's own subscriber: it keeps its topics likewise
+    let mut greedy = TcpStream::connect(endpoint.trim_start_matches("tcp://")).expect("there");
+    let topic = vec![b'x'; 1 << 20];
+    let ask = |what: u8| {
+        let head = [&[2][..], &(topic.len() as u64 + 1).to_be_bytes(), &[what]].concat();
+        [head, topic.clone()].concat()
+    };
+    let mut said = [0; 4096];
+    for piece in [greeting("NULL"), ready_as("SUB", &[])] {
+        greedy.write_all(&piece).expect("taken");
+        patient::read(&mut greedy, &mut said).expect("its greeting, its READY");
+    }
+    greedy.write_all(&ask(1)).expect("taken");
+    let most = daemon.wait("the topic is kept", SOON, |daemon| {
+        daemon.feeder().texts(["hello"]);
+        let memory = daemon.memory();
+        (memory > before + 10 * 1024).then_some(memory)
+    });
+    println!("a topic of a MiB: {} KiB more", most - before);
+    serves(&mut daemon);
+    greedy.write_all(&ask(0)).expect("taken");
+    greedy.write_all(&ask(1)).expect("taken");
+    serves(&mut daemon);
+    drop(greedy);
+    daemon.wait_stats("omrzmq", "out", "the friend alone", |c| c["connections"] == 1);
+    serves(&mut daemon);
+    daemon.end().clean();
 }

@@ -242,6 +242,37 @@ fn instances_do_not_share_their_lists() {
     Oracle::judge(0..10, &lines).once_in_order();
 }
 
+/// One folder for all, of which an input takes some by name: whoever is renamed is out.
+#[test]
+fn allowednames_choose_among_the_certificates_of_a_folder() {
+    let endpoint = free_endpoint();
+    let site = Site::new();
+    let pki = Pki::filed_in(&site, "a", &["web1.example.org", "db1.example.org"]);
+    let names = format!("{} allowednames=\"archive, WEB*.example.org\"", pki.parameters);
+    let mut daemon = site.receiving("", &input(&endpoint, &names)).start();
+    let [web, db] = [&pki.clients[0], &pki.clients[1]];
+    let outsider = pusher(&endpoint, db, &pki.server, "127.0.0.13");
+    daemon.wait_log(&["imrzmq[in]", "refused 127.0.0.13", &db.public_z85()], SOON);
+    let insider = pusher(&endpoint, web, &pki.server, "127.0.0.1");
+    insider.send_numbers(0..5);
+    daemon.wait_lines("out.log", 5, SOON);
+    assert!(!outsider.connects(millis(200)), "a name that is not chosen was let in");
+    // the same two keys, with their names exchanged
+    let folder = daemon.path("a-allowed");
+    for (keys, file, name) in
+        [(db, "db1.example.org", "web2.example.org"), (web, "web1.example.org", "db2.example.org")]
+    {
+        let renamed = Keys { name: name.to_owned(), ..keys.clone() };
+        let written = renamed.write_public(&daemon.path("renamed"));
+        std::fs::rename(written, folder.join(file)).expect("renamed");
+    }
+    daemon.wait_log(&["no longer allowed: web1.example.org", "connections closed: 1"], secs(3));
+    outsider.send_numbers(5..10);
+    let lines = daemon.wait_lines("out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once_in_order();
+    daemon.end().clean().within(STOP);
+}
+
 /// A fresh key is as good as none where keys are listed.
 #[test]
 fn anonymous_client_is_a_stranger_to_a_list() {

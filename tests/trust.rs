@@ -372,6 +372,31 @@ fn an_input_that_lost_an_address_with_its_old_key_comes_back() {
     receiver.stop().clean().within(STOP);
 }
 
+/// A receiver that stands still has refused nobody: the system takes its connections, and nothing is said
+/// on them. When it goes on, all is as before.
+#[test]
+fn a_receiver_that_stands_still_is_not_said_to_refuse_our_key() {
+    let place = Place::new("ROUTER");
+    let web = Keys::new("web");
+    place.allow(&web);
+    let mut receiver = place.site.start();
+    let mut sender = place.acked(&web).start();
+    sender.feed(0..10);
+    wait_for(&place.site, "web", 10);
+    sender.stop().clean().within(STOP);
+    receiver.signal("STOP");
+    let mut sender = place.acked(&web).start();
+    sender.feed(10..20);
+    sender.wait_log(&["omrzmq[out]", "handshake failed at", "it does not answer"], SOON);
+    receiver.signal("CONT");
+    wait_for(&place.site, "web", 20);
+    Oracle::judge(0..20, &lines(&place.site, "web")).once_in_order();
+    assert!(!sender.logged(&["refused our key"]), "{}", sender.log());
+    assert!(!sender.logged(&["the server's key is not"]), "{}", sender.log());
+    sender.end().clean().within(STOP);
+    receiver.end().clean().within(STOP);
+}
+
 /// A fleet's certificates come and go at once: each is named in the log.
 #[test]
 fn many_certificates_that_change_at_once_are_all_told() {

@@ -144,15 +144,36 @@ fn the_exporter_shows_every_counter_and_the_examples_ask_for_what_it_shows() {
     assert!(missing.is_empty(), "no such metrics: {missing:?}");
 }
 
+/// The members of a dashboard, of a panel, of a row and of the fields' defaults in Grafana's schema
+/// (kinds/dashboard/dashboard_kind.cue in its source). All four are closed: another member is a mistake.
+const DASHBOARD: &str = "id uid title description revision gnetId tags style timezone editable \
+    graphTooltip time timepicker fiscalYearStartMonth liveNow weekStart refresh schemaVersion version \
+    panels templating annotations links snapshot";
+const PANEL: &str = "type id pluginVersion tags targets title description transparent datasource gridPos \
+    links repeat repeatDirection repeatPanelId maxDataPoints thresholds timeRegions transformations \
+    interval timeFrom timeShift libraryPanel options fieldConfig";
+const ROW: &str = "type collapsed title datasource gridPos id panels repeat";
+const FIELDS: &str = "displayName displayNameFromDS description path writeable filterable unit decimals \
+    min max mappings thresholds color links noValue custom";
+
+#[track_caller]
+fn has_only(value: &Value, known: &str) {
+    for member in value.as_object().expect("an object").keys() {
+        let is_known = known.split_whitespace().any(|it| it == member);
+        assert!(is_known, "Grafana's schema has no {member} in {value}");
+    }
+}
+
 /// No Grafana is in Debian: what its schema asks of a dashboard is asked here.
 #[test]
 fn the_dashboard_is_one() {
     let file = examples().join("grafana/rsyslog-rzmq.json");
     let text = fs::read_to_string(&file).expect("the dashboard");
     let dashboard: Value = serde_json::from_str(&text).expect("JSON");
+    has_only(&dashboard, DASHBOARD);
     for (member, is_right) in [
         ("title", dashboard["title"].is_string()),
-        ("uid", dashboard["uid"].as_str().is_some_and(|uid| (1..=40).contains(&uid.len()))),
+        ("uid", dashboard["uid"].as_str().is_some_and(|uid| (8..=40).contains(&uid.len()))),
         ("schemaVersion", dashboard["schemaVersion"].as_i64().is_some_and(|it| it >= 36)),
         ("tags", dashboard["tags"].is_array()),
         ("time", dashboard["time"]["from"].is_string() && dashboard["time"]["to"].is_string()),
@@ -176,7 +197,11 @@ fn the_dashboard_is_one() {
             assert!(cells.insert(cell), "{title} lies over another panel");
         }
         match panel["type"].as_str() {
-            Some("row") => assert!(array(&panel["panels"]).is_empty(), "{title}"),
+            Some("row") => {
+                has_only(panel, ROW);
+                assert!(panel["collapsed"].is_boolean(), "{title}");
+                assert!(array(&panel["panels"]).is_empty(), "{title}");
+            }
             Some("timeseries") => targets(title, panel),
             other => panic!("{title}: a panel of the type {other:?}"),
         }
@@ -185,6 +210,12 @@ fn the_dashboard_is_one() {
 }
 
 fn targets(title: &str, panel: &Value) {
+    has_only(panel, PANEL);
+    has_only(&panel["gridPos"], "h w x y static");
+    has_only(&panel["datasource"], "type uid");
+    has_only(&panel["fieldConfig"], "defaults overrides");
+    has_only(&panel["fieldConfig"]["defaults"], FIELDS);
+    assert!(panel["options"].is_object(), "{title}");
     assert_eq!(panel["datasource"]["type"], "prometheus", "{title}");
     assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
     assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}: no unit");

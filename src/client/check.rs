@@ -155,6 +155,7 @@ pub fn check(
                 let is_last = !matches!(
                     cause,
                     HandshakeFailure::HungUpOnClient { .. }
+                        | HandshakeFailure::HungUpMidway
                         | HandshakeFailure::HungUpPlain
                         | HandshakeFailure::Protocol { .. }
                 );

@@ -33,9 +33,9 @@ impl Credentials {
             Credentials::Plaintext => SecuritySettings::default(),
             Credentials::Curve { servercertpath, clientcertpath } => SecuritySettings {
                 authtype: Some("CURVECLIENT"),
-                authenticator: None,
                 servercertpath: Some(servercertpath),
                 clientcertpath: Some(clientcertpath),
+                ..SecuritySettings::default()
             },
         };
         Ok(Arc::new(Security::from_settings(&settings)?))

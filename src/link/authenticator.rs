@@ -275,6 +275,7 @@ mod tests {
     use super::*;
     use crate::certificate::{self, KeyPair};
     use crate::credentials::{AllowList, OwnKey};
+    use crate::names::Names;
     use crate::roster::Limits;
     use crate::security::Allowed;
     use std::fs;
@@ -299,7 +300,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let text = format!("curve\n    public-key = \"{key}\"\n");
             fs::write(folder.path().join("x"), text).unwrap();
-            Allowed::Folder(AllowList::load(folder.path()).unwrap())
+            Allowed::Folder(AllowList::load(folder.path(), Names::default()).unwrap())
         });
         Arc::new(Security::Server { own, allowed })
     }

@@ -1,4 +1,4 @@
-//! The endpoints that one socket calls. After most mishaps libzmq calls again by itself, and says so
+//! The endpoints that one socket calls, as they are written (written.rs). After most mishaps libzmq calls again by itself, and says so
 //! (CONNECT_RETRIED). After some it never does: the peer refused our key with a status other than 300,
 //! sent a frame over `maxmsgsize`, or said what is no ZeroMQ (libzmq, session_base.cpp: a protocol error
 //! ends the session). Those are called again from here, after a pause that doubles.

@@ -27,7 +27,6 @@ const FILES_MAX: usize = 100_000;
 pub struct PublicKey([u8; z85::KEY_BYTES]);
 
 impl PublicKey {
-    /// The key with these bytes.
     /// Reads a key as people write it: 40 characters of Z85.
     pub fn from_z85(text: &str) -> Option<PublicKey> {
         z85::decode(text.as_bytes()).ok().map(PublicKey)

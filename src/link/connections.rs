@@ -1,9 +1,10 @@
 //! The connections of one socket, followed by the events that libzmq's monitor tells of it: counted, told,
 //! and matched with the roster, which knows whose they are.
 //!
-//! An event names the endpoint, of a bound socket our own; only ACCEPTED, CONNECTED and
-//! DISCONNECTED name the connection, by its descriptor. A failed handshake is therefore told
-//! when the DISCONNECTED comes that follows it, with the peer's address.
+//! An event names the endpoint, of a bound socket our own (written.rs has what it was written as); only
+//! ACCEPTED, CONNECTED and DISCONNECTED name the connection, by its descriptor. A failed handshake is
+//! therefore told when the DISCONNECTED comes that follows it, with the peer's address. Where libzmq has
+//! several I/O threads, two failures of one moment may come mixed, and each be told of the other's peer.
 //!
 //! Owned by the monitor's thread; what others read of it (`Peers`) is atomic.
 
@@ -18,10 +19,11 @@ use std::time::{Duration, Instant};
 use crate::calls::Calls;
 use crate::certificate::PublicKey;
 use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer, Throttle};
-use crate::raw::Errno;
-use crate::roster::{Arrival, Ended, Roster};
+use crate::raw::{self, Errno};
+use crate::roster::{Arrival, Called, Ended, Roster};
 use crate::security::{Admission, Security};
-use crate::threshold::{Step, Threshold};
+use crate::threshold::{Said, Step, Threshold};
+use crate::written::Written;
 
 /// What the monitor knows of a socket, readable at any time.
 #[derive(Debug)]
@@ -44,11 +46,11 @@ impl Peers {
     }
 }
 
-/// A handshake that lasted longer was not broken off but not answered.
+/// A server that has said nothing for longer than this did not hang up at once, but did not answer.
 const SILENCE: Duration = Duration::from_millis(900);
 
-/// What libzmq says of a peer that was refused and goes on all the same.
-const AFTER_REFUSAL: HandshakeFailure =
+/// libzmq does not say what was wrong; of a peer that was refused and goes on all the same, it says this.
+const UNSPECIFIED: HandshakeFailure =
     HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
 
 /// The side of the handshake a socket is on.
@@ -73,10 +75,15 @@ pub(crate) struct Connections {
     throttle: Throttle,
     security: Arc<Security>,
     roster: Arc<Roster>,
-    /// Of a CURVE server: watches those who have yet to shake hands, and the endpoints of ours that they
-    /// called.
+    written: Written,
+    /// With CURVE: watches the connections that have yet to shake hands.
     pub(crate) threshold: Option<Threshold>,
+    /// Of a server: those, and the endpoints of ours that they called.
     callers: HashMap<RawFd, String>,
+    /// Of a client: what servers have said to it that have yet to let it in.
+    servers: HashMap<RawFd, Server>,
+    /// The connections that this side has made, by libzmq's names for the endpoints.
+    made: HashMap<String, RawFd>,
     /// Those of them who said too much, and are being closed.
     shut_out: HashSet<RawFd>,
     /// Endpoints that this side calls, where the end of the last connection, or attempt, was told.
@@ -86,6 +93,18 @@ pub(crate) struct Connections {
     /// Connections that the authenticator refused; libzmq cuts them when their handshake
     /// time is over.
     refused: u64,
+}
+
+/// What a server has said to us so far.
+struct Server {
+    /// This end and the other: another connection that has the descriptor by now has others.
+    ends: (u16, SocketAddr),
+    said: Said,
+    since: Instant,
+}
+
+fn ends_of(fd: RawFd) -> Option<(u16, SocketAddr)> {
+    raw::port_of(fd).zip(raw::peer_of(fd))
 }
 
 enum Failure {
@@ -100,12 +119,15 @@ impl Connections {
         (security, roster): (Arc<Security>, Arc<Roster>),
         handshake_ivl: Duration,
         notices: Arc<dyn Notices>,
-        peers: Arc<Peers>,
+        (peers, written): (Arc<Peers>, Written),
     ) -> Connections {
-        let threshold = if role == Role::Server { Threshold::new() } else { None };
+        let threshold = if role == Role::Plain { None } else { Threshold::new() };
         Connections {
+            written,
             threshold,
             callers: HashMap::new(),
+            servers: HashMap::new(),
+            made: HashMap::new(),
             shut_out: HashSet::new(),
             role,
             handshake_ivl,
@@ -120,15 +142,21 @@ impl Connections {
         }
     }
 
-    pub(crate) fn event(&mut self, event: u32, value: u32, endpoint: &str, now: Instant) {
+    /// `told` is the endpoint as libzmq calls it.
+    pub(crate) fn event(&mut self, event: u32, value: u32, told: &str, now: Instant) {
+        let endpoint = self.written.name(told).to_owned();
+        let endpoint = endpoint.as_str();
         match event {
-            zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, endpoint, now),
+            zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, (told, endpoint), now),
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
-            zmq_sys::ZMQ_EVENT_CONNECTED => {
-                self.peers.calls.begun(endpoint);
-                self.roster.connected(value as RawFd, now);
+            zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
+                if let Some(fd) = self.made.get(told) {
+                    self.roster.past_handshake(*fd);
+                    self.servers.remove(fd);
+                }
+                self.connected(endpoint, now);
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => self.connected(endpoint, now),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
                 self.failures.push_back(Failure::NoDetail);
             }
@@ -184,11 +212,9 @@ impl Connections {
         };
         let peer = peer.map(|(address, key)| self.peer(address.to_string(), Some(key)));
         let from = peer.as_ref().map(|peer| peer.address.as_str()).unwrap_or_default();
-        self.tell(&format!("connected {endpoint} {from}"), now, |held_back| Notice::Connected {
-            endpoint: endpoint.to_owned(),
-            peer,
-            held_back,
-        });
+        let cause = format!("connected {endpoint} {from}");
+        let endpoint = self.written.with_address(endpoint);
+        self.tell(&cause, now, |held_back| Notice::Connected { endpoint, peer, held_back });
     }
 
     /// What is known of a peer with this address and key.
@@ -200,13 +226,62 @@ impl Connections {
         Peer { address, key, name }
     }
 
+    /// This side has called, and somebody is there.
+    fn called(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
+        self.peers.calls.begun(endpoint);
+        let peer = raw::peer_of(fd);
+        self.written.reached(told, peer);
+        self.made.insert(told.to_owned(), fd);
+        if let Some(key) = self.roster.connected(fd, peer, now) {
+            self.late(peer, key, now);
+        }
+        self.watch_server(fd, now);
+    }
+
+    /// Of a client: a connection to a server is there.
+    fn watch_server(&mut self, fd: RawFd, now: Instant) {
+        let is_client = matches!(self.role, Role::Client { .. });
+        if let (true, Some(threshold), Some(ends)) = (is_client, &self.threshold, ends_of(fd)) {
+            threshold.watch(fd);
+            self.servers.insert(fd, Server { ends, said: Said::Nothing, since: now });
+            // what it has said already
+            self.listen(fd, now);
+        }
+    }
+
+    /// A server may have said something.
+    fn listen(&mut self, fd: RawFd, now: Instant) {
+        let Some(server) = self.servers.get_mut(&fd) else { return };
+        let said = Threshold::said(fd);
+        if said > server.said && ends_of(fd) == Some(server.ends) {
+            (server.said, server.since) = (said, now);
+        }
+    }
+
+    /// Whether it is not known yet of a server if it has shown its key. What of ours has reached it, the
+    /// system does not tell of itself: it is to be looked for again.
+    pub(crate) fn wait_for_servers(&self) -> bool {
+        self.servers.values().any(|server| server.said < Said::RightWelcome)
+    }
+
+    /// A connection was closed, as its key was taken off the list while it shook hands.
+    fn late(&mut self, peer: Option<SocketAddr>, key: PublicKey, now: Instant) {
+        notice::count(&*self.notices, Change::Cut(1));
+        let address = peer.map_or("a local peer".into(), |it| it.ip().to_string());
+        self.tell(&format!("late {address} {key}"), now, |held_back| Notice::CutLate {
+            address,
+            key,
+            held_back,
+        });
+    }
+
     /// Somebody has called.
-    fn accepted(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
-        // the name of a socket file may end like a port
-        let address = endpoint.strip_prefix("tcp://");
-        let port = address.and_then(|it| it.rsplit(':').next()?.parse().ok());
+    fn accepted(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
+        let called = Called::at(told);
         let mut is_closed = false;
-        match self.roster.accepted(fd, port, self.threshold.is_some(), now) {
+        let is_server = self.role == Role::Server && self.threshold.is_some();
+        let is_watched = is_server && matches!(called, Called::Port(_));
+        match self.roster.accepted(fd, called, is_server, now) {
             Arrival::Welcome => {}
             Arrival::Crowded(limit, closed) => {
                 for (closed, peer) in closed {
@@ -214,16 +289,19 @@ impl Connections {
                     self.crowded_out(closed, peer, closed != fd, limit, now);
                 }
             }
-            Arrival::Revoked => {
-                notice::count(&*self.notices, Change::Cut(1));
+            Arrival::Revoked(peer, key) => {
+                self.late(peer, key, now);
                 is_closed = true;
             }
         }
-        if let Some(threshold) = self.threshold.as_ref().filter(|_| !is_closed) {
+        if let Some(threshold) = self.threshold.as_ref().filter(|_| is_watched && !is_closed) {
             threshold.watch(fd);
             self.callers.insert(fd, endpoint.to_owned());
             // what it has said already
             self.judge(fd, now);
+        }
+        if !is_closed {
+            self.watch_server(fd, now);
         }
     }
 
@@ -254,7 +332,20 @@ impl Connections {
     /// Judges those who have said something and have yet to shake hands.
     pub(crate) fn look_at_threshold(&mut self, now: Instant) {
         let heard = self.threshold.as_ref().map(Threshold::heard).unwrap_or_default();
-        heard.into_iter().for_each(|fd| self.judge(fd, now));
+        if self.role == Role::Server {
+            return heard.into_iter().for_each(|fd| self.judge(fd, now));
+        }
+        let waiting = self.servers.iter().filter(|(_, server)| server.said < Said::RightWelcome);
+        for fd in waiting.map(|(fd, _)| *fd).collect::<Vec<_>>() {
+            self.listen(fd, now);
+        }
+        // what it says from then on is no matter
+        for fd in heard {
+            let has_said = self.servers.get(&fd).is_none_or(|it| it.said >= Said::Welcome);
+            if let Some(threshold) = self.threshold.as_ref().filter(|_| has_said) {
+                threshold.forget(fd);
+            }
+        }
     }
 
     fn judge(&mut self, fd: RawFd, now: Instant) {
@@ -290,6 +381,8 @@ impl Connections {
             self.peers.calls.ended(endpoint, now);
         }
         self.callers.remove(&fd);
+        self.made.retain(|_, made| *made != fd);
+        let server = self.servers.remove(&fd);
         let shut_out = self.shut_out.remove(&fd);
         let ended = self.roster.ended(fd, now);
         let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
@@ -315,12 +408,12 @@ impl Connections {
         } else if let Some(failure) = failure {
             let cause = match failure {
                 Failure::Known(cause) => {
-                    if cause == AFTER_REFUSAL {
+                    if cause == UNSPECIFIED {
                         self.refused = self.refused.saturating_sub(1);
                     }
                     cause
                 }
-                Failure::NoDetail => self.guess(age),
+                Failure::NoDetail => self.guess(age, server, now),
             };
             self.failed(endpoint, peer, cause, now);
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
@@ -329,7 +422,12 @@ impl Connections {
             self.lost(endpoint, peer, key, now);
         } else {
             // It never was past its handshake: some mistakes of a peer end in no other event.
-            self.failed(endpoint, peer, self.guess(age), now);
+            let cause = match self.role {
+                // that libzmq has ended it itself is all that is known
+                Role::Client { .. } => UNSPECIFIED,
+                Role::Server | Role::Plain => self.guess(age, None, now),
+            };
+            self.failed(endpoint, peer, cause, now);
         }
         if self.roster.len() == 0 {
             // whatever was misjudged above is put right when nobody is left
@@ -346,10 +444,8 @@ impl Connections {
         let whose = key.map(|key| key.to_string()).unwrap_or_default();
         let cause = format!("disconnected {endpoint} {from} {whose}");
         let peer = peer.map(|address| self.peer(address, key));
-        self.tell(&cause, now, |held_back| {
-            let endpoint = endpoint.to_owned();
-            Notice::Disconnected { endpoint, peer, held_back }
-        });
+        let endpoint = self.written.with_address(endpoint);
+        self.tell(&cause, now, |held_back| Notice::Disconnected { endpoint, peer, held_back });
     }
 
     /// Open connections that the authenticator did not refuse: more than these cannot be past their
@@ -368,9 +464,13 @@ impl Connections {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
         let from = host_of(peer.as_deref());
-        self.tell(&format!("failed {endpoint} {from} {cause}"), now, |held_back| {
-            let endpoint = endpoint.to_owned();
-            Notice::HandshakeFailed { endpoint, peer, cause, held_back }
+        let kind = format!("failed {endpoint} {from} {cause}");
+        let endpoint = self.written.with_address(endpoint);
+        self.tell(&kind, now, |held_back| Notice::HandshakeFailed {
+            endpoint,
+            peer,
+            cause,
+            held_back,
         });
     }
 
@@ -393,15 +493,32 @@ impl Connections {
     }
 
     /// What a handshake without further detail most likely failed of. A server that does not
-    /// allow a key falls silent until a deadline, its own or ours; other mistakes end a handshake
-    /// at once.
-    fn guess(&self, age: Option<Duration>) -> HandshakeFailure {
+    /// allow a key shows its own and falls silent until a deadline, its own or ours; other mistakes end a
+    /// handshake at once. What it said is not known where it went too quickly, or by ipc; then its silence
+    /// alone is known.
+    fn guess(
+        &self,
+        age: Option<Duration>,
+        server: Option<Server>,
+        now: Instant,
+    ) -> HandshakeFailure {
         match &self.role {
-            Role::Client { key, .. } if age.is_some_and(|age| age > SILENCE) => {
-                HandshakeFailure::Ignored { key: *key }
-            }
-            Role::Client { server, .. } => {
-                HandshakeFailure::HungUpOnClient { file: server.clone() }
+            Role::Client { key, server: file } => {
+                let said = server.as_ref().map(|it| it.said);
+                let quiet = server.map(|it| now.saturating_duration_since(it.since)).or(age);
+                let is_silent = quiet.is_some_and(|it| it > SILENCE.min(self.handshake_ivl / 2));
+                match (said, is_silent) {
+                    (Some(Said::RightWelcome) | None, true) => {
+                        HandshakeFailure::Ignored { key: *key }
+                    }
+                    (Some(_), true) => HandshakeFailure::Unanswered,
+                    (Some(Said::RightWelcome | Said::Welcome), false) => {
+                        HandshakeFailure::HungUpMidway
+                    }
+                    (Some(Said::Greeting | Said::Nothing) | None, false) => {
+                        HandshakeFailure::HungUpOnClient { file: file.clone() }
+                    }
+                }
             }
             // whoever breaks off does so early; this thread may have heard late of its beginning
             _ if age.is_some_and(|age| age * 2 >= self.handshake_ivl) => HandshakeFailure::Silent,
@@ -437,11 +554,15 @@ mod tests {
     use std::mem;
     use std::sync::Mutex;
 
-    struct Log(Mutex<Vec<String>>);
+    struct Log(Mutex<Vec<String>>, Mutex<Vec<Change>>);
 
     impl Notices for Log {
         fn notice(&self, notice: &Notice) {
             self.0.lock().unwrap().push(notice.to_string());
+        }
+
+        fn count(&self, change: Change) {
+            self.1.lock().unwrap().push(change);
         }
     }
 
@@ -453,13 +574,13 @@ mod tests {
 
     impl Story {
         fn new(role: Role) -> Story {
-            let log = Arc::new(Log(Mutex::default()));
+            let log = Arc::new(Log(Mutex::default(), Mutex::default()));
             let ivl = Duration::from_secs(3);
             let limits = Limits { connections: 100, of_one_key: 100, handshake: ivl };
             let roster = Arc::new(Roster::new(limits));
             let trust = (Arc::new(Security::Plaintext), roster);
-            let connections =
-                Connections::new(role, trust, ivl, log.clone(), Arc::new(Peers::new(ivl)));
+            let peers = (Arc::new(Peers::new(ivl)), Written::default());
+            let connections = Connections::new(role, trust, ivl, log.clone(), peers);
             Story { connections, log, now: Instant::now() }
         }
 
@@ -588,6 +709,49 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+    }
+
+    /// Two connections of this side, one in the middle of its handshake: which of them ends is known by
+    /// what it is called.
+    #[test]
+    fn of_two_connections_that_this_side_made_the_one_that_ends_is_known() {
+        let key = PublicKey::from_bytes([3; 32]);
+        let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
+        let event = |story: &mut Story, event, value, endpoint: &str| {
+            story.connections.event(event, value, endpoint, story.now);
+            story.connections.peers.connected.load(Ordering::Relaxed)
+        };
+        let (one, two) = ("tcp://one:1", "tcp://two:1");
+        event(&mut story, zmq_sys::ZMQ_EVENT_CONNECTED, A, one);
+        event(&mut story, zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0, one);
+        event(&mut story, zmq_sys::ZMQ_EVENT_CONNECTED, B, two);
+        assert_eq!(event(&mut story, zmq_sys::ZMQ_EVENT_DISCONNECTED, A, one), 0);
+        assert_eq!(event(&mut story, zmq_sys::ZMQ_EVENT_DISCONNECTED, B, two), 0);
+        let told = story.told();
+        assert_eq!(told[..2], ["connected at tcp://one:1", "connection lost at tcp://one:1"]);
+        assert!(told[2].starts_with("handshake failed at tcp://two:1: it does not speak ZeroMQ"));
+    }
+
+    /// The authenticator has let it in, and its certificate is gone, before the monitor hears of it.
+    #[test]
+    fn a_connection_of_a_key_that_is_gone_already_is_cut_counted_and_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _far = std::net::TcpStream::connect(address).unwrap();
+        let near = listener.accept().unwrap().0;
+        let mut story = Story::new(Role::Server);
+        let key = PublicKey::from_bytes([3; 32]);
+        story.connections.roster.admit("127.0.0.1", key, story.now).unwrap();
+        assert_eq!(story.connections.roster.close_all_of(&key), 0);
+        let (fd, endpoint) = (std::os::fd::AsRawFd::as_raw_fd(&near), format!("tcp://{address}"));
+        story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd as u32, &endpoint, story.now);
+        assert_eq!(
+            story.told(),
+            [format!(
+                "cut 127.0.0.1 as it connected: its key {key} was no longer among those allowed"
+            )]
+        );
+        assert_eq!(*story.log.1.lock().unwrap(), [Change::Cut(1)]);
     }
 
     #[test]

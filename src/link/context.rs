@@ -28,6 +28,7 @@ use crate::socket::{Socket, Trust, check_group};
 use crate::socket_type::SocketType;
 use crate::teller::Teller;
 use crate::watcher::Watcher;
+use crate::written::Written;
 
 /// Opens sockets. One a module.
 pub struct Context {
@@ -195,7 +196,8 @@ impl Shared {
             set(zmq_sys::ZMQ_CURVE_SERVER, 1)?;
             trust.roster = Some(Arc::clone(roster));
             trust.registration = Some(self.register(domain, security, roster, notices)?);
-            trust.senders = Some(RefCell::new(Senders::new(security.clone(), roster.clone())));
+            let senders = Senders::new(security.clone(), roster.clone(), notices.clone());
+            trust.senders = Some(RefCell::new(senders));
         }
         let mut threads = self.threads();
         let watcher = match &mut threads.watcher {
@@ -245,7 +247,9 @@ impl Shared {
         };
         let trust = (Arc::clone(&spec.security), roster);
         let times = (spec.options.handshake_ivl, spec.options.reconnect_ivl_max);
-        monitor.watch(&self.raw, socket, role, trust, times, notices).map_err(|errno| {
+        let written = Written::new(spec.endpoints.iter().map(|it| it.address.clone()));
+        let told = (notices, written);
+        monitor.watch(&self.raw, socket, role, trust, times, told).map_err(|errno| {
             LinkError::Socket {
                 socket_type: spec.socket_type.name(),
                 reason: format!("its monitor: {errno}"),

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
 use crate::credential_notice::CredentialNotice;
+use crate::names::Names;
 
 /// What tells that a file is another one than before, or has been written to. The time is the
 /// inode's: nobody can set it.
@@ -201,10 +202,11 @@ fn load_peers(files: &[PathBuf]) -> Result<Vec<Certificate>, CertificateError> {
     there.map(|(_, file)| certificate::load_peer(file)).collect()
 }
 
-/// The keys that a folder of certificates lets in.
+/// The keys that a folder of certificates lets in: those of all, or of some names.
 #[derive(Debug)]
 pub struct AllowList {
     folder: PathBuf,
+    names: Names,
     seen: Mutex<Seen>,
     admitted: RwLock<Arc<HashMap<PublicKey, Certificate>>>,
     generation: AtomicU64,
@@ -219,15 +221,17 @@ struct Seen {
 }
 
 impl AllowList {
-    /// Reads a folder.
-    pub fn load(folder: &Path) -> Result<AllowList, CertificateError> {
+    /// Reads a folder, of which certificates with these names count.
+    pub fn load(folder: &Path, names: Names) -> Result<AllowList, CertificateError> {
         let stamps = stamps_in(folder).unwrap_or_default();
         let directory = certificate::load_directory(folder)?;
         let told = directory.broken.iter().map(ToString::to_string).collect();
+        let certificates = directory.certificates.into_iter().filter(|it| names.have(it)).collect();
         Ok(AllowList {
             folder: folder.to_owned(),
+            names,
             seen: Mutex::new(Seen { stamps, told }),
-            admitted: RwLock::new(Arc::new(by_key(directory.certificates))),
+            admitted: RwLock::new(Arc::new(by_key(certificates))),
             generation: AtomicU64::new(0),
         })
     }
@@ -305,7 +309,8 @@ impl AllowList {
         *seen = Seen { stamps, told };
         let old = self.admitted();
         let kept = old.values().filter(|it| out_of_reach.contains(&it.path.as_path())).cloned();
-        let new = by_key(kept.chain(directory.certificates).collect());
+        let read = directory.certificates.into_iter().filter(|it| self.names.have(it));
+        let new = by_key(kept.chain(read).collect());
         for (key, certificate) in new.iter().filter(|(key, _)| !old.contains_key(key)) {
             let name = certificate.label();
             findings.notices.push(CredentialNotice::Allowed { name, key: *key });

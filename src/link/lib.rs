@@ -6,8 +6,8 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `zpl`, `certificate`, `certificate_file`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
-//! `notice`, `roster`, `threshold`, `calls`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
+//! `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `notice`, `roster`, `threshold`, `calls`, `written`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
@@ -21,6 +21,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod monitor;
+mod names;
 mod notice;
 mod options;
 mod raw;
@@ -32,6 +33,7 @@ mod socket_type;
 mod teller;
 mod threshold;
 mod watcher;
+mod written;
 mod z85;
 mod zpl;
 
@@ -47,6 +49,7 @@ pub use credential_notice::CredentialNotice;
 pub use credentials::{AllowList, OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
+pub use names::{Names, NamesError};
 pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
 pub use options::Options;
 pub use raw::spawn_without_signals;

@@ -24,8 +24,12 @@ use crate::notice::Notices;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
 use crate::security::Security;
+use crate::written::Written;
 
 const THREAD: &str = "rzmq-monitor";
+
+/// How long, in ms, until it is looked again what became of a handshake of ours.
+const LOOK: i64 = 100;
 
 /// The events asked for.
 const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
@@ -71,7 +75,7 @@ impl Monitor {
         role: Role,
         trust: (Arc<Security>, Arc<Roster>),
         (handshake_ivl, longest_pause): (Duration, Duration),
-        notices: Arc<dyn Notices>,
+        (notices, written): (Arc<dyn Notices>, Written),
     ) -> Result<Arc<Peers>, Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let address = format!("inproc://rzmq.monitor.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -84,7 +88,8 @@ impl Monitor {
             return Err(errno);
         }
         let peers = Arc::new(Peers::new(longest_pause));
-        let connections = Connections::new(role, trust, handshake_ivl, notices, Arc::clone(&peers));
+        let known = (Arc::clone(&peers), written);
+        let connections = Connections::new(role, trust, handshake_ivl, notices, known);
         let watched = Watched { pair, connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
@@ -117,7 +122,8 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
         items.extend(all.iter().map(|watched| Awaited::message(&watched.pair)));
         let thresholds = all.iter().filter_map(|watched| watched.connections.threshold.as_ref());
         items.extend(thresholds.map(|threshold| Awaited::descriptor(threshold.as_raw_fd())));
-        match raw::wait(&mut items, -1) {
+        let waits = all.iter().any(|watched| watched.connections.wait_for_servers());
+        match raw::wait(&mut items, if waits { LOOK } else { -1 }) {
             Err(errno) if errno.is_interrupted() => continue,
             Err(_) => return,
             Ok(()) => {}

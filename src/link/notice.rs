@@ -143,6 +143,15 @@ pub enum Notice {
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
+    /// A connection was closed: its key was taken off the list while it shook hands.
+    CutLate {
+        /// The peer's address.
+        address: String,
+        /// The key.
+        key: PublicKey,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
     /// Notices were not given, as those before them took too long.
     Missed {
         /// How many.
@@ -206,12 +215,16 @@ impl fmt::Display for Limit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeFailure {
-    /// The server did not answer our key until the deadline: what a server does that does
-    /// not allow it.
+    /// The server showed its key and did not answer ours until the deadline: what a server does that
+    /// does not allow it.
     Ignored {
         /// The key we showed.
         key: PublicKey,
     },
+    /// The server has not even shown its key, and did not hang up either.
+    Unanswered,
+    /// The server hung up on us at once, but not before it had answered our key with as much as it should.
+    HungUpMidway,
     /// The peer hung up at once, on a CURVE client.
     HungUpOnClient {
         /// The file of the key we know the server by.
@@ -247,10 +260,10 @@ impl HandshakeFailure {
     /// What it is counted by.
     pub fn kind(&self) -> FailureKind {
         match self {
-            HandshakeFailure::HungUpOnServer | HandshakeFailure::HungUpPlain => {
-                FailureKind::BrokenOff
-            }
-            HandshakeFailure::Silent => FailureKind::Silent,
+            HandshakeFailure::HungUpOnServer
+            | HandshakeFailure::HungUpPlain
+            | HandshakeFailure::HungUpMidway => FailureKind::BrokenOff,
+            HandshakeFailure::Silent | HandshakeFailure::Unanswered => FailureKind::Silent,
             HandshakeFailure::Mechanism => FailureKind::Mechanism,
             HandshakeFailure::HungUpOnClient { .. } | HandshakeFailure::Cryptographic => {
                 FailureKind::Keys
@@ -274,8 +287,15 @@ impl fmt::Display for HandshakeFailure {
             HandshakeFailure::HungUpOnClient { file } => write!(
                 f,
                 "the server's key is not the one in {}: it hung up at once (so does a server without \
-                 CURVE)",
+                 CURVE, or one that is just being stopped)",
                 file.display()
+            ),
+            HandshakeFailure::Unanswered => f.write_str(
+                "it does not answer: it stands still, is only about to start, or speaks no ZeroMQ",
+            ),
+            HandshakeFailure::HungUpMidway => f.write_str(
+                "it hung up in the middle of the handshake: the two socket types do not match, it does \
+                 not let us in, or it is just being stopped",
             ),
             HandshakeFailure::HungUpOnServer => f.write_str(
                 "it broke off: it may hold another key of this server, speak no CURVE or no ZeroMQ",
@@ -326,6 +346,7 @@ impl Notice {
             | Notice::Disconnected { held_back, .. }
             | Notice::Unreachable { held_back, .. }
             | Notice::TooMany { held_back, .. }
+            | Notice::CutLate { held_back, .. }
             | Notice::AcceptFailed { held_back, .. } => *held_back,
             Notice::Credentials(_) | Notice::Missed { .. } => 0,
         }
@@ -363,6 +384,10 @@ impl fmt::Display for Notice {
                 let which = if *half_open { ", which had yet to shake hands" } else { "" };
                 write!(f, "closed a connection from {peer}{which}: {limit}")?;
             }
+            Notice::CutLate { address, key, .. } => write!(
+                f,
+                "cut {address} as it connected: its key {key} was no longer among those allowed"
+            )?,
             Notice::Credentials(notice) => write!(f, "{notice}")?,
             Notice::Missed { notices } => write!(
                 f,

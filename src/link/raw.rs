@@ -557,17 +557,20 @@ pub fn port_of(fd: RawFd) -> Option<u16> {
 
 type AddressQuery = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
 
-fn address_of(fd: RawFd, query: AddressQuery) -> Option<SocketAddr> {
+fn address_in(fd: RawFd, query: AddressQuery) -> Option<libc::sockaddr_storage> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
     let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: the query is one of the two above. The kernel writes at most `length` bytes; zeroes are a valid value, so what it
-    // leaves alone is initialised too. A descriptor that is closed by now is an error.
-    let storage = unsafe {
-        if query(fd, storage.as_mut_ptr().cast(), &mut length) == -1 {
-            return None;
-        }
-        storage.assume_init()
-    };
+    // SAFETY: the query is getpeername or getsockname. The kernel writes at most `length` bytes; zeroes are
+    // a valid value, so what it leaves alone is initialised too. A descriptor that is closed by now is an
+    // error.
+    unsafe {
+        let is_known = query(fd, storage.as_mut_ptr().cast(), &mut length) == 0;
+        is_known.then(|| storage.assume_init())
+    }
+}
+
+fn address_of(fd: RawFd, query: AddressQuery) -> Option<SocketAddr> {
+    let storage = address_in(fd, query)?;
     match c_int::from(storage.ss_family) {
         libc::AF_INET => {
             // SAFETY: for this family the storage holds a sockaddr_in, which it can hold
@@ -586,11 +589,45 @@ fn address_of(fd: RawFd, query: AddressQuery) -> Option<SocketAddr> {
     }
 }
 
+/// What the system knows a connection by that came in by this socket file, as libzmq writes its path
+/// (`@`: a name without a file); none if the descriptor is another file by now.
+pub fn local_at(fd: RawFd, path: &str) -> Option<u64> {
+    let storage = address_in(fd, libc::getsockname)?;
+    if c_int::from(storage.ss_family) != libc::AF_UNIX {
+        return None;
+    }
+    // SAFETY: for this family the storage holds a sockaddr_un, which it can hold and is aligned for.
+    let address = unsafe { &*(&raw const storage).cast::<libc::sockaddr_un>() };
+    let mut own = address.sun_path.map(|byte| byte as u8);
+    if path.starts_with('@') && own[0] == 0 {
+        own[0] = b'@';
+    }
+    let own = own.split(|byte| *byte == 0).next().unwrap_or_default();
+    (own == path.as_bytes()).then(|| number_of(fd)).flatten()
+}
+
+/// The number that a socket has, and no other that is open.
+fn number_of(fd: RawFd) -> Option<u64> {
+    let mut found = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes a whole stat, or nothing; zeroes are a valid value. A descriptor that is
+    // closed by now is an error.
+    let (result, found) = unsafe { (libc::fstat(fd, found.as_mut_ptr()), found.assume_init()) };
+    (result == 0 && found.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(found.st_ino)
+}
+
 /// Ends a connection that belongs to libzmq, which then closes it, if it still is the one with this
 /// peer: the descriptor may be another file by now.
-pub fn shut_down(fd: RawFd, peer: Option<SocketAddr>) {
-    if peer_of(fd) == peer {
+pub fn shut_down(fd: RawFd, peer: SocketAddr) {
+    if peer_of(fd) == Some(peer) {
         // SAFETY: no memory is involved. Of a descriptor that is no socket, or closed, it is an error.
+        unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+    }
+}
+
+/// The same, of one that [`local_at`] has answered this number of.
+pub fn shut_down_local(fd: RawFd, number: u64) {
+    if number_of(fd) == Some(number) {
+        // SAFETY: as above.
         unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
     }
 }

@@ -59,16 +59,16 @@ struct Admitted {
     found: bool,
     /// Taken off the list since.
     revoked: bool,
-    /// Its handshake was told of.
-    announced: bool,
+    /// How many of its handshakes may be under way: those whose good end was not told of as its own.
+    open: usize,
 }
 
 #[derive(Debug)]
 struct Connection {
     /// None: not by TCP, or gone before it could be asked.
     peer: Option<SocketAddr>,
-    /// On this host, and not by TCP.
-    local: bool,
+    /// Of one that came by a socket file: what the system knows it by.
+    local: Option<u64>,
     /// The peer called, not this side.
     accepted: bool,
     since: Instant,
@@ -81,8 +81,36 @@ struct Connection {
 enum Candidates {
     /// As the authenticator let them in.
     Any(Vec<PublicKey>),
+    /// More than are remembered, as when a fleet behind one address comes back: it may be anybody's.
+    Anybody,
     /// As a message said.
     Proven(PublicKey),
+}
+
+/// Where a peer has called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Called<'a> {
+    /// A port of this host.
+    Port(u16),
+    /// A socket file.
+    File(&'a str),
+    /// Something else.
+    Other,
+}
+
+impl Called<'_> {
+    /// What libzmq calls by this name.
+    pub(crate) fn at(endpoint: &str) -> Called<'_> {
+        // the name of a socket file may end like a port
+        match (endpoint.strip_prefix("tcp://"), endpoint.strip_prefix("ipc://")) {
+            (Some(address), _) => {
+                let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+                port.map_or(Called::Other, Called::Port)
+            }
+            (_, Some(path)) => Called::File(path),
+            _ => Called::Other,
+        }
+    }
 }
 
 /// What became of a new connection.
@@ -92,8 +120,8 @@ pub(crate) enum Arrival {
     Welcome,
     /// There are enough: these are closed, it or another that had yet to shake hands, or both.
     Crowded(Limit, Vec<(RawFd, Option<SocketAddr>)>),
-    /// It is closed: the only key it can be of was taken off the list.
-    Revoked,
+    /// It is closed: as far as can be seen it is of this key, which was taken off the list.
+    Revoked(Option<SocketAddr>, PublicKey),
 }
 
 /// What is known of a connection at its end.
@@ -109,10 +137,15 @@ pub(crate) struct Ended {
     pub(crate) closed_here: bool,
 }
 
+/// How many keys a connection is remembered to be perhaps of. All of a fleet's for each of its connections
+/// would be the square of it.
+const CANDIDATES: usize = 64;
+
 impl Candidates {
     fn contain(&self, key: &PublicKey) -> bool {
         match self {
             Candidates::Any(keys) => keys.contains(key),
+            Candidates::Anybody => true,
             Candidates::Proven(own) => own == key,
         }
     }
@@ -121,12 +154,17 @@ impl Candidates {
         self.only() == Some(*key)
     }
 
+    fn are_unknown(&self) -> bool {
+        matches!(self, Candidates::Any(keys) if keys.is_empty())
+    }
+
     fn only(&self) -> Option<PublicKey> {
         match self {
             Candidates::Any(keys) => match keys.as_slice() {
                 [key] => Some(*key),
                 _ => None,
             },
+            Candidates::Anybody => None,
             Candidates::Proven(own) => Some(*own),
         }
     }
@@ -135,8 +173,8 @@ impl Candidates {
 impl Connection {
     fn new(peer: Option<SocketAddr>, accepted: bool, since: Instant) -> Connection {
         let keys = Candidates::Any(Vec::new());
-        let (local, past_handshake, closed_here) = (false, false, false);
-        Connection { peer, local, accepted, since, keys, past_handshake, closed_here }
+        let (past_handshake, closed_here) = (false, false);
+        Connection { peer, local: None, accepted, since, keys, past_handshake, closed_here }
     }
 
     /// Makes the key a candidate, and answers whether it is one: not on another's connection, nor on
@@ -150,8 +188,12 @@ impl Connection {
                 if !keys.contains(&admitted.key) {
                     keys.push(admitted.key);
                 }
+                if keys.len() > CANDIDATES {
+                    self.keys = Candidates::Anybody;
+                }
                 true
             }
+            Candidates::Anybody => true,
             Candidates::Proven(_) => false,
         }
     }
@@ -160,8 +202,10 @@ impl Connection {
     /// another file of rsyslogd's by now.
     fn close(&mut self, fd: RawFd) {
         self.closed_here = true;
-        if self.peer.is_some() || self.local {
-            raw::shut_down(fd, self.peer);
+        match (self.peer, self.local) {
+            (Some(peer), _) => raw::shut_down(fd, peer),
+            (None, Some(number)) => raw::shut_down_local(fd, number),
+            (None, None) => {}
         }
     }
 }
@@ -185,18 +229,19 @@ impl Roster {
         now.saturating_duration_since(then) <= self.limits.handshake + Duration::from_secs(1)
     }
 
-    /// The authenticator may have heard of this connection first. Answers whether it may be of a key
-    /// that was taken off the list since, when its connections were looked for and this one not known.
-    fn catch_up(&self, connection: &mut Connection) -> bool {
+    /// The authenticator may have heard of this connection first. Answers the key it may be of that was
+    /// taken off the list since, when its connections were looked for and this one not known.
+    fn catch_up(&self, connection: &mut Connection) -> Option<PublicKey> {
         let now = connection.since;
         let mut admitted = self.admitted();
         for it in admitted.iter_mut().filter(|it| self.is_recent(it.at, now)) {
             it.found |= connection.may_be_of(it);
         }
-        let revoked = |it: &Admitted| it.revoked && connection.keys.contain(&it.key);
-        let found = admitted.iter().position(revoked);
+        let revoked = |it: &&mut Admitted| it.revoked && connection.keys.contain(&it.key);
+        let found = admitted.iter_mut().find(revoked)?;
         // one handshake, one connection: whoever calls next from there is another
-        found.map(|index| admitted.swap_remove(index)).is_some()
+        found.revoked = false;
+        Some(found.key)
     }
 
     /// Closes the connection that has been at its handshake for longest.
@@ -218,19 +263,21 @@ impl Roster {
         }
     }
 
-    /// A peer has called. `port` is the one that was called; none: a local peer. If the descriptor is
-    /// another's by now, as one that was gone at once leaves it, its peer is not known.
+    /// A peer has called. If the descriptor is another's by now, as one that was gone at once leaves it,
+    /// its peer is not known.
     /// `is_server`: connections shake hands by CURVE, so that it can be seen which have yet to.
     pub(crate) fn accepted(
         &self,
         fd: RawFd,
-        port: Option<u16>,
+        called: Called<'_>,
         is_server: bool,
         now: Instant,
     ) -> Arrival {
-        let local = port.is_none();
-        let is_ours = !local && raw::port_of(fd) == port;
-        let peer = is_ours.then(|| raw::peer_of(fd)).flatten();
+        let (peer, local) = match called {
+            Called::Port(port) if raw::port_of(fd) == Some(port) => (raw::peer_of(fd), None),
+            Called::File(path) => (None, raw::local_at(fd, path)),
+            Called::Port(_) | Called::Other => (None, None),
+        };
         let mut connections = self.connections();
         let open = connections.values().filter(|it| !it.closed_here).count();
         let limit = if open >= self.limits.connections {
@@ -240,10 +287,10 @@ impl Roster {
         };
         let mut connection = Connection { local, ..Connection::new(peer, true, now) };
         let revoked = self.catch_up(&mut connection);
-        let arrival = match limit {
-            _ if revoked => Arrival::Revoked,
-            None => Arrival::Welcome,
-            Some(limit) => {
+        let arrival = match (revoked, limit) {
+            (Some(key), _) => Arrival::Revoked(peer, key),
+            (None, None) => Arrival::Welcome,
+            (None, Some(limit)) => {
                 let room = is_server.then(|| Self::make_room(&mut connections)).flatten();
                 let mut closed: Vec<_> = room.into_iter().collect();
                 // One that has a high descriptor keeps it: the room is for the next.
@@ -256,7 +303,7 @@ impl Roster {
         let is_closed = match &arrival {
             Arrival::Welcome => false,
             Arrival::Crowded(_, closed) => closed.iter().any(|(closed, _)| *closed == fd),
-            Arrival::Revoked => true,
+            Arrival::Revoked(..) => true,
         };
         if is_closed {
             connection.past_handshake = is_server && Threshold::step(fd) == Step::Past;
@@ -266,12 +313,22 @@ impl Roster {
         arrival
     }
 
-    /// This side has called.
-    pub(crate) fn connected(&self, fd: RawFd, now: Instant) {
-        let mut connection = Connection::new(raw::peer_of(fd), false, now);
+    /// This side has called, and this peer is there. If the connection is closed at once, as one that was
+    /// accepted would be ([`Arrival::Revoked`]), the answer is the key.
+    pub(crate) fn connected(
+        &self,
+        fd: RawFd,
+        peer: Option<SocketAddr>,
+        now: Instant,
+    ) -> Option<PublicKey> {
+        let mut connection = Connection::new(peer, false, now);
         let mut connections = self.connections();
-        self.catch_up(&mut connection);
+        let revoked = self.catch_up(&mut connection);
+        if revoked.is_some() {
+            connection.close(fd);
+        }
         connections.insert(fd, connection);
+        revoked
     }
 
     /// A connection has ended.
@@ -310,9 +367,9 @@ impl Roster {
         }
         let is_same = |it: &Admitted| (it.key, it.address) == (key, address);
         let before = admitted.iter().position(is_same).map(|index| admitted.swap_remove(index));
-        let times = before.map_or(0, |it| it.times) + 1;
-        let (at, found, revoked, announced) = (now, false, false, false);
-        let mut new = Admitted { key, address, at, times, found, revoked, announced };
+        let (times, open) = before.map_or((1, 1), |it| (it.times + 1, it.open + 1));
+        let (at, found, revoked) = (now, false, false);
+        let mut new = Admitted { key, address, at, times, found, revoked, open };
         for connection in connections.values_mut().filter(|it| self.is_recent(it.since, now)) {
             new.found |= connection.may_be_of(&new);
         }
@@ -353,24 +410,29 @@ impl Roster {
         }
     }
 
-    /// A handshake has come to its good end: whose, if only one can be meant.
+    /// A handshake has come to its good end: whose, if only one can be meant. Where two may be, both stay
+    /// open until the time for a handshake is over: nobody is named who may have given up, or was named.
     pub(crate) fn newcomer(&self, now: Instant) -> Option<(IpAddr, PublicKey)> {
         let mut admitted = self.admitted();
-        let recent = admitted.iter_mut().filter(|it| !it.announced && self.is_recent(it.at, now));
-        let mut recent: Vec<_> = recent.collect();
-        let alone = recent.len() == 1;
-        let first = recent.first_mut()?;
-        first.announced = true;
-        first.address.filter(|_| alone).map(|address| (address, first.key))
+        let mut open = admitted.iter_mut().filter(|it| it.open > 0 && self.is_recent(it.at, now));
+        let (first, None) = (open.next()?, open.next()) else { return None };
+        first.open -= 1;
+        first.address.map(|address| (address, first.key))
     }
 
-    /// Closes every connection that is, or may be, of this key; answers how many.
+    /// Closes every connection that is, or may be, of this key; answers how many. One that nothing is known
+    /// of, though the time for its handshake is over, may be anybody's: where the monitor heard of it too late.
     pub(crate) fn close_all_of(&self, key: &PublicKey) -> usize {
+        let now = Instant::now();
         let mut connections = self.connections();
         // the monitor may have yet to tell of one
         let mut admitted = self.admitted();
         admitted.iter_mut().filter(|it| it.key == *key).for_each(|it| it.revoked = !it.found);
-        let of_key = connections.iter_mut().filter(|(_, connection)| connection.keys.contain(key));
+        let may_be_of_key = |it: &Connection| {
+            let is_anybodys = it.keys.are_unknown() && it.peer.is_some();
+            it.keys.contain(key) || (is_anybodys && !self.is_recent(it.since, now))
+        };
+        let of_key = connections.iter_mut().filter(|(_, connection)| may_be_of_key(connection));
         let mut closed = 0;
         for (fd, connection) in of_key.filter(|(_, connection)| !connection.closed_here) {
             connection.close(*fd);
@@ -402,7 +464,8 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     const LIMITS: Limits =
         Limits { connections: 3, of_one_key: 2, handshake: Duration::from_secs(3) };
@@ -430,8 +493,8 @@ mod tests {
             fd
         }
 
-        fn port(&self) -> Option<u16> {
-            Some(self.listener.local_addr().unwrap().port())
+        fn port(&self) -> Called<'static> {
+            Called::Port(self.listener.local_addr().unwrap().port())
         }
 
         fn is_closed(&mut self, index: usize) -> bool {
@@ -441,13 +504,13 @@ mod tests {
         }
     }
 
-    fn welcome(roster: &Roster, fd: RawFd, port: Option<u16>, now: Instant) {
-        let arrival = roster.accepted(fd, port, true, now);
+    fn welcome(roster: &Roster, fd: RawFd, called: Called<'_>, now: Instant) {
+        let arrival = roster.accepted(fd, called, true, now);
         assert!(matches!(arrival, Arrival::Welcome), "{arrival:?}");
     }
 
-    fn too_many(roster: &Roster, fd: RawFd, port: Option<u16>) {
-        let arrival = roster.accepted(fd, port, true, Instant::now());
+    fn too_many(roster: &Roster, fd: RawFd, called: Called<'_>) {
+        let arrival = roster.accepted(fd, called, true, Instant::now());
         assert!(
             matches!(&arrival, Arrival::Crowded(_, closed) if closed.iter().any(|it| it.0 == fd)),
             "{arrival:?}"
@@ -497,7 +560,7 @@ mod tests {
         roster.admit("127.0.0.1", key(1), now).unwrap();
         assert_eq!(roster.close_all_of(&key(1)), 0);
         let arrival = roster.accepted(calls.call(), calls.port(), true, now);
-        assert!(matches!(arrival, Arrival::Revoked), "{arrival:?}");
+        assert!(matches!(arrival, Arrival::Revoked(Some(_), it) if it == key(1)), "{arrival:?}");
         assert!(calls.is_closed(0));
         // it was that one; a neighbour behind the same address is welcome
         welcome(&roster, calls.call(), calls.port(), now);
@@ -530,7 +593,7 @@ mod tests {
         roster.admit("127.0.0.1", key(1), now).unwrap();
         assert_eq!(roster.close_all_of(&key(1)), 1);
         let arrival = roster.accepted(calls.call(), calls.port(), true, now);
-        assert!(matches!(arrival, Arrival::Revoked), "{arrival:?}");
+        assert!(matches!(arrival, Arrival::Revoked(Some(_), it) if it == key(1)), "{arrival:?}");
         assert!(calls.is_closed(0) && calls.is_closed(1));
     }
 
@@ -544,7 +607,27 @@ mod tests {
         assert_eq!(roster.newcomer(now), None, "it is one handshake");
         roster.admit("127.0.0.1", key(2), now).unwrap();
         roster.admit("127.0.0.1", key(3), now).unwrap();
-        assert_eq!(roster.newcomer(now), None, "either may be meant");
+        for _ in 0..2 {
+            assert_eq!(roster.newcomer(now), None, "either may be meant");
+        }
+        // one of them may have given up: a third is not taken for it, nor it for the third
+        roster.admit("127.0.0.1", key(4), now).unwrap();
+        assert_eq!(roster.newcomer(now), None);
+        let later = now + Duration::from_secs(60);
+        roster.admit("127.0.0.2", key(4), later).unwrap();
+        assert_eq!(roster.newcomer(later), Some(("127.0.0.2".parse().unwrap(), key(4))));
+    }
+
+    /// Two handshakes of one key are two, and whoever comes meanwhile is not taken for the second.
+    #[test]
+    fn a_newcomer_is_not_taken_for_one_that_was_admitted_before() {
+        let (roster, now) = (Roster::new(LIMITS), Instant::now());
+        let address = "127.0.0.1".parse().unwrap();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        assert_eq!(roster.newcomer(now), Some((address, key(1))));
+        roster.admit("127.0.0.1", key(2), now).unwrap();
+        assert_eq!(roster.newcomer(now), None, "it may be the second of the first key");
     }
 
     #[test]
@@ -641,16 +724,53 @@ mod tests {
         assert!(calls.is_closed(0));
     }
 
+    /// What is remembered of them does not grow with the square of their number, and each is cut that may be
+    /// the one.
+    #[test]
+    fn a_fleet_that_comes_at_once_behind_one_address_is_remembered_in_bounds() {
+        let roster = Roster::new(Limits { connections: 100, ..LIMITS });
+        let (mut calls, now) = (Calls::new(), Instant::now());
+        let fds: Vec<_> = (0..3).map(|_| calls.call()).collect();
+        for fd in &fds {
+            welcome(&roster, *fd, calls.port(), now);
+        }
+        for number in 0..=CANDIDATES {
+            roster.admit("127.0.0.1", key(number as u8), now).unwrap();
+        }
+        assert!(roster.connections().values().all(|it| matches!(it.keys, Candidates::Anybody)));
+        roster.proven(fds[0], key(7));
+        assert_eq!(roster.close_all_of(&key(8)), 2);
+        assert!(!calls.is_closed(0) && calls.is_closed(1) && calls.is_closed(2));
+    }
+
+    /// The monitor heard of it so late that the key was let in too long ago to be its.
+    #[test]
+    fn a_connection_that_nothing_is_known_of_is_cut_with_any_key() {
+        let (roster, mut calls) = (Roster::new(LIMITS), Calls::new());
+        let now = Instant::now();
+        let Some(then) = now.checked_sub(Duration::from_secs(60)) else { return };
+        welcome(&roster, calls.call(), calls.port(), then);
+        welcome(&roster, calls.call(), calls.port(), now);
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        assert!(calls.is_closed(0) && !calls.is_closed(1), "the second may yet shake hands");
+    }
+
     #[test]
     fn a_peer_that_this_side_has_called_is_cut_too() {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         calls.call();
         let fd = calls.ends[0].0.as_raw_fd();
-        roster.connected(fd, now);
+        assert_eq!(roster.connected(fd, raw::peer_of(fd), now), None);
         roster.admit("127.0.0.1", key(1), now).unwrap();
         assert_eq!(roster.close_all_of(&key(1)), 1);
         assert!(calls.is_closed(0));
         assert_eq!(roster.ended(fd, now).unwrap().peer, None);
+        // and one whose key was taken off before it was known
+        roster.admit("127.0.0.1", key(2), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(2)), 0);
+        calls.call();
+        let fd = calls.ends[1].0.as_raw_fd();
+        assert_eq!(roster.connected(fd, raw::peer_of(fd), now), Some(key(2)));
     }
 
     /// A message of the first has waited until the second had the descriptor.
@@ -666,18 +786,50 @@ mod tests {
         assert!(calls.is_closed(0));
     }
 
-    /// A peer that was gone at once: what has its descriptor by now is not ours to close.
+    /// A peer that was gone at once: what has its descriptor by now is not ours to close, be it a port or a
+    /// socket file that was called.
     #[test]
     fn a_local_socket_that_took_a_descriptor_is_left_alone() {
         let roster = Roster::new(Limits { connections: 0, ..LIMITS });
-        let (mut far, near) = std::os::unix::net::UnixStream::pair().unwrap();
-        far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let listeners = ["ours", "others"].map(|name| UnixListener::bind(path(name)).unwrap());
+        let [(mut far, near), _] = listeners.map(|listener| {
+            let address = listener.local_addr().unwrap();
+            let far = UnixStream::connect(address.as_pathname().unwrap()).unwrap();
+            far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            (far, listener.accept().unwrap().0)
+        });
         let fd = near.as_raw_fd();
-        too_many(&roster, fd, Some(1));
-        assert!(far.read(&mut [0]).is_err(), "it was closed");
-        assert!(roster.ended(fd, Instant::now()).unwrap().closed_here);
-        too_many(&roster, fd, None);
+        for called in [Called::Port(1), Called::File(&path("others")), Called::Other] {
+            too_many(&roster, fd, called);
+            assert!(far.read(&mut [0]).is_err(), "it was closed: {called:?}");
+            assert!(roster.ended(fd, Instant::now()).unwrap().closed_here);
+        }
+        too_many(&roster, fd, Called::File(&path("ours")));
         assert_eq!(far.read(&mut [0]).unwrap(), 0, "a local peer too many is closed");
+    }
+
+    /// A local peer that has gone since, and another file that has its descriptor.
+    #[test]
+    fn what_took_the_descriptor_of_a_local_peer_later_is_left_alone() {
+        let roster = Roster::new(LIMITS);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in").display().to_string();
+        let listener = UnixListener::bind(&path).unwrap();
+        let call = || {
+            let far = UnixStream::connect(&path).unwrap();
+            far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            (far, listener.accept().unwrap().0)
+        };
+        let (_far, near) = call();
+        let fd = near.as_raw_fd();
+        welcome(&roster, fd, Called::File(&path), Instant::now());
+        let (mut far, other) = call();
+        let mut near = OwnedFd::from(near);
+        rustix::io::dup2(&other, &mut near).unwrap();
+        roster.close(fd);
+        assert!(far.read(&mut [0]).is_err(), "another's connection was closed");
     }
 
     /// The same, where it is a connection of another input of rsyslogd's.

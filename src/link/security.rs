@@ -1,4 +1,4 @@
-//! Who may talk to whom: the four trust parameters, read so that every mistake is an error
+//! Who may talk to whom: the five trust parameters, read so that every mistake is an error
 //! and nothing ever falls back to plaintext.
 //!
 //! The certificate files are read here while rsyslogd still has the rights to, and again when they
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::certificate::{Certificate, CertificateError, PublicKey};
 use crate::credentials::{AllowList, Findings, OwnKey, ServerKeys};
+use crate::names::{Names, NamesError};
 use crate::raw;
 
 /// The parameters as the administrator wrote them, on module or instance.
@@ -23,6 +24,8 @@ pub struct SecuritySettings<'a> {
     /// On a server the directory of keys allowed, or `*` for any; on a client its own key,
     /// or `*` for a fresh one.
     pub clientcertpath: Option<&'a str>,
+    /// On a server with such a directory: whose keys in it are meant, by name.
+    pub allowednames: Option<&'a str>,
 }
 
 /// What a socket does about trust.
@@ -135,6 +138,26 @@ pub enum SecurityError {
         /// The files found there and what is wrong with each; empty if there is none.
         broken: String,
     },
+    /// A list of names that is none.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// Names without certificates among which they would choose.
+    #[error(
+        "allowednames=\"{0}\" chooses among the certificates of a directory: it needs authtype=\"CURVESERVER\" and a directory in clientcertpath (allowednames=\"*\" takes back what module(load=…) says)"
+    )]
+    NamesOfNobody(String),
+    /// No certificate has such a name.
+    #[error(
+        "clientcertpath=\"{path}\" holds no usable certificate with a name that fits allowednames=\"{names}\", so nobody could connect{broken}"
+    )]
+    NobodyNamed {
+        /// The directory.
+        path: String,
+        /// What was asked for.
+        names: String,
+        /// The files found there that are no certificates; empty if there is none.
+        broken: String,
+    },
     /// The loaded libzmq cannot encrypt.
     #[error(
         "authtype=\"{authtype}\" needs CURVE, which the libzmq loaded here ({version}) was built without: install the distribution's libzmq, which has it"
@@ -162,7 +185,15 @@ impl Security {
         if !raw::has(c"curve") {
             return Err(SecurityError::NoCurve { authtype, version: crate::version_text() });
         }
-        if authtype == SERVER { server(settings) } else { client(settings) }
+        let names = names(settings)?;
+        let security =
+            if authtype == SERVER { server(settings, names)? } else { client(settings)? };
+        match (&security, settings.allowednames) {
+            (Security::Server { allowed: Allowed::Folder(_), .. }, _) | (_, None | Some("*")) => {
+                Ok(security)
+            }
+            (_, Some(text)) => Err(SecurityError::NamesOfNobody(text.to_owned())),
+        }
     }
 
     /// Everything is encrypted and the other side proves who it is.
@@ -247,6 +278,7 @@ fn plaintext(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError>
         ("servercertpath", settings.servercertpath.is_some()),
         ("clientcertpath", settings.clientcertpath.is_some()),
         ("authenticator=\"on\"", settings.authenticator == Some(true)),
+        ("allowednames", settings.allowednames.is_some()),
     ];
     match given.into_iter().find(|(_, given)| *given) {
         Some((parameter, _)) => Err(SecurityError::NoAuthtype { parameter }),
@@ -254,7 +286,11 @@ fn plaintext(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError>
     }
 }
 
-fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
+fn names(settings: &SecuritySettings<'_>) -> Result<Names, NamesError> {
+    settings.allowednames.map_or(Ok(Names::default()), Names::parse)
+}
+
+fn server(settings: &SecuritySettings<'_>, names: Names) -> Result<Security, SecurityError> {
     let written = required(
         SERVER,
         "servercertpath",
@@ -281,10 +317,16 @@ fn server(settings: &SecuritySettings<'_>) -> Result<Security, SecurityError> {
     if clients == "*" {
         return Ok(Security::Server { own, allowed: Allowed::Any });
     }
-    let list = AllowList::load(Path::new(clients)).map_err(about("clientcertpath", clients))?;
+    let wanted = (!names.are_all()).then(|| names.to_string());
+    let list = AllowList::load(Path::new(clients), names);
+    let list = list.map_err(about("clientcertpath", clients))?;
     if list.is_empty() {
+        let path = clients.to_owned();
         let broken: String = list.broken().iter().map(|error| format!("; {error}")).collect();
-        return Err(SecurityError::NobodyAllowed { path: clients.to_owned(), broken });
+        return Err(match wanted {
+            None => SecurityError::NobodyAllowed { path, broken },
+            Some(names) => SecurityError::NobodyNamed { path, names, broken },
+        });
     }
     Ok(Security::Server { own, allowed: Allowed::Folder(list) })
 }
@@ -394,8 +436,46 @@ mod tests {
             authenticator,
             servercertpath: server.as_deref(),
             clientcertpath: client.as_deref(),
+            allowednames: None,
         })
         .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_choose_among_the_certificates_of_a_folder_and_nothing_else() {
+        let f = keys();
+        let path = |name: &str| match name {
+            "*" => name.to_owned(),
+            name => f.path().join(name).display().to_string(),
+        };
+        let read = |authtype, clients: &str, names| {
+            Security::from_settings(&SecuritySettings {
+                authtype,
+                servercertpath: authtype.map(|_| path("server")).as_deref(),
+                clientcertpath: authtype.map(|_| path(clients)).as_deref(),
+                allowednames: Some(names),
+                ..SecuritySettings::default()
+            })
+        };
+        let (server, client) = (Some("CURVESERVER"), Some("CURVECLIENT"));
+        for (names, count) in [("cl*", 1), ("SERVER", 1), ("client,server", 2), ("*", 2)] {
+            let security = read(server, "clients", names);
+            let Ok(Security::Server { allowed: Allowed::Folder(list), .. }) = security else {
+                panic!("{security:?}");
+            };
+            assert_eq!(list.len(), count, "{names}");
+        }
+        assert!(read(server, "*", "*").is_ok() && read(client, "client", "*").is_ok());
+        for (authtype, clients, names, part) in [
+            (server, "clients", "", "an empty name in it"),
+            (server, "clients", "nobody", "fits allowednames=\"nobody\""),
+            (server, "*", "web", "needs authtype=\"CURVESERVER\" and a directory"),
+            (client, "client", "web", "needs authtype=\"CURVESERVER\" and a directory"),
+            (None, "clients", "web", "allowednames is given, but authtype is not"),
+        ] {
+            let error = read(authtype, clients, names).unwrap_err().to_string();
+            assert!(error.contains(part), "wanted {part:?}: {error}");
+        }
     }
 
     #[test]

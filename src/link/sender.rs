@@ -5,10 +5,13 @@
 //! Owned by a socket, and used by its thread alone.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::authenticator::key_of_user;
 use crate::certificate::PublicKey;
+use crate::notice::{self, Change, Notice, Notices, Throttle};
 use crate::raw::Frame;
 use crate::roster::Roster;
 use crate::security::{Admission, Security};
@@ -29,6 +32,8 @@ pub(crate) struct Sender {
 pub(crate) struct Senders {
     security: Arc<Security>,
     roster: Arc<Roster>,
+    notices: Arc<dyn Notices>,
+    throttle: Throttle,
     admissions: u64,
     /// Most messages come from the one that the last came from.
     last_user: Vec<u8>,
@@ -37,10 +42,15 @@ pub(crate) struct Senders {
 }
 
 impl Senders {
-    pub(crate) fn new(security: Arc<Security>, roster: Arc<Roster>) -> Senders {
+    pub(crate) fn new(
+        security: Arc<Security>,
+        roster: Arc<Roster>,
+        notices: Arc<dyn Notices>,
+    ) -> Senders {
         let admissions = security.admissions();
         let (last_user, last, known) = (Vec::new(), None, HashMap::new());
-        Senders { security, roster, admissions, last_user, last, known }
+        let throttle = Throttle::new();
+        Senders { security, roster, notices, throttle, admissions, last_user, last, known }
     }
 
     /// None: nobody who is allowed, now.
@@ -73,7 +83,7 @@ impl Senders {
             Admission::Anybody => Some(Sender::new(&key, None)),
             Admission::Known(certificate) => Some(Sender::new(&key, Some(certificate.label()))),
             Admission::Refused => {
-                self.roster.close_all_of(&key);
+                self.cut(key, message);
                 None
             }
         };
@@ -82,6 +92,20 @@ impl Senders {
         }
         self.known.insert(user.to_owned(), sender.clone());
         sender
+    }
+
+    /// Whoever took the key off the list has closed its connections; one may have been known too late.
+    fn cut(&mut self, key: PublicKey, message: &Frame) {
+        let closed = self.roster.close_all_of(&key);
+        if closed == 0 {
+            return;
+        }
+        notice::count(&*self.notices, Change::Cut(closed));
+        if let Some(held_back) = self.throttle.admit(&format!("late {key}"), Instant::now()) {
+            let address = message.property(c"Peer-Address").map(CStr::to_string_lossy);
+            let address = address.unwrap_or_default().into_owned();
+            notice::give(&*self.notices, &Notice::CutLate { address, key, held_back });
+        }
     }
 }
 

@@ -326,10 +326,9 @@ impl Socket {
     fn call_again(&self) -> bool {
         let due = self.peers.calls.due(Instant::now());
         due.iter().all(|address| {
+            // not known: a name that libzmq has looked up, where several have its port
             let known = self.called.iter().find(|(endpoint, _)| endpoint.address == *address);
-            // once libzmq has looked a name up, it tells the address instead
-            let only = self.called.first().filter(|_| self.called.len() == 1);
-            known.or(only).is_some_and(|(endpoint, index)| {
+            known.is_some_and(|(endpoint, index)| {
                 // its session is gone, and libzmq knows no other way to forget it
                 let _ = self.raw.disconnect(&endpoint.address);
                 show_keys(&self.raw, &self.security, *index).is_ok()

@@ -1,4 +1,4 @@
-//! What a peer may say before its handshake is over.
+//! What peers say before a handshake is over.
 //!
 //! libzmq takes frames of up to `maxmsgsize` from anybody who connects, keeps what has come of one until
 //! the deadline, and has no option against it: peers without a key could fill the memory. So the
@@ -7,7 +7,8 @@
 //!
 //! How far a handshake has come is seen from the bytes that the kernel counts: the server says its
 //! greeting, WELCOME and, once the peer is let in, READY. A peer has no keys for messages before READY,
-//! and acknowledges it with its first one at the latest.
+//! and acknowledges it with its first one at the latest. A client is watched likewise: what its server has
+//! said, and what of ours has reached it, tells one that stands still from one that does not let us in.
 //!
 //! Owned by the monitor, and used by its thread alone.
 
@@ -19,7 +20,11 @@ use rustix::event::{Timespec, epoll};
 use crate::raw;
 
 /// Greeting and WELCOME, with the heads of their frames. READY is no shorter than an empty box.
-const BEFORE_READY: u64 = 64 + 170;
+const GREETING: u64 = 64;
+const BEFORE_READY: u64 = GREETING + 170;
+/// Of a client: greeting and HELLO. INITIATE is no shorter than its cookie, and a box with a key and a vouch.
+const BEFORE_INITIATE: u64 = GREETING + 202;
+const INITIATE_LEAST: u64 = 2 + 9 + 96 + 8 + 16 + 128;
 const READY_LEAST: u64 = 2 + 6 + 8 + 16;
 /// A greeting, a HELLO and an INITIATE with more metadata than any ZeroMQ sends.
 const MOST: u64 = 16 << 10;
@@ -36,6 +41,20 @@ pub(crate) enum Step {
     Past,
     /// Not over yet, and never will be.
     TooMuch,
+}
+
+/// How far a server has come with a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Said {
+    /// Not even a whole greeting.
+    Nothing,
+    /// Its greeting.
+    Greeting,
+    /// As much as a WELCOME, whatever it is.
+    Welcome,
+    /// The client's INITIATE has reached it. That is said only to who has shown, by a right WELCOME, that he
+    /// has the secret half of the key that the client knows.
+    RightWelcome,
 }
 
 impl Threshold {
@@ -69,6 +88,17 @@ impl Threshold {
             Some((acknowledged, _)) if acknowledged >= BEFORE_READY + READY_LEAST => Step::Past,
             Some((_, received)) if received > MOST => Step::TooMuch,
             _ => Step::Under,
+        }
+    }
+
+    pub(crate) fn said(fd: RawFd) -> Said {
+        match raw::traffic(fd) {
+            Some((acknowledged, _)) if acknowledged >= BEFORE_INITIATE + INITIATE_LEAST => {
+                Said::RightWelcome
+            }
+            Some((_, received)) if received >= BEFORE_READY => Said::Welcome,
+            Some((_, received)) if received >= GREETING => Said::Greeting,
+            _ => Said::Nothing,
         }
     }
 }
@@ -112,5 +142,30 @@ mod tests {
         }
         threshold.forget(fd);
         assert_eq!(Threshold::step(-1), Step::Under);
+    }
+
+    #[test]
+    fn a_server_has_said_what_the_kernel_has_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        let fd = near.as_raw_fd();
+        for (length, said) in [
+            (GREETING - 1, Said::Nothing),
+            (1, Said::Greeting),
+            (BEFORE_READY - GREETING - 1, Said::Greeting),
+            (1, Said::Welcome),
+        ] {
+            far.write_all(&vec![0; length as usize]).unwrap();
+            (&near).read_exact(&mut vec![0; length as usize]).unwrap();
+            assert_eq!(Threshold::said(fd), said, "{length} more");
+        }
+        let ours = (BEFORE_INITIATE + INITIATE_LEAST) as usize;
+        (&near).write_all(&vec![0; ours]).unwrap();
+        far.read_exact(&mut vec![0; ours]).unwrap();
+        far.write_all(b"an answer carries the acknowledgement").unwrap();
+        (&near).read_exact(&mut [0]).unwrap();
+        assert_eq!(Threshold::said(fd), Said::RightWelcome);
+        assert_eq!(Threshold::said(-1), Said::Nothing);
     }
 }

@@ -32,7 +32,7 @@ const fn number(
 }
 
 /// Who may talk to whom; on `module(load=…)` as the default of its instances, and on each instance.
-pub const SECURITY: [Param; 4] = [
+pub const SECURITY: [Param; 5] = [
     Param {
         name: "authtype",
         kind: Kind::Choice(&["CURVESERVER", "CURVECLIENT"]),
@@ -40,7 +40,7 @@ pub const SECURITY: [Param; 4] = [
         required: false,
         help: "`CURVESERVER`: this side has the key that peers must know, and a list of keys it lets \
                in. `CURVECLIENT`: this side knows the server's key and shows its own. Not written: \
-               plaintext, and then none of the three parameters below may be written either.",
+               plaintext, and then none of the four parameters below may be written either.",
     },
     switch(
         "authenticator",
@@ -61,19 +61,26 @@ pub const SECURITY: [Param; 4] = [
          key; a certificate that comes or goes takes effect at once. Client: the file of its own certificate, or `*` for a fresh key at each start (only \
          for servers that let any key in).",
     ),
+    text(
+        "allowednames",
+        "Server with a folder in `clientcertpath`: lets in only those whose certificate there has one of \
+         these names (its `name`, else the file's), separated by commas, in any case of letters; `*` in \
+         one stands for any characters: `web*.example.com,archive`. Not written: all.",
+    ),
 ];
 
 /// Parameters of `module(load=…)`.
-pub const MODULE: [Param; 5] = [
+pub const MODULE: [Param; 6] = [
     number("iothreads", (1, 64), "1", "Threads in which libzmq encrypts, sends and receives."),
     SECURITY[0],
     SECURITY[1],
     SECURITY[2],
     SECURITY[3],
+    SECURITY[4],
 ];
 
 /// Parameters of every `input()` and `action()` statement.
-pub const INSTANCE: [Param; 23] = [
+pub const INSTANCE: [Param; 24] = [
     required(
         "endpoints",
         "One or more addresses, separated by commas: `tcp://HOST:PORT`, `tcp://*:PORT`, \
@@ -98,6 +105,7 @@ pub const INSTANCE: [Param; 23] = [
     SECURITY[1],
     SECURITY[2],
     SECURITY[3],
+    SECURITY[4],
     switch("ipv6", "off", "Host names may also mean IPv6 addresses, and `*` binds to both."),
     switch("tcpkeepalive", "the system's", "TCP keep-alive probes."),
     number("tcpkeepaliveidle", (1, 32_767), "the system's", "Seconds of silence before a probe."),

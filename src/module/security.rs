@@ -1,16 +1,17 @@
-//! The four parameters of trust, on the module and on its instances, and what the core's
+//! The five parameters of trust, on the module and on its instances, and what the core's
 //! `global(compatibility.defaults.secure="…")` makes of those that let anybody in.
 
 use rzmq_host::{SecureDefaults, Values};
 use rzmq_link::{Allowed, Security, SecuritySettings};
 
-/// What is written of the four parameters.
+/// What is written of the five parameters.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     authtype: Option<String>,
     authenticator: Option<bool>,
     servercertpath: Option<String>,
     clientcertpath: Option<String>,
+    allowednames: Option<String>,
 }
 
 impl Credentials {
@@ -22,6 +23,7 @@ impl Credentials {
             authenticator: values.switch("authenticator"),
             servercertpath: text("servercertpath"),
             clientcertpath: text("clientcertpath"),
+            allowednames: text("allowednames"),
         }
     }
 
@@ -32,6 +34,7 @@ impl Credentials {
             authenticator: self.authenticator.or(module.authenticator),
             servercertpath: self.servercertpath.clone().or_else(|| module.servercertpath.clone()),
             clientcertpath: self.clientcertpath.clone().or_else(|| module.clientcertpath.clone()),
+            allowednames: self.allowednames.clone().or_else(|| module.allowednames.clone()),
         }
     }
 
@@ -41,6 +44,7 @@ impl Credentials {
             && self.authenticator.is_none()
             && self.servercertpath.is_none()
             && self.clientcertpath.is_none()
+            && self.allowednames.is_none()
     }
 
     /// Reads the certificates; the error is a sentence that names the parameter or the file.
@@ -50,6 +54,7 @@ impl Credentials {
             authenticator: self.authenticator,
             servercertpath: self.servercertpath.as_deref(),
             clientcertpath: self.clientcertpath.as_deref(),
+            allowednames: self.allowednames.as_deref(),
         };
         Security::from_settings(&settings).map_err(|why| why.to_string())
     }

@@ -116,10 +116,10 @@ fn anything_in_any_order_loses_nothing_and_ids_drop_what_kills_doubled() {
     }
     crate::wait_for_all(&mut receiver, total);
     for source in &mut sources {
-        source.daemon.stop().clean().within(secs(5));
+        source.daemon.end().clean().within(secs(5));
         assert!(source.site.spools().is_empty(), "a spool is left");
     }
-    receiver.stop().clean();
+    receiver.end().clean();
     let lines = receiver.lines("out.log");
     let oracle = Oracle::judge(0..total, &lines);
     oracle.nothing_lost();
@@ -198,10 +198,10 @@ fn anything_in_any_order_with_two_receivers_loses_nothing_and_ids_drop_what_both
     harness::wait_until("all lines at either", patience(total), || {
         Oracle::judge(0..total, &all(&receivers)).lost.is_empty().then_some(())
     });
-    daemon.stop().clean().within(secs(5));
+    daemon.end().clean().within(secs(5));
     assert!(site.spools().is_empty(), "a spool is left");
     receivers.iter_mut().for_each(|receiver| {
-        receiver.stop().clean();
+        receiver.end().clean();
     });
     let lines = all(&receivers);
     Oracle::judge(0..total, &by_id(&lines)).once();

@@ -125,7 +125,7 @@ fn sender_restarted_while_the_path_is_gone_keeps_ids_and_order() {
     Progress::of(&site).reaches(total / 8, patience(total));
     proxy.go_away();
     feeding.join().expect("fed");
-    sender.stop().clean();
+    sender.end().clean();
     let mut sender = sending.start();
     sender.feed(total / 2..total);
     proxy.come_back();

@@ -167,7 +167,7 @@ fn routing_id_of_another_opens_no_session() {
     raw::say(&first, &raw::data(2, &texts(2..4)));
     raw::acknowledged(&first, 4);
     Oracle::judge(0..4, &receiver.wait_lines("out.log", 4, SOON)).once_in_order();
-    receiver.stop().clean();
+    receiver.end().clean();
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn sender_killed_while_it_sends_its_spool_doubles_nothing() {
     let mut sender = sending.start();
     let texts = (0..total).map(|number| format!("{} {}", numbered(number), "x".repeat(200)));
     sender.feeder().texts(texts);
-    sender.stop().clean();
+    sender.end().clean();
     let site = receiver(&endpoint, DIRECT);
     let mut receiver = site.start();
     let mut progress = Progress::of(&site);
@@ -134,9 +134,8 @@ fn sender_killed_while_it_sends_its_spool_doubles_nothing() {
     }
     let mut sender = sending.start();
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
-    receiver.stop().clean();
     let lines = receiver.lines("out.log");
     Figures::of("sender killed while it sends its spool", since, total, &lines).exact();
 }

@@ -26,7 +26,7 @@ fn lines_arrive_once_in_order_with_ids_and_numbers_add_up() {
     receiver.wait_stats("imrzmq", "in", "5000 submitted", |stats| {
         stats["received"] == 5000 && stats["submitted"] == 5000 && stats["duplicates"] == 0
     });
-    sender.stop().clean().within(secs(2));
+    sender.end().clean().within(secs(2));
     receiver.end().clean().within(secs(2));
 }
 
@@ -85,7 +85,7 @@ fn a_foreign_or_damaged_file_of_marks_is_never_trusted() {
     let mut sender = sender(&endpoint, "").start();
     sender.feed(0..100);
     Oracle::judge(0..100, &receiver.wait_lines("out.log", 100, SOON)).once_in_order();
-    receiver.stop().clean();
+    receiver.end().clean();
     let marks = site.path("work/imrzmq-in.marks");
     let mut bytes = std::fs::read(&marks).unwrap();
     bytes[64 + 20] ^= 0xff;

@@ -137,8 +137,7 @@ fn full_queue_makes_its_sender_wait_and_nobody_else() {
     let counters =
         waiting.wait_stats("omrzmq", "out", "all sent", |stats| stats["sent"] == total as i64);
     assert_eq!(counters["resent"], 0, "sent again: {counters:?}");
-    end(&mut [&mut waiting, &mut free]);
-    receiver.stop().clean();
+    end(&mut [&mut waiting, &mut free, &mut receiver]);
     Figures::of("queue full", since, total, &receiver.lines("out.log")).all.once();
 }
 
@@ -154,13 +153,12 @@ fn sender_stops_in_time_while_the_receiver_is_stuck_and_its_spool_settles_the_re
     let mut sender = sending.start();
     sender.feed(0..total);
     sender.wait_stats("omrzmq", "out", "a second waited", |stats| stats["wait_ms"] >= 1_000);
-    sender.stop().clean().within(secs(2));
+    sender.end().clean().within(secs(2));
     let mut sender = sending.start();
     fs::write(&pipe, "go\n").expect("pipe");
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
-    receiver.stop().clean();
     let lines = receiver.lines("out.log");
     Figures::of("stopped while the receiver is stuck", since, total, &lines).all.once();
 }
@@ -186,14 +184,13 @@ fn sender_that_stops_with_many_frames_in_flight_knows_them_again() {
     sender
         .wait_stats("omrzmq", "out", "two seconds waited", |stats| stats["wait_busy_ms"] >= 2_000);
     let sent = sender.stats().value("omrzmq", "out", "sent").expect("sent");
-    sender.stop().clean();
+    sender.end().clean();
     fs::write(&pipe, "go\n").expect("pipe");
     receiver
         .wait_stats("imrzmq", "in", "what was in flight", |stats| stats["submitted"] >= sent + 100);
     let mut sender = sending.start();
     wait_for_all(&mut receiver, total);
-    sender.stop().clean();
-    receiver.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     Figures::of("stopped with many frames in flight", since, total, &lines).all.once();
 }

@@ -174,7 +174,7 @@ fn peer_away_at_the_stop_the_spool_goes_first_under_the_same_ids() {
     }
     let mut sender = sending.start();
     sender.feed(0..500);
-    sender.stop().clean().within(secs(2));
+    sender.end().clean().within(secs(2));
     for _ in 0..3 {
         let mut sender = sending.start();
         sender.stop().clean().within(secs(2));
@@ -184,7 +184,6 @@ fn peer_away_at_the_stop_the_spool_goes_first_under_the_same_ids() {
     sender.feed(500..600);
     let lines = receiver.wait_lines("out.log", 600, SOON);
     Oracle::judge(0..600, &lines).once_in_order();
-    sender.stop().clean();
+    end(&mut [&mut sender, &mut receiver]);
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
-    receiver.end().clean();
 }

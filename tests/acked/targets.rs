@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::ports::free_endpoint;
-use harness::{Keys, Oracle, Peer, Proxy, Rsyslogd, SOON, Site, millis, secs};
+use harness::{Keys, Oracle, Peer, Proxy, Rsyslogd, SOON, Site, millis, secs, sums};
 
 use crate::disk::{Small, queue_in};
 use crate::stalls::blocked;
@@ -78,9 +78,7 @@ impl Two {
 
     #[track_caller]
     fn end(&mut self, sender: &mut Rsyslogd) {
-        sender.stop().clean();
-        self.first.stop().clean();
-        self.second.end().clean();
+        sums::end(&mut [sender, &mut self.first, &mut self.second]);
     }
 
     fn wait_total(&self, total: usize) {
@@ -178,8 +176,7 @@ fn balance_uses_both_with_two_workers_and_one_takes_all_when_the_other_dies() {
     sender.feed(20_000..30_000);
     pair.wait_total(30_000);
     pair.judge(30_000);
-    sender.stop().clean();
-    pair.second.end().clean();
+    sums::end(&mut [&mut sender, &mut pair.second]);
 }
 
 /// A limited first receiver and a second one.
@@ -223,7 +220,7 @@ fn receiver_that_gives_no_session_is_left_and_its_pause_does_not_go_along() {
     pair.second.wait_lines("out.log", 990, SOON);
     assert!(began.elapsed() < FAILOVER, "after {:?}", began.elapsed());
     Oracle::judge(0..1_000, &pair.lines()).once();
-    only.stop().clean();
+    only.end().clean();
     pair.end(&mut sender);
 }
 
@@ -250,8 +247,7 @@ fn receiver_whose_queue_answers_errors_is_left() {
         let lines = second.lines("out.log");
         Oracle::judge(2_000..3_000, &lines).lost.is_empty().then_some(())
     });
-    sender.stop().clean();
-    pair.second.end().clean();
+    sums::end(&mut [&mut sender, &mut pair.second]);
     pair.first.kill9();
 }
 
@@ -281,8 +277,7 @@ fn receiver_that_is_silent_after_a_pause_is_left() {
         Oracle::judge(999..1_000, &lines).lost.is_empty().then_some(())
     });
     drop(crowd);
-    sender.stop().clean();
-    second.end().clean();
+    sums::end(&mut [&mut sender, &mut second]);
     first.kill9();
 }
 
@@ -353,8 +348,7 @@ fn receiver_that_answers_nonsense_is_left() {
     sender.wait_log(&["omrzmq[out]", &one, "takes no lines", "going on with", &two], SOON);
     Oracle::judge(0..100, &second.lines("out.log")).once_in_order();
     assert!(took < FAILOVER, "after {took:?}");
-    sender.stop().clean();
-    second.end().clean();
+    sums::end(&mut [&mut sender, &mut second]);
 }
 
 /// It welcomes each hello, and lines go nowhere. Which of two reasons it is left for depends on who looks
@@ -381,6 +375,5 @@ fn receiver_that_takes_no_line_is_left() {
     sender.wait_log(&["omrzmq[out]", &one, "going on with", &two], SOON);
     Oracle::judge(0..100, &second.lines("out.log")).once_in_order();
     assert!(took < FAILOVER, "after {took:?}");
-    sender.stop().clean();
-    second.end().clean();
+    sums::end(&mut [&mut sender, &mut second]);
 }

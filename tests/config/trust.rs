@@ -1,4 +1,4 @@
-//! Mistakes in the four parameters of trust and in the certificates they name.
+//! Mistakes in the five parameters of trust and in the certificates they name.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -102,6 +102,22 @@ const TRUST_AS_SERVER: &[(&str, &[&str])] = &[
         "authtype=\"CURVESERVER\" servercertpath=\"{k}/server\" clientcertpath=\"{k}/client\"",
         &["clientcertpath", "{k}/client", "directory"],
     ),
+    ("allowednames=\"web1\"", &["allowednames", "authtype"]),
+    (
+        "authtype=\"CURVESERVER\" servercertpath=\"{k}/server\" clientcertpath=\"*\" \
+         allowednames=\"web1\"",
+        &["allowednames", "web1", "clientcertpath"],
+    ),
+    (
+        "authtype=\"CURVESERVER\" servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\" \
+         allowednames=\"web1,\"",
+        &["allowednames", "web1,", "empty name"],
+    ),
+    (
+        "authtype=\"CURVESERVER\" servercertpath=\"{k}/server\" clientcertpath=\"{s}/allowed\" \
+         allowednames=\"web*\"",
+        &["allowednames", "web*", "{s}/allowed"],
+    ),
 ];
 
 const TRUST_AS_CLIENT: &[(&str, &[&str])] = &[
@@ -132,6 +148,11 @@ const TRUST_AS_CLIENT: &[(&str, &[&str])] = &[
     (
         "authtype=\"CURVECLIENT\" servercertpath=\"{k}/short\" clientcertpath=\"{k}/client\"",
         &["servercertpath", "{k}/short", "line"],
+    ),
+    (
+        "authtype=\"CURVECLIENT\" servercertpath=\"{k}/server\" clientcertpath=\"{k}/client\" \
+         allowednames=\"web1\"",
+        &["allowednames", "web1", "CURVESERVER"],
     ),
 ];
 
@@ -214,7 +235,7 @@ fn a_mistake_in_trust_never_means_plaintext() {
     daemon.assert_alive();
 }
 
-/// The instance's own words win over the module's, each of the four for itself.
+/// The instance's own words win over the module's, each of the five for itself.
 #[test]
 fn an_instance_overrides_the_module_word_by_word() {
     let site = Site::new().file("out.log", "%msg%\\n");

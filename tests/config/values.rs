@@ -216,7 +216,8 @@ fn a_configuration_with_every_parameter_is_fine() {
                   heartbeattimeout=\"15000\" heartbeatttl=\"15000\" connecttimeout=\"2000\" \
                   reconnectivl=\"100\" reconnectivlmax=\"2000\" maxmsgsize=\"16m\" linger=\"500\"";
     let as_server = format!(
-        "authtype=\"curveServer\" authenticator=\"on\" servercertpath=\"{}\" clientcertpath=\"{}\"",
+        "authtype=\"curveServer\" authenticator=\"on\" servercertpath=\"{}\" clientcertpath=\"{}\" \
+         allowednames=\"client,web*\"",
         site.path("keys/server").display(),
         site.path("allowed").display()
     );
@@ -239,7 +240,7 @@ fn a_configuration_with_every_parameter_is_fine() {
         ))
         .with(&format!(
             "input(type=\"imrzmq\" endpoints=\"tcp://127.0.0.1:5141\" socktype=\"SUB\" \
-             topics=[\"a\", \"b\"] ruleset=\"remote\" {as_client})"
+             topics=[\"a\", \"b\"] ruleset=\"remote\" {as_client} allowednames=\"*\")"
         ))
         .with(&format!(
             "action(type=\"omrzmq\" name=\"out\" endpoints=\"tcp://127.0.0.1:5142\" \

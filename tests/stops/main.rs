@@ -26,7 +26,7 @@ fn peer_at(endpoint: &str) -> Peer {
 fn spooled(site: &Site, count: usize) {
     let mut daemon = site.start();
     daemon.feed(0..count);
-    daemon.stop().clean().within(STOP);
+    daemon.end().clean().within(STOP);
     assert_eq!(site.spools().len(), 1, "one spool: {:?}", site.spools());
 }
 

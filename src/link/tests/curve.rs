@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -162,9 +164,87 @@ fn a_wrong_server_key_is_told_on_both_sides() {
     assert_eq!(pull.keys_refused(), 0);
 }
 
+/// The greeting of a server with this mechanism.
+fn greeting(mechanism: &str) -> Vec<u8> {
+    let mut bytes = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0".to_vec();
+    bytes.extend_from_slice(mechanism.as_bytes());
+    bytes.resize(64, 0);
+    bytes[32] = 1;
+    bytes
+}
+
+/// Who listens there and does not answer has refused nothing: a receiver that stands still (the system takes
+/// its connections all the same), one that falls silent behind its greeting, something else.
+#[test]
+fn a_server_that_does_not_answer_is_not_said_to_refuse_our_key() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, client) = (context(), keys.client("server", "web"));
+    for (said, told) in [
+        (Vec::new(), "it does not answer"),
+        (greeting("CURVE")[..20].to_vec(), "it does not answer"),
+        (greeting("CURVE"), "it does not answer"),
+        // an impostor's: as many bytes as a WELCOME has, in a frame that does not end
+        (
+            [greeting("CURVE"), b"\x06\0\0\0\0\0\0\x10\0\x07WELCOME".to_vec(), vec![0; 300]]
+                .concat(),
+            "it does not answer",
+        ),
+        (greeting("NULL"), "one side speaks CURVE and the other plaintext"),
+        (b"HTTP/1.1 400 Bad Request\r\n".repeat(20), "it does not speak ZeroMQ"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let log = Log::new();
+        let push = context.open(&spec(SocketType::Push, &endpoint, &client), log.clone()).unwrap();
+        let mut near = (!said.is_empty()).then(|| listener.accept().unwrap().0);
+        if let Some(near) = &mut near {
+            near.read_exact(&mut [0; 10]).unwrap();
+            near.write_all(&said).unwrap();
+        }
+        let failed = log.wait_for("handshake failed");
+        assert!(failed.contains(told), "{failed}");
+        drop((push, near));
+        let sentences = log.sentences();
+        assert!(!sentences.concat().contains("refused our key"), "{sentences:?}");
+    }
+}
+
+/// It has shown its key, has taken ours, and is gone: as one that is killed just then.
+#[test]
+fn a_server_that_breaks_off_in_the_middle_is_not_said_to_hold_another_key() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let behind = pull.bound()[0].trim_start_matches("tcp://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    // all that both say before INITIATE goes through, and no READY comes back
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut client, mut server) = (stream.unwrap(), TcpStream::connect(&behind).unwrap());
+            let mut carry = |from_client: usize, from_server: usize| {
+                let mut bytes = vec![0; from_client];
+                client.read_exact(&mut bytes).and_then(|()| server.write_all(&bytes))?;
+                let mut bytes = vec![0; from_server];
+                server.read_exact(&mut bytes).and_then(|()| client.write_all(&bytes))
+            };
+            // signatures, versions, the rest of the greetings, HELLO and WELCOME
+            let greeted = carry(10, 10).and_then(|()| carry(1, 1)).and_then(|()| carry(53, 53));
+            let said = greeted.and_then(|()| carry(202, 170));
+            // INITIATE
+            let _ = said.and_then(|()| client.read_exact(&mut [0]));
+        }
+    });
+    let log = Log::new();
+    let client = spec(SocketType::Push, &endpoint, &keys.client("server", "web"));
+    let _push = context.open(&client, log.clone()).unwrap();
+    log.wait_for("it hung up in the middle of the handshake");
+    let sentences = log.sentences();
+    assert!(!sentences.concat().contains("refused our key"), "{sentences:?}");
+}
+
 #[test]
 fn noise_at_the_port_is_told_and_harmless() {
-    use std::io::Write;
     let keys = Keys::new(&["server", "web"]);
     let context = context();
     let log = Log::new();

@@ -79,6 +79,7 @@ fn what_a_removed_key_has_sent_before_is_not_accepted() {
         open(&context, &spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web")));
     send(&web, &[b"first"]);
     assert!(receive(&pull).authenticated());
+    until("the monitor has heard of it", || web.connections() == 1);
     for _ in 0..10 {
         send(&web, &[b"more"]);
     }

@@ -105,6 +105,34 @@ fn an_ipv4_peer_of_an_ipv6_listener_has_an_ipv4_address() {
     assert_eq!(receive(&pull).peer_address(), Some("127.0.0.1"));
 }
 
+/// libzmq names a peer by its address once it has looked the name up; an administrator has written the
+/// name.
+#[test]
+fn endpoints_are_named_as_they_are_written_with_the_address_beside_a_name() {
+    let (context, log, pull_log) = (context(), Log::new(), Log::new());
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &plaintext()));
+    let port = pull.bound()[0].rsplit_once(':').unwrap().1.to_owned();
+    let written = format!("tcp://localhost:{port}");
+    let push = spec(SocketType::Push, &written, &plaintext());
+    let push = context.open(&push, log.clone()).unwrap();
+    log.wait_for(&format!("connected at {written} (127.0.0.1)"));
+    drop(pull);
+    log.wait_for(&format!("connection lost at {written} (127.0.0.1)"));
+    log.wait_for(&format!("nothing listens at {written},"));
+    let again = spec(SocketType::Pull, &format!("@tcp://*:{port}"), &plaintext());
+    let mut pull = None;
+    until("the port is free", || {
+        pull = context.open(&again, pull_log.clone()).ok();
+        pull.is_some()
+    });
+    until("it is there again", || push.connections() == 1);
+    pull_log.wait_for(&format!("connected at tcp://*:{port}"));
+    drop(push);
+    pull_log.wait_for(&format!("connection lost at tcp://*:{port} from 127.0.0.1:"));
+    let sentences = log.sentences();
+    assert!(sentences.iter().all(|it| it.contains(&written)), "{sentences:?}");
+}
+
 #[test]
 fn a_source_address_is_used() {
     let context = context();
