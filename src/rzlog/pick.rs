@@ -26,7 +26,7 @@ pub(crate) struct Lines {
         allow_hyphen_values = true,
         help_heading = "Which lines"
     )]
-    include: Vec<String>,
+    pub(crate) include: Vec<String>,
     /// No lines in which this is found; can be given again
     #[arg(
         short = 'x',
@@ -35,10 +35,10 @@ pub(crate) struct Lines {
         allow_hyphen_values = true,
         help_heading = "Which lines"
     )]
-    exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Only lines as grave as this: emerg, alert, crit, err, warning, notice, info, debug
     #[arg(short, long, value_name = "SEVERITY", help_heading = "Which lines")]
-    severity: Option<String>,
+    pub(crate) severity: Option<String>,
 }
 
 impl Lines {

@@ -228,12 +228,8 @@ impl Running {
 
     /// Its terminal has so many columns and rows from now on.
     pub fn resizes(&self, columns: u16, rows: u16) {
-        let size = rustix::termios::Winsize {
-            ws_col: columns,
-            ws_row: rows,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size =
+            rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(self.terminal(), size).expect("another size");
     }
 

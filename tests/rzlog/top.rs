@@ -82,9 +82,13 @@ fn three_publishers_on_one_screen() {
         two.daemon.feeder().bytes(grave.as_bytes());
         three.says("mail1", "postfix", &["queued"]);
         let screen = screen(top);
-        [["web1", "nginx", "GET / 200"], ["db1", "postgres", "the disk is full"], ["mail1", "postfix", "queued"]]
-            .iter()
-            .all(|words| row(&screen, words).is_some())
+        [
+            ["web1", "nginx", "GET / 200"],
+            ["db1", "postgres", "the disk is full"],
+            ["mail1", "postfix", "queued"],
+        ]
+        .iter()
+        .all(|words| row(&screen, words).is_some())
     });
     // What was chosen is the first row; the grave one is another, or becomes it.
     let (number, line) = wait_row(&mut top, &["db1", "postgres"]);
@@ -100,9 +104,8 @@ fn three_publishers_on_one_screen() {
     wait_row(&mut top, &["mail1", "postfix"]);
     top.wait_for("red errors", SOON, |top| {
         let shown = screen(top);
-        row(&shown, &["db1", "the disk"]).is_some_and(|(number, _)| {
-            colour(&shown, number, "the disk is full") == Some(1)
-        })
+        row(&shown, &["db1", "the disk"])
+            .is_some_and(|(number, _)| colour(&shown, number, "the disk is full") == Some(1))
     });
     assert!(number > 0 && number_by_name > 0);
     // by severity and by publisher
@@ -240,7 +243,8 @@ const HOSTILE: [&[u8]; 8] = [
     b"<11>Nov 24 10:00:00 (others) (others): not ours",
     b"<11>1 - \x9b2J \xc2\x9b2J - - - \xff\xfe\x00\x08\x7f",
     "<11>1 - \u{202e}web3 a\u{200b}pp - - - \u{2066}\u{feff}\u{2028}drowssap".as_bytes(),
-    "<11>1 - 日本語日本語日本語日本語日本語日本語日本語 ap\u{301}\u{301}\u{301}p - - - 全角".as_bytes(),
+    "<11>1 - 日本語日本語日本語日本語日本語日本語日本語 ap\u{301}\u{301}\u{301}p - - - 全角"
+        .as_bytes(),
     b"",
 ];
 
@@ -254,7 +258,8 @@ fn no_line_forges_the_screen() {
         assert!(peer.send(&[line], SOON));
         assert!(peer.send(&[b"\x1b[2Jtopic.\x1b[1;1Hname", line], SOON));
     }
-    let long = [b"<11>1 - ".as_slice(), &[b'h'; 100_000], b" ", &[b'p'; 100_000], b" - - - text"].concat();
+    let long =
+        [b"<11>1 - ".as_slice(), &[b'h'; 100_000], b" ", &[b'p'; 100_000], b" - - - text"].concat();
     assert!(peer.send(&[&long], SOON));
     assert!(peer.send(&[b"<11>Nov 24 10:00:00 last app: the end"], SOON));
     for key in ["1", "2", "3", "4", "5", "n", "q", "1", "\r"] {
@@ -272,11 +277,15 @@ fn no_line_forges_the_screen() {
     let out = top.out();
     let mut rest = out.as_str();
     while let Some(at) = rest.find(|sign: char| {
-        sign.is_control() || ('\u{200b}'..='\u{200f}').contains(&sign) || ('\u{2028}'..='\u{206f}').contains(&sign)
+        sign.is_control()
+            || ('\u{200b}'..='\u{200f}').contains(&sign)
+            || ('\u{2028}'..='\u{206f}').contains(&sign)
     }) {
-        let sequence = rest[at..].strip_prefix("\x1b[").unwrap_or_else(|| panic!("{:?}", &rest[at..]));
+        let sequence =
+            rest[at..].strip_prefix("\x1b[").unwrap_or_else(|| panic!("{:?}", &rest[at..]));
         let end = sequence.find(|sign: char| sign.is_ascii_alphabetic()).expect("an end");
-        let parameters = sequence[..end].chars().all(|sign| sign.is_ascii_digit() || ";?".contains(sign));
+        let parameters =
+            sequence[..end].chars().all(|sign| sign.is_ascii_digit() || ";?".contains(sign));
         assert!(parameters && "mHJKhl".contains(&sequence[end..=end]), "{:?}", &sequence[..=end]);
         rest = &sequence[end + 1..];
     }
@@ -301,7 +310,12 @@ fn names_beyond_the_rows_are_others() {
 fn without_a_terminal_the_table_is_printed_once_or_not_at_all() {
     let publisher = Publisher::with_topics();
     let line = format!("top {} {}", publisher.endpoint, publisher.trust("--"));
-    Rzlog::of(&line).run().ended(1).complains(&["no terminal", "--once", "--for 10s", "rzlog tail"]);
+    Rzlog::of(&line).run().ended(1).complains(&[
+        "no terminal",
+        "--once",
+        "--for 10s",
+        "rzlog tail",
+    ]);
     // the words say which lines, as for tail
     let mut top = Rzlog::of(&format!("{line} web* nginx --by host --for 3s")).start();
     let ended = wait_until("its end", SOON, || {
@@ -313,7 +327,8 @@ fn without_a_terminal_the_table_is_printed_once_or_not_at_all() {
     assert_eq!(ended.code(), Some(0), "{}", top.err());
     let out = top.out();
     let rows: Vec<Vec<_>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
-    let head = ["lines/s", "errors/s", "lines", "errors", "host", "ago", "severity_of_newest", "newest"];
+    let head =
+        ["lines/s", "errors/s", "lines", "errors", "host", "ago", "severity_of_newest", "newest"];
     assert_eq!((rows.len(), rows[0].as_slice()), (2, head.as_slice()), "{out}");
     assert!(rows[1][0].parse::<f64>().expect("a rate") > 0.0 && rows[1][2] != "0", "{out}");
     assert_eq!(rows[1][4], "web1", "{out}");

@@ -24,8 +24,7 @@ pub(super) enum By {
 }
 
 impl By {
-    pub(super) const ALL: [By; 5] =
-        [By::Both, By::Host, By::Program, By::Severity, By::Publisher];
+    pub(super) const ALL: [By; 5] = [By::Both, By::Host, By::Program, By::Severity, By::Publisher];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -88,9 +87,7 @@ impl Order {
         entries.sort_unstable_by(|one, other| {
             let newest = |it: &Entry<'_>| Reverse(it.newest.as_ref().map(|newest| newest.at));
             let order = match self {
-                Order::Rate => {
-                    other.rate.total_cmp(&one.rate).then(other.lines.cmp(&one.lines))
-                }
+                Order::Rate => other.rate.total_cmp(&one.rate).then(other.lines.cmp(&one.lines)),
                 Order::Errors => {
                     other.error_rate.total_cmp(&one.error_rate).then(other.errors.cmp(&one.errors))
                 }
@@ -130,9 +127,8 @@ impl Lens {
 
     pub(super) fn finds(&self, names: &[&(impl AsRef<[u8]> + ?Sized)]) -> bool {
         let find = self.find.as_bytes();
-        let found = |name: &[u8]| {
-            name.windows(find.len()).any(|part| part.eq_ignore_ascii_case(find))
-        };
+        let found =
+            |name: &[u8]| name.windows(find.len()).any(|part| part.eq_ignore_ascii_case(find));
         find.is_empty() || names.iter().any(|name| found((*name).as_ref()))
     }
 

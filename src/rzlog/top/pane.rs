@@ -138,7 +138,9 @@ mod tests {
         assert_eq!(texts(&pane), ["last", "1 missing", "first", "before"]);
         let grave = Lens { least: Some(Severity::Critical), ..lens };
         let mut pane = Pane::open(&table, &grave, By::Host.key(&web1));
-        assert!(!pane.offer(ENDPOINT, web1, b"not grave", Duration::ZERO) && texts(&pane).is_empty());
+        assert!(
+            !pane.offer(ENDPOINT, web1, b"not grave", Duration::ZERO) && texts(&pane).is_empty()
+        );
     }
 
     #[test]

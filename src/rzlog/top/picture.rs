@@ -45,8 +45,10 @@ pub(super) struct View<'a> {
     pub(super) size: (u16, u16),
 }
 
-const KEYS: &str = "enter tail  / find  s severity  o order  tab or 1-5 by what  n notices  ? help  q quit";
-const TAIL_KEYS: &str = "esc back  space stand still, go on  up, down, pgup, pgdn, home, end  ^C quit";
+const KEYS: &str =
+    "enter tail  / find  s severity  o order  tab or 1-5 by what  n notices  ? help  q quit";
+const TAIL_KEYS: &str =
+    "esc back  space stand still, go on  up, down, pgup, pgdn, home, end  ^C quit";
 const BACK_KEYS: &str = "esc back  ^C quit";
 
 const HELP: [&str; 17] = [
@@ -97,7 +99,9 @@ pub(super) fn picture(state: &mut State, view: &View<'_>) -> Vec<Row> {
             rows.extend(from_below(notices, wide, room));
         }
         Page::Help => {
-            rows.extend(HELP.iter().take(room).map(|text| Line::new(wide).and(Ink::Plain, text).row));
+            rows.extend(
+                HELP.iter().take(room).map(|text| Line::new(wide).and(Ink::Plain, text).row),
+            );
         }
     }
     rows.truncate(high.saturating_sub(bottom.len()));
@@ -175,7 +179,11 @@ fn head(view: &View<'_>, wide: usize) -> Vec<Row> {
     let mut rows = vec![first.row, severities.row];
     let mut away = Line::new(wide);
     for publisher in publishers.iter().filter(|publisher| publisher.link != Link::There) {
-        let text = format!("{} {}  ", clean(publisher.endpoint.as_bytes()), link(publisher.link, view.now));
+        let text = format!(
+            "{} {}  ",
+            clean(publisher.endpoint.as_bytes()),
+            link(publisher.link, view.now)
+        );
         away = away.and(Ink::Warning, &text);
     }
     if !away.row.is_empty() {
@@ -279,10 +287,8 @@ fn table(state: &mut State, view: &View<'_>, wide: usize, room: usize, rows: &mu
     let keys = entries.iter().map(|entry| entry.key.clone()).collect();
     let (first, chosen) = state.show(keys, body);
     let in_sight: Vec<_> = entries.iter().enumerate().skip(first).take(body).collect();
-    let names: Vec<_> = in_sight
-        .iter()
-        .map(|(_, entry)| names(&entry.key, view.table, view.now))
-        .collect();
+    let names: Vec<_> =
+        in_sight.iter().map(|(_, entry)| names(&entry.key, view.table, view.now)).collect();
     let right = |title, room| Column { title, room, right: true };
     let mut columns = vec![right("lines/s", 8), right("errors/s", 8)];
     if wide >= 80 {
@@ -293,7 +299,7 @@ fn table(state: &mut State, view: &View<'_>, wide: usize, room: usize, rows: &mu
         let room = widest.unwrap_or(0).clamp(width(title), (wide / 4).max(width(title)));
         columns.push(Column { title, room, right: false });
     }
-    columns.push(right("ago", 4));
+    columns.push(right("ago", 3));
     let taken: usize = columns.iter().map(|column| column.room + 2).sum();
     columns.push(Column { title: "newest", room: wide.saturating_sub(taken), right: false });
     rows.push(Line::new(wide).and(Ink::Faint, &looked).row);
@@ -456,7 +462,8 @@ enter tail  / find  s severity  o order  tab or 1-5 by what  n notices  ? help  
 
     #[test]
     fn publishers_have_rows_without_lines_too() {
-        let (mut state, table) = (State::new(Lens { by: By::Publisher, ..Lens::default() }), table());
+        let (mut state, table) =
+            (State::new(Lens { by: By::Publisher, ..Lens::default() }), table());
         let shown = text(&drawn(&mut state, &table, (120, 20)));
         for expected in ["tcp://a:1  connected      0", "tcp://c:3  not there yet  0"] {
             assert!(shown.contains(expected), "{shown}");

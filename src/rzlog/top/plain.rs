@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::lens::{By, Lens};
 use super::picture::{names, said, titles};
-use super::table::{Grade, Table};
+use super::table::Table;
 use super::words::{grade, pad, width};
 
 const NUMBERS: [&str; 4] = ["lines/s", "errors/s", "lines", "errors"];
@@ -93,7 +93,10 @@ lines/s  errors/s  lines  errors  host       program  ago  severity_of_newest  n
         let by = Lens { by: By::Publisher, ..Lens::default() };
         let shown = text(&table, &by, Duration::from_secs(4));
         assert!(shown.contains("tcp://b:2  not_there_yet  0     -"), "{shown}");
-        assert!(shown.contains("web1 nginx: it is down") || shown.contains("a host: text"), "{shown}");
+        assert!(
+            shown.contains("web1 nginx: it is down") || shown.contains("a host: text"),
+            "{shown}"
+        );
     }
 
     proptest! {
@@ -104,7 +107,7 @@ lines/s  errors/s  lines  errors  host       program  ago  severity_of_newest  n
             let mut table = Table::new([ENDPOINT].into_iter(), 100);
             for (host, program, message) in &names {
                 let mut line = Line::parse(None, message);
-                (line.host, line.program) = (Some(host), Some(program));
+                (line.host, line.program) = (Some(&host[..]), Some(&program[..]));
                 table.count(ENDPOINT, &line, Some(Severity::Info), Duration::ZERO);
             }
             let lens = Lens::default();

@@ -58,7 +58,8 @@ impl Reader {
     pub(super) fn notices(&mut self) -> Vec<String> {
         let now = self.now();
         let events: Vec<_> = self.subscriber.events().collect();
-        let mut told: Vec<_> = events.into_iter().filter_map(|event| self.note(event, now)).collect();
+        let mut told: Vec<_> =
+            events.into_iter().filter_map(|event| self.note(event, now)).collect();
         if self.flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)
             && self.idle.elapsed() >= FLOOD
         {

@@ -268,8 +268,7 @@ impl Table {
     fn each_cell<'a>(&'a self, lens: &Lens, mut take: impl FnMut(Place, &'a Cell)) {
         for (index, publisher) in self.publishers.iter().enumerate() {
             publisher.each_row(|host, program, row| {
-                let mut place =
-                    Place { publisher: index, host, program, grade: Grade::UNSAID };
+                let mut place = Place { publisher: index, host, program, grade: Grade::UNSAID };
                 if !lens.finds_place(&publisher.endpoint, &place) {
                     return;
                 }
@@ -337,7 +336,8 @@ impl Publisher {
 
     fn fold(&mut self, now: Duration) {
         let (others, rows) = (&mut self.others, &mut self.rows);
-        let is_idle = |row: &Row| row.newest().is_none_or(|newest| now.saturating_sub(newest) > IDLE);
+        let is_idle =
+            |row: &Row| row.newest().is_none_or(|newest| now.saturating_sub(newest) > IDLE);
         self.hosts.retain(|_, host| {
             host.programs.retain(|_, row| {
                 let goes = is_idle(row);
@@ -347,8 +347,9 @@ impl Publisher {
                 }
                 !goes
             });
-            let goes = host.programs.is_empty() && is_idle(&host.others);
+            let goes = host.programs.is_empty();
             if goes {
+                // even where these are not idle: hosts are bounded by their rows
                 others.take(&mut host.others);
             }
             !goes
@@ -371,7 +372,7 @@ impl Row {
         self.0.iter().flatten().map(|cell| cell.at).max()
     }
 
-    /// Takes what an idle row has counted.
+    /// Takes what another one has counted.
     fn take(&mut self, from: &mut Row) {
         for (into, from) in self.0.iter_mut().zip(&mut from.0) {
             match (into.as_mut(), from.take()) {
@@ -379,6 +380,7 @@ impl Row {
                 (None, from) => *into = from,
                 (Some(into), Some(from)) => {
                     into.lines += from.lines;
+                    into.recent.take(&from.recent);
                     if from.at > into.at {
                         (into.at, into.message) = (from.at, from.message);
                     }
@@ -390,13 +392,26 @@ impl Row {
 
 impl Recent {
     fn add(&mut self, second: u64) {
+        self.go_on(second);
+        let count = &mut self.counts[(second % WINDOW) as usize];
+        *count = count.saturating_add(1);
+    }
+
+    fn go_on(&mut self, second: u64) {
         // what lies between was without lines
         for past in 0..second.saturating_sub(self.second).min(WINDOW) {
             self.counts[((second - past) % WINDOW) as usize] = 0;
         }
         self.second = self.second.max(second);
-        let count = &mut self.counts[(second % WINDOW) as usize];
-        *count = count.saturating_add(1);
+    }
+
+    fn take(&mut self, from: &Recent) {
+        self.go_on(from.second);
+        let oldest = self.second.saturating_sub(WINDOW - 1);
+        for second in oldest..=from.second {
+            let place = (second % WINDOW) as usize;
+            self.counts[place] = self.counts[place].saturating_add(from.counts[place]);
+        }
     }
 
     fn sum(&self, second: u64) -> u64 {
@@ -473,7 +488,7 @@ mod tests {
             assert!((entry.rate - 0.2).abs() < 1e-9, "{entry:?}");
         }
         let by_host = table.entries(&lens(By::Host), at(5.0));
-        let db1 = by_host.iter().find(|it| it.newest.as_ref().unwrap().place.publisher == 1);
+        let db1 = by_host.iter().find(|it| it.key.host == Some(Name::Own((*b"db1").into())));
         assert_eq!(db1.unwrap().newest.as_ref().unwrap().message, b"cron at 4");
         let found = Lens { find: "NGIN".into(), ..lens(By::Severity) };
         assert_eq!(table.entries(&found, at(5.0)).iter().map(|it| it.lines).sum::<u64>(), 2);
@@ -540,6 +555,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_stays_where_a_row_becomes_part_of_the_others() {
+        let mut table = table(1);
+        table.count("tcp://a:1", &line("a", "1", ""), None, at(0.0));
+        for second in 601..=610 {
+            table.count("tcp://a:1", &line("a", "2", ""), None, at(f64::from(second)));
+            table.count("tcp://a:1", &line("b", "1", ""), None, at(f64::from(second) - 5.0));
+        }
+        let rates = |table: &Table| {
+            let entries = table.entries(&lens(By::Publisher), at(610.999));
+            entries.iter().map(|entry| entry.rate).sum::<f64>()
+        };
+        let before = rates(&table);
+        table.make_room(at(610.999));
+        assert_eq!(rows(&table, By::Both), [row("(others)", "(others)", 21)]);
+        assert!((rates(&table) - before).abs() < 1e-9 && before > 1.0, "{before}");
+    }
+
+    #[test]
     fn a_host_that_makes_up_programs_takes_no_rows_from_others() {
         let mut table = table(1000);
         for number in 0..10_000 {
@@ -590,8 +623,8 @@ mod tests {
                 let (host, program) = (host.to_string(), program.to_string());
                 let line = line(&host, &program, "text");
                 let severity = Severity::from_number(severity);
-                places.push(table.count(endpoints[publisher], &line, severity, now).unwrap());
                 table.make_room(now);
+                places.push(table.count(endpoints[publisher], &line, severity, now).unwrap());
                 prop_assert!(table.publishers.iter().all(|it| it.rows <= most));
                 for publisher in &table.publishers {
                     let rows: usize = publisher.hosts.values().map(|it| it.programs.len()).sum();

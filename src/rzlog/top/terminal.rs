@@ -14,8 +14,9 @@ use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::event::{self, Event};
 use crossterm::style::{Attribute, Color, Print, SetAttribute, SetForegroundColor};
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+    BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap,
+    EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode, size,
 };
 use crossterm::{execute, queue};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -222,7 +223,8 @@ mod tests {
         unlockpt(&near).unwrap();
         let name = ptsname(&near, Vec::new()).unwrap();
         let open = || {
-            let far = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+            let far =
+                OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
             Stdio::from(far)
         };
         // setsid, so that it becomes nobody's controlling terminal but the victim's
