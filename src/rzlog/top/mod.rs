@@ -38,7 +38,7 @@ const ONCE: Duration = Duration::from_secs(table::WINDOW);
 
 #[derive(Args)]
 #[command(
-    after_long_help = "Keys: 1 to 5 or tab by what, arrows to choose a row, enter for its lines, / to find a \
+    after_long_help = "On the screen: 1 to 5 or tab by what, arrows to choose a row, enter for its lines, / to find a \
     name, s for severities, o for the order, n for notices, ? for help, q to quit.\n\n\
     Exit status: 0 ended by q, --for or --once; 1 an option or a file is wrong; 3 --for or \
     --once is over, and no publisher was ever there; 129 the terminal is gone; 130 Ctrl-C; 143 \

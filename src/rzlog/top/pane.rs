@@ -83,7 +83,7 @@ impl Pane {
     }
 
     /// What is shown, the last one first.
-    pub(super) fn from_last(&self) -> impl Iterator<Item = &Kept> {
+    pub(super) fn last_first(&self) -> impl Iterator<Item = &Kept> {
         self.kept.iter().rev().skip(self.back)
     }
 
@@ -114,7 +114,7 @@ mod tests {
             Kept::Line { message, .. } => String::from_utf8_lossy(message).into_owned(),
             Kept::Missing(lines) => format!("{lines} missing"),
         };
-        pane.from_last().map(text).collect()
+        pane.last_first().map(text).collect()
     }
 
     #[test]

@@ -346,7 +346,7 @@ fn tail(pane: &Pane, view: &View<'_>, wide: usize, room: usize, rows: &mut Vec<R
         }
         None => line.row,
     });
-    let kept = pane.from_last().map(|kept| match kept {
+    let kept = pane.last_first().map(|kept| match kept {
         Kept::Line { at, place, message } => {
             let text = said(&Key::default(), place, message);
             (ink_of(place.grade), format!("{}  {text}", clock(view, *at)))
