@@ -107,7 +107,9 @@ impl Rzlog {
     /// Starts it on a terminal.
     pub fn start_on_terminal(mut self) -> Running {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        // closed in every child: it is hung up when this process closes it
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let near = openpt(flags).expect("a terminal");
         grantpt(&near).expect("a terminal");
         unlockpt(&near).expect("a terminal");
         let name = ptsname(&near, Vec::new()).expect("a terminal's name");

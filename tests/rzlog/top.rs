@@ -200,7 +200,7 @@ fn it_stops_and_goes_on() {
 #[test]
 fn the_screen_may_become_another_size() {
     let mut top = alone();
-    for (columns, rows) in [(60, 12), (20, 4), (1, 1), (200, 50)] {
+    for (columns, rows) in [(60, 12), (20, 4), (8, 2), (200, 50)] {
         top.resizes(columns, rows);
         let title: String = "rzlog top  0 of 1 publishers".chars().take(columns.into()).collect();
         // cut with a sign that it is
