@@ -178,6 +178,29 @@ fn every_way_out_gives_the_terminal_back() {
     assert_eq!(ended.code(), Some(129));
 }
 
+/// Its window shows nothing any more, and nobody reads what it writes.
+#[test]
+fn a_second_signal_gives_a_terminal_back_that_takes_nothing() {
+    let mut top = alone();
+    top.resizes(300, 100);
+    let call = format!("/proc/{}/syscall", top.pid());
+    let mut stuck = 0;
+    wait_until("a write that waits", SOON, || {
+        top.types("\x0c");
+        let call = std::fs::read_to_string(&call).expect("what it waits in");
+        // write, x86-64's and aarch64's number, to standard output
+        let writes = call.starts_with("1 0x1 ") || call.starts_with("64 0x1 ");
+        stuck = if writes { stuck + 1 } else { 0 };
+        (stuck == 10).then_some(())
+    });
+    let ended = wait_until("its end", SOON, || {
+        top.signal("TERM");
+        top.ending()
+    });
+    assert_eq!(ended.code(), Some(143));
+    assert!(!top.has_the_keys());
+}
+
 #[test]
 fn it_stops_and_goes_on() {
     let mut top = alone();
@@ -293,17 +316,33 @@ fn no_line_forges_the_screen() {
 
 #[test]
 fn names_beyond_the_rows_are_others() {
-    let peer = Peer::new(zmq::XPUB);
-    let line = format!("top {} --plaintext --rows 3", peer.bind_free());
-    let mut top = Rzlog::of(&line).start_on_terminal_of(COLUMNS, ROWS);
-    peer.receive(SOON).expect("a subscription");
+    let watched = |more: &str| {
+        let peer = Peer::new(zmq::XPUB);
+        let line = format!("top {} --plaintext {more}", peer.bind_free());
+        let top = Rzlog::of(&line).start_on_terminal_of(COLUMNS, ROWS);
+        peer.receive(SOON).expect("a subscription");
+        (peer, top)
+    };
+    let (peer, mut top) = watched("--rows 3");
     for number in 0..100 {
         let line = format!("<13>Nov 24 10:00:00 made-up{number} app: text {number}");
         assert!(peer.send(&[line.as_bytes()], SOON));
     }
     let (_, line) = wait_row(&mut top, &["(others)", "97", "text 99"]);
-    assert!(line.contains("made-up99 app") || line.contains("(others)"), "{line}");
+    assert_eq!(line.matches("(others)").count(), 2, "{line}");
     assert!(row(&screen(&top), &["made-up3 "]).is_none());
+    // a host that makes up programs takes no rows from another one
+    let (peer, mut top) = watched("");
+    for number in 0..500 {
+        let line = format!("<13>Nov 24 10:00:00 evil app{number}: text {number}");
+        assert!(peer.send(&[line.as_bytes()], SOON));
+    }
+    for _ in 0..2 {
+        assert!(peer.send(&[b"<13>Nov 24 10:00:00 honest app: text"], SOON));
+    }
+    wait_row(&mut top, &["evil", "(others)", "400", "text 499"]);
+    let (_, line) = wait_row(&mut top, &["honest"]);
+    assert!(line.contains("app") && !line.contains("(others)"), "{line}");
 }
 
 #[test]
