@@ -125,20 +125,19 @@ impl Lens {
         };
     }
 
-    pub(super) fn finds(&self, names: &[&(impl AsRef<[u8]> + ?Sized)]) -> bool {
+    /// The text is in this name.
+    pub(super) fn finds(&self, name: &[u8]) -> bool {
         let find = self.find.as_bytes();
-        let found =
-            |name: &[u8]| name.windows(find.len()).any(|part| part.eq_ignore_ascii_case(find));
-        find.is_empty() || names.iter().any(|name| found((*name).as_ref()))
+        find.is_empty() || name.windows(find.len()).any(|part| part.eq_ignore_ascii_case(find))
     }
 
-    /// `(others)` have no names to be found by.
+    /// It is in a name of this place; `(others)` have none to be found by.
     pub(super) fn finds_place(&self, endpoint: &str, place: &Place) -> bool {
         let own = |name: &Name| match name {
-            Name::Own(name) => self.finds(&[&**name]),
+            Name::Own(name) => self.finds(name),
             Name::Others => false,
         };
-        self.find.is_empty() || self.finds(&[endpoint]) || own(&place.host) || own(&place.program)
+        self.finds(endpoint.as_bytes()) || own(&place.host) || own(&place.program)
     }
 
     /// A line that was counted there is among what is seen.

@@ -56,7 +56,8 @@ fn watch(reader: &mut Reader, lens: Lens, signals: &Signals) -> Result<Exit, Err
         }
         changed |= act != Act::Nothing;
         let now = reader.now();
-        reader.read(SLICE, |message, line, place| {
+        let patience = if act == Act::Nothing { SLICE } else { Duration::ZERO };
+        reader.read(patience, |message, line, place| {
             if let Page::Tail(pane) = &mut state.page {
                 new_lines |= pane.offer(message.endpoint, place, line.message, now);
             }
@@ -74,22 +75,19 @@ fn watch(reader: &mut Reader, lens: Lens, signals: &Signals) -> Result<Exit, Err
     }
 }
 
-/// All keys that were pressed; the first one that is for the driver.
+/// Keys up to the first one that means something: the next is for the picture that it leads to.
 fn keys(terminal: &mut Terminal, state: &mut State, reader: &Reader) -> Result<Act, Error> {
-    let mut act = Act::Nothing;
     while let Some(event) = terminal.next().map_err(Error::Terminal)? {
-        let of_event = match event {
+        let act = match event {
             Event::Key(key) => state.press(key, &reader.table),
             Event::Resize(..) => Act::Show,
             _ => Act::Nothing,
         };
-        match of_event {
-            Act::Nothing => {}
-            Act::Show => act = Act::Show,
-            Act::Repaint | Act::Quit | Act::Interrupt | Act::Suspend => return Ok(of_event),
+        if act != Act::Nothing {
+            return Ok(act);
         }
     }
-    Ok(act)
+    Ok(Act::Nothing)
 }
 
 /// Hosts and programs, for completion.

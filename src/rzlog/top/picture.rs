@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rzlog_client::Severity;
 
-use super::lens::By;
+use super::lens::{By, Lens};
 use super::pane::{Kept, Pane};
 use super::state::{Page, State};
 use super::table::{Entry, Grade, Key, Link, Name, Place, Table};
@@ -45,8 +45,11 @@ pub(super) struct View<'a> {
     pub(super) size: (u16, u16),
 }
 
+/// With so many columns there is room for numbers since the start.
+const ROOMY: usize = 100;
+
 const KEYS: &str =
-    "enter tail  / find  s severity  o order  tab or 1-5 by what  n notices  ? help  q quit";
+    "enter tail  / find  s severity  o order  1-5 by what  n notices  ? help  q quit";
 const TAIL_KEYS: &str =
     "esc back  space stand still, go on  up, down, pgup, pgdn, home, end  ^C quit";
 const BACK_KEYS: &str = "esc back  ^C quit";
@@ -99,9 +102,8 @@ pub(super) fn picture(state: &mut State, view: &View<'_>) -> Vec<Row> {
             rows.extend(from_below(notices, wide, room));
         }
         Page::Help => {
-            rows.extend(
-                HELP.iter().take(room).map(|text| Line::new(wide).and(Ink::Plain, text).row),
-            );
+            let pieces = HELP.iter().flat_map(|text| wrap(text, wide)).take(room);
+            rows.extend(pieces.map(|text| Line::new(wide).and(Ink::Plain, text).row));
         }
     }
     rows.truncate(high.saturating_sub(bottom.len()));
@@ -153,7 +155,7 @@ fn clock(view: &View<'_>, at: Duration) -> String {
 
 /// Totals, severities, and who is away.
 fn head(view: &View<'_>, wide: usize) -> Vec<Row> {
-    let lens = super::lens::Lens { by: By::Severity, ..Default::default() };
+    let lens = Lens { by: By::Severity, ..Lens::default() };
     let entries = view.table.entries(&lens, view.now);
     let sum = |of: fn(&Entry<'_>) -> f64| entries.iter().map(of).sum::<f64>();
     let (rate, errors) = (sum(|entry| entry.rate), sum(|entry| entry.error_rate));
@@ -229,7 +231,7 @@ type Cells = Vec<(Ink, String)>;
 fn numbers(entry: &Entry<'_>, wide: usize) -> Cells {
     let ink = if entry.error_rate > 0.0 { Ink::Error } else { Ink::Plain };
     let mut cells = vec![(Ink::Plain, short(entry.rate)), (ink, short(entry.error_rate))];
-    if wide >= 80 {
+    if wide >= ROOMY {
         let ink = if entry.errors > 0 { Ink::Error } else { Ink::Plain };
         cells.extend([(Ink::Plain, count(entry.lines)), (ink, count(entry.errors))]);
     }
@@ -291,7 +293,7 @@ fn table(state: &mut State, view: &View<'_>, wide: usize, room: usize, rows: &mu
         in_sight.iter().map(|(_, entry)| names(&entry.key, view.table, view.now)).collect();
     let right = |title, room| Column { title, room, right: true };
     let mut columns = vec![right("lines/s", 8), right("errors/s", 8)];
-    if wide >= 80 {
+    if wide >= ROOMY {
         columns.extend([right("lines", 7), right("errors", 7)]);
     }
     for (index, &title) in titles(by).iter().enumerate() {
@@ -374,7 +376,6 @@ fn from_below(texts: impl Iterator<Item = (Ink, String)>, wide: usize, room: usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::top::lens::Lens;
     use crossterm::event::KeyCode;
     use proptest::prelude::*;
     use rzlog_client::Line as Parsed;
@@ -435,10 +436,14 @@ by host and program, lines/s first
      0.9         0        9        0  web1  nginx      2s  fine
      0.1       0.1        1        1  db1   postgres   2s  disk is full
 
-enter tail  / find  s severity  o order  tab or 1-5 by what  n notices  ? help  q quit
+enter tail  / find  s severity  o order  1-5 by what  n notices  ? help  q quit
 11:05:16  gap: the connection to tcp://b:2 is lost
 ";
         assert_eq!(text(&rows), expected);
+        assert!(
+            include_str!("../../../docs/rzlog.md").contains(expected),
+            "docs/rzlog.md has another one"
+        );
         let error = rows[6].iter().find(|span| span.text.contains("disk")).unwrap();
         assert_eq!(error.ink, Ink::Error);
         assert!(rows[5].iter().all(|span| span.ink == Ink::Chosen));

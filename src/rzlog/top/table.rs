@@ -223,7 +223,7 @@ impl Table {
         if lens.by == By::Publisher {
             // one that says nothing is worth a row, too
             for (index, publisher) in self.publishers.iter().enumerate() {
-                if lens.finds(&[&publisher.endpoint]) {
+                if lens.finds(publisher.endpoint.as_bytes()) {
                     let key = Key { publisher: Some(index), ..Key::default() };
                     entries.insert(key.clone(), Entry::new(key));
                 }
