@@ -153,7 +153,7 @@ fn clock(view: &View<'_>, at: Duration) -> String {
     time.get(11..19).unwrap_or_default().to_owned()
 }
 
-/// Totals, severities, and who is away.
+/// Totals, severities as far as there were any, and who is away.
 fn head(view: &View<'_>, wide: usize) -> Vec<Row> {
     let lens = Lens { by: By::Severity, ..Lens::default() };
     let entries = view.table.entries(&lens, view.now);
@@ -173,10 +173,10 @@ fn head(view: &View<'_>, wide: usize) -> Vec<Row> {
         .and(Ink::Faint, &format!("  since {}", ago(view.now)));
     let mut severities = Line::new(wide);
     for of in Grade::all() {
-        let entry = entries.iter().find(|entry| entry.key.grade == Some(of));
-        let rate = entry.map_or(0.0, |entry| entry.rate);
-        let ink = if rate > 0.0 { ink_of(of) } else { Ink::Faint };
-        severities = severities.and(ink, &format!("{} {}  ", grade(of), short(rate)));
+        if let Some(entry) = entries.iter().find(|entry| entry.key.grade == Some(of)) {
+            let ink = if entry.rate > 0.0 { ink_of(of) } else { Ink::Faint };
+            severities = severities.and(ink, &format!("{} {}  ", grade(of), short(entry.rate)));
+        }
     }
     let mut rows = vec![first.row, severities.row];
     let mut away = Line::new(wide);
@@ -211,8 +211,9 @@ fn last_row(state: &State, view: &View<'_>, wide: usize) -> Row {
     }
     match state.notices().next_back() {
         Some((at, text)) => {
+            let ink = if text.starts_with("gap") { Ink::Warning } else { Ink::Plain };
             let text = format!("{}  {}", clock(view, *at), clean(text.as_bytes()));
-            Line::new(wide).and(Ink::Warning, &text).row
+            Line::new(wide).and(ink, &text).row
         }
         None => Row::new(),
     }
@@ -296,9 +297,11 @@ fn table(state: &mut State, view: &View<'_>, wide: usize, room: usize, rows: &mu
     if wide >= ROOMY {
         columns.extend([right("lines", 7), right("errors", 7)]);
     }
+    // two share the room that one may have nearly alone
+    let most = if by == By::Both { wide / 4 } else { wide * 2 / 5 };
     for (index, &title) in titles(by).iter().enumerate() {
         let widest = names.iter().filter_map(|names| names.get(index)).map(|it| width(it)).max();
-        let room = widest.unwrap_or(0).clamp(width(title), (wide / 4).max(width(title)));
+        let room = widest.unwrap_or(0).clamp(width(title), most.max(width(title)));
         columns.push(Column { title, room, right: false });
     }
     columns.push(right("ago", 3));
@@ -429,7 +432,7 @@ mod tests {
         let rows = drawn(&mut state, &table, (100, 10));
         let expected = "\
 rzlog top  1 of 3 publishers  1.0 lines/s  0.1 errors/s  since 10s
-emerg 0  alert 0  crit 0  err 0.1  warning 0  notice 0  info 0.9  debug 0  - 0
+err 0.1  info 0.9
 tcp://b:2 lost 1s  tcp://c:3 not there yet
 by host and program, lines/s first
  lines/s  errors/s    lines   errors  host  program   ago  newest
