@@ -341,6 +341,22 @@ fn names_beyond_the_rows_are_others() {
 }
 
 #[test]
+fn names_that_were_seen_are_known_to_completion() {
+    let state = tempfile::tempdir().expect("folder");
+    let peer = Peer::new(zmq::XPUB);
+    let rzlog = Rzlog::of(&format!("top {} --plaintext", peer.bind_free()));
+    let rzlog = rzlog.environment("XDG_STATE_HOME", state.path());
+    let mut top = rzlog.start_on_terminal_of(COLUMNS, ROWS);
+    peer.receive(SOON).expect("a subscription");
+    assert!(peer.send(&[b"<13>Nov 24 10:00:00 web1 nginx: text"], SOON));
+    wait_row(&mut top, &["web1", "nginx"]);
+    top.types("q");
+    assert!(wait_until("its end", SOON, || top.ending()).success());
+    let seen = std::fs::read_to_string(state.path().join("rzlog/seen")).expect("words");
+    assert_eq!(seen.lines().collect::<Vec<_>>(), ["nginx", "web1"]);
+}
+
+#[test]
 fn without_a_terminal_the_table_is_printed_once_or_not_at_all() {
     let publisher = Publisher::with_topics();
     let line = format!("top {} {}", publisher.endpoint, publisher.trust("--"));

@@ -151,9 +151,10 @@ fn enter() -> io::Result<()> {
 /// As it was before. Where it is gone there is nobody to tell.
 fn give_back() {
     if TAKEN.swap(false, Ordering::Relaxed) {
+        // first, for it waits for nobody
+        let _ = disable_raw_mode();
         let _ = execute!(io::stdout(), EndSynchronizedUpdate, SetAttribute(Attribute::Reset));
         let _ = execute!(io::stdout(), Show, EnableLineWrap, LeaveAlternateScreen);
-        let _ = disable_raw_mode();
     }
 }
 
