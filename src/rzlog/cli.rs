@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "rzlog", version, about, max_term_width = 100)]
 #[command(
     after_long_help = "Exit status: 0 done; 1 it failed, and a sentence on standard error says why; \
-    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail`, `send` and `alert` have more, see their help."
+    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail`, `top`, `send` and `alert` have more, see their help."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -39,6 +39,11 @@ pub(crate) enum Command {
     ///
     /// From files or standard input. Loads old logs, and makes a sender of anything that prints lines.
     Send(crate::send::Send),
+    /// Watch the lines of publishers: how many, whose, how grave, and the newest of each
+    ///
+    /// A live table of hosts, programs, severities or publishers, with the lines of a row at the press of
+    /// a key. `--once` and `--for 10s` print the table once, for scripts.
+    Top(Box<crate::top::Top>),
     /// Count lines by rules, and show the counts to Prometheus
     ///
     /// Rules are in TOML files: counters, gauges and histograms from parts of lines or fields of JSON. HUP

@@ -16,7 +16,7 @@ pub(crate) struct Exit(pub(crate) u8);
 impl Exit {
     pub(crate) const DONE: Exit = Exit(0);
     pub(crate) const FAILED: Exit = Exit(1);
-    /// Nothing listens; `tail`: nobody was ever there; `send`: not everything was acknowledged.
+    /// Nothing listens; `tail` and `top`: nobody was ever there; `send`: not everything was acknowledged.
     pub(crate) const NOBODY: Exit = Exit(3);
     pub(crate) const NOT_ZEROMQ: Exit = Exit(4);
     pub(crate) const PLAINTEXT: Exit = Exit(5);
@@ -59,6 +59,9 @@ pub(crate) enum Error {
     /// Standard output does not take what is written, for another reason.
     #[error("standard output: {0}")]
     Output(io::Error),
+    /// The terminal cannot be used, or is gone.
+    #[error("the terminal: {0}")]
+    Terminal(io::Error),
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),

@@ -1,7 +1,8 @@
 //! `rzlog`: see and hear the logs at the other end of omrzmq, and send some to imrzmq.
 //!
 //! One file a command. What a command does over the network is in src/client; here are its options,
-//! its words and its exit status. No threads of its own; SIGINT and SIGTERM are a flag (signals.rs).
+//! its words and its exit status. `metrics`, `alert` and `top` have threads of their own; SIGINT and
+//! SIGTERM are a flag (signals.rs).
 
 mod alert;
 mod check;
@@ -20,6 +21,7 @@ mod send;
 mod show;
 mod signals;
 mod tail;
+mod top;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::run(command),
         Command::Tail(command) => tail::run(command),
         Command::Send(command) => send::run(command),
+        Command::Top(command) => top::run(command),
         Command::Metrics(command) => metrics::run(command),
         Command::Alert(command) => alert::run(command),
     };

@@ -1,11 +1,79 @@
 //! Which lines are wanted. What can be said by the beginning of a topic is said to the publisher, so that
 //! nothing else crosses the network; the rest is decided here.
 
+use clap::Args;
 use regex::bytes::{Regex, RegexSet};
 use rzlog_client::{Line, Message, Severity};
 use serde_json::Value;
 
+use crate::connect::Target;
 use crate::error::Error;
+
+/// Which lines, as options say it.
+#[derive(Args, Default)]
+pub(crate) struct Lines {
+    /// Beginnings of topics, with commas between them
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Which lines")]
+    pub(crate) topics: Option<Vec<String>>,
+    /// The publisher has no topics: ask for all, and look for host and program in the lines
+    #[arg(long, help_heading = "Which lines")]
+    pub(crate) everything: bool,
+    /// Only lines in which this regular expression is found; can be given again, then any will do
+    #[arg(
+        short,
+        long,
+        value_name = "REGEX",
+        allow_hyphen_values = true,
+        help_heading = "Which lines"
+    )]
+    pub(crate) include: Vec<String>,
+    /// No lines in which this is found; can be given again
+    #[arg(
+        short = 'x',
+        long,
+        value_name = "REGEX",
+        allow_hyphen_values = true,
+        help_heading = "Which lines"
+    )]
+    pub(crate) exclude: Vec<String>,
+    /// Only lines as grave as this: emerg, alert, crit, err, warning, notice, info, debug
+    #[arg(short, long, value_name = "SEVERITY", help_heading = "Which lines")]
+    pub(crate) severity: Option<String>,
+}
+
+impl Lines {
+    /// With the host and the program among a target's words, and what its profile says where these options
+    /// do not.
+    pub(crate) fn pick(&self, target: &Target) -> Result<Pick, Error> {
+        let (profile, rest) = (&target.profile, &target.rest);
+        if let Some(word) = rest.get(2) {
+            return Err(Error::Usage(format!(
+                "\"{word}\": a host and a program are the words there can be"
+            )));
+        }
+        let own = !rest.is_empty() || self.topics.is_some();
+        let (host, program) = match own {
+            true => (rest.first().map(String::as_str), rest.get(1).map(String::as_str)),
+            false => (profile.host.as_deref(), profile.program.as_deref()),
+        };
+        let empty = Vec::new();
+        let topics = match &self.topics {
+            Some(topics) => topics,
+            None if own => &empty,
+            None => &profile.topics,
+        };
+        let all = |of_profile: &[String], own: &[String]| [of_profile, own].concat();
+        Pick::new(&Wish {
+            host,
+            program,
+            topics,
+            include: &all(&profile.include, &self.include),
+            exclude: &all(&profile.exclude, &self.exclude),
+            severity: self.severity.as_deref().or(profile.severity.as_deref()),
+            everything: self.everything,
+        })
+    }
+}
 
 /// As the command line and a profile say it.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@ use rzlog_client::{Event, Line, Subscriber};
 
 use crate::connect::{self, Target, Trust};
 use crate::error::{Error, Exit};
-use crate::pick::{Pick, Wish};
+use crate::pick::{Lines, Pick};
 use crate::screen::notice;
 use crate::seen::Seen;
 use crate::show::{Form, Show, put, template};
@@ -48,33 +48,8 @@ pub(crate) struct Tail {
     endpoints: Option<Vec<String>>,
     #[command(flatten)]
     trust: Trust,
-    /// Beginnings of topics, with commas between them
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Which lines")]
-    topics: Option<Vec<String>>,
-    /// The publisher has no topics: ask for all, and look for host and program in the lines
-    #[arg(long, help_heading = "Which lines")]
-    everything: bool,
-    /// Only lines in which this regular expression is found; can be given again, then any will do
-    #[arg(
-        short,
-        long,
-        value_name = "REGEX",
-        allow_hyphen_values = true,
-        help_heading = "Which lines"
-    )]
-    include: Vec<String>,
-    /// No lines in which this is found; can be given again
-    #[arg(
-        short = 'x',
-        long,
-        value_name = "REGEX",
-        allow_hyphen_values = true,
-        help_heading = "Which lines"
-    )]
-    exclude: Vec<String>,
-    /// Only lines as grave as this: emerg, alert, crit, err, warning, notice, info, debug
-    #[arg(short, long, value_name = "SEVERITY", help_heading = "Which lines")]
-    severity: Option<String>,
+    #[command(flatten)]
+    lines: Lines,
     /// End after so many lines
     #[arg(short = 'n', long, value_name = "LINES", help_heading = "Which lines")]
     limit: Option<u64>,
@@ -151,7 +126,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
     tail.check_logtalez()?;
     let endpoints = tail.endpoints.clone().unwrap_or_default();
     let target = tail.trust.resolve(&tail.words, &endpoints)?;
-    let mut pick = tail.pick(&target)?;
+    let mut pick = tail.lines.pick(&target)?;
     let mut show = tail.show(&target)?;
     let signals = Signals::listen().map_err(Error::Output)?;
     let mut subscriber = Subscriber::with_longest(
@@ -226,7 +201,7 @@ impl Tail {
     fn check_logtalez(&self) -> Result<(), Error> {
         let given = [
             ("endpoints", self.endpoints.is_some()),
-            ("topics", self.topics.is_some()),
+            ("topics", self.lines.topics.is_some()),
             ("servercertpath", self.trust.servercertpath.is_some()),
             ("clientcertpath", self.trust.clientcertpath.is_some()),
         ];
@@ -234,36 +209,6 @@ impl Tail {
             Some((option, _)) => Err(Error::Usage(format!("-{option} is required"))),
             None => Ok(()),
         }
-    }
-
-    fn pick(&self, target: &Target) -> Result<Pick, Error> {
-        let (profile, rest) = (&target.profile, &target.rest);
-        if let Some(word) = rest.get(2) {
-            return Err(Error::Usage(format!(
-                "\"{word}\": a host and a program are the words there can be"
-            )));
-        }
-        let own = !rest.is_empty() || self.topics.is_some();
-        let (host, program) = match own {
-            true => (rest.first().map(String::as_str), rest.get(1).map(String::as_str)),
-            false => (profile.host.as_deref(), profile.program.as_deref()),
-        };
-        let empty = Vec::new();
-        let topics = match &self.topics {
-            Some(topics) => topics,
-            None if own => &empty,
-            None => &profile.topics,
-        };
-        let all = |of_profile: &[String], own: &[String]| [of_profile, own].concat();
-        Pick::new(&Wish {
-            host,
-            program,
-            topics,
-            include: &all(&profile.include, &self.include),
-            exclude: &all(&profile.exclude, &self.exclude),
-            severity: self.severity.as_deref().or(profile.severity.as_deref()),
-            everything: self.everything,
-        })
     }
 
     fn show(&self, target: &Target) -> Result<Show, Error> {

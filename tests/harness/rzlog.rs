@@ -87,10 +87,29 @@ impl Rzlog {
         (running, input)
     }
 
+    /// Starts it on a terminal of so many columns and rows, which is its controlling one: it hears of
+    /// another size and of its end.
+    pub fn start_on_terminal_of(mut self, columns: u16, rows: u16) -> Running {
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
+        let running = self.start_on_terminal();
+        running.resizes(columns, rows);
+        running
+    }
+
     /// Starts it on a terminal.
     pub fn start_on_terminal(mut self) -> Running {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        // closed in every child: it is hung up when this process closes it
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let near = openpt(flags).expect("a terminal");
         grantpt(&near).expect("a terminal");
         unlockpt(&near).expect("a terminal");
         let name = ptsname(&near, Vec::new()).expect("a terminal's name");
@@ -199,12 +218,33 @@ impl Running {
 
     /// Types on its terminal.
     pub fn types(&self, text: &str) {
+        self.terminal().write_all(text.as_bytes()).expect("typed");
+    }
+
+    fn terminal(&self) -> &File {
         match &self.said {
-            Said::Terminal(terminal, _) => {
-                (&**terminal).write_all(text.as_bytes()).expect("typed");
-            }
+            Said::Terminal(terminal, _) => terminal,
             Said::Files(..) => panic!("it is on no terminal"),
         }
+    }
+
+    /// Its terminal has so many columns and rows from now on.
+    pub fn resizes(&self, columns: u16, rows: u16) {
+        let size =
+            rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(self.terminal(), size).expect("another size");
+    }
+
+    /// Its terminal gives it keys as they are, and shows none.
+    pub fn has_the_keys(&self) -> bool {
+        use rustix::termios::{LocalModes, tcgetattr};
+        let modes = tcgetattr(self.terminal()).expect("modes").local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    /// The window is closed.
+    pub fn hangs_up(&mut self) {
+        self.said = Said::Files(PathBuf::new(), PathBuf::new());
     }
 
     /// Waits until standard output has this in it.

@@ -31,7 +31,7 @@ use self::shared::Shared;
 use self::tally::{Stream, Tally};
 use crate::connect::{self, Trust};
 use crate::error::{Error, Exit};
-use crate::pick::{Pick, Wish};
+use crate::pick::Lines;
 use crate::screen::notice;
 use crate::signals::Signals;
 
@@ -90,7 +90,8 @@ pub(crate) fn run(command: &Metrics) -> Result<Exit, Error> {
 impl Metrics {
     fn watch(&self, rules: Rules) -> Result<Exit, Error> {
         let target = self.trust.resolve(&self.words, &[])?;
-        let mut pick = self.pick(&target)?;
+        let lines = Lines { everything: self.everything, ..Lines::default() };
+        let mut pick = lines.pick(&target)?;
         let signals = Signals::listen().map_err(Error::Output)?;
         let hup = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&hup)).map_err(Error::Output)?;
@@ -154,30 +155,6 @@ impl Metrics {
                 }
             }
         }
-    }
-
-    fn pick(&self, target: &connect::Target) -> Result<Pick, Error> {
-        if let Some(word) = target.rest.get(2) {
-            return Err(Error::Usage(format!(
-                "\"{word}\": a host and a program are the words there can be"
-            )));
-        }
-        let (profile, rest) = (&target.profile, &target.rest);
-        let (host, program, topics) = match rest.is_empty() {
-            true => {
-                (profile.host.as_deref(), profile.program.as_deref(), profile.topics.as_slice())
-            }
-            false => (rest.first().map(String::as_str), rest.get(1).map(String::as_str), &[][..]),
-        };
-        Pick::new(&Wish {
-            host,
-            program,
-            topics,
-            include: &profile.include,
-            exclude: &profile.exclude,
-            severity: profile.severity.as_deref(),
-            everything: self.everything,
-        })
     }
 
     fn show(&self, shared: &Shared) -> Result<(), Error> {

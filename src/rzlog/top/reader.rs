@@ -1,0 +1,134 @@
+//! Lines of publishers on their way into the table, and what happens to the connections as sentences.
+//! Shared by the live view and the table that is printed once.
+
+use std::time::{Duration, Instant};
+
+use rzlog_client::{Event, Line, Message, Subscriber};
+
+use super::table::{Place, Table};
+use super::words::ago;
+use crate::connect::Target;
+use crate::error::Error;
+use crate::pick::{Pick, severity_in_json};
+
+/// Lines that are taken before anything else is looked at.
+const BURST: usize = 4096;
+/// Without a pause for this long, lines may come faster than they are read; how often that is said.
+const FLOOD: Duration = Duration::from_secs(5);
+const FLOOD_AGAIN: Duration = Duration::from_secs(60);
+
+pub(super) struct Reader {
+    pub(super) table: Table,
+    subscriber: Subscriber,
+    pick: Pick,
+    began: Instant,
+    /// When there was last nothing to read, and when that was last said.
+    idle: Instant,
+    flood_told: Option<Instant>,
+    told_without_severity: bool,
+    /// When rows last had to make room.
+    looked: Instant,
+    /// Somebody was there, now or before.
+    pub(super) ever_connected: bool,
+}
+
+impl Reader {
+    pub(super) fn connect(target: &Target, pick: Pick, rows: usize) -> Result<Reader, Error> {
+        let subscriber = Subscriber::connect(&target.endpoints, &target.credentials, &pick.topics)?;
+        let now = Instant::now();
+        Ok(Reader {
+            table: Table::new(subscriber.endpoints(), rows),
+            subscriber,
+            pick,
+            began: now,
+            idle: now,
+            flood_told: None,
+            told_without_severity: false,
+            looked: now,
+            ever_connected: false,
+        })
+    }
+
+    /// What has passed since the start: the table's time.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// What happened to the connections.
+    pub(super) fn notices(&mut self) -> Vec<String> {
+        let now = self.now();
+        let events: Vec<_> = self.subscriber.events().collect();
+        let mut told: Vec<_> =
+            events.into_iter().filter_map(|event| self.note(event, now)).collect();
+        if self.flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)
+            && self.idle.elapsed() >= FLOOD
+        {
+            self.flood_told = Some(Instant::now());
+            told.push(
+                "gap possible: lines come as fast as they can be counted, and a publisher drops what is \
+                 not taken. Ask for less: a host, a program, a topic"
+                    .into(),
+            );
+        }
+        if self.pick.without_severity > 0 && !self.told_without_severity {
+            self.told_without_severity = true;
+            told.push("lines that do not say how grave they are are left out (--severity)".into());
+        }
+        told
+    }
+
+    fn note(&mut self, event: Event, now: Duration) -> Option<String> {
+        match event {
+            Event::Connected { endpoint } => {
+                self.ever_connected = true;
+                Some(match self.table.connected(&endpoint) {
+                    Some(since) => format!(
+                        "gap: {endpoint} is back after {}; what it published meanwhile is not counted",
+                        ago(now.saturating_sub(since))
+                    ),
+                    None => format!("connected to {endpoint}"),
+                })
+            }
+            Event::Lost { endpoint } => {
+                self.table.lost(&endpoint, now);
+                Some(format!(
+                    "gap: the connection to {endpoint} is lost; what it publishes until it is there again \
+                     is not counted"
+                ))
+            }
+            Event::Notice(what) => Some(what.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Counts what comes within this time, and no more than a burst; told is where each line was counted.
+    pub(super) fn read(
+        &mut self,
+        patience: Duration,
+        mut told: impl FnMut(&Message<'_>, &Line<'_>, Place),
+    ) -> Result<(), Error> {
+        if self.looked.elapsed() >= Duration::from_secs(1) {
+            self.looked = Instant::now();
+            self.table.make_room(self.began.elapsed());
+        }
+        let mut patience = patience;
+        for _ in 0..BURST {
+            let Some(message) = self.subscriber.receive(patience)? else {
+                self.idle = Instant::now();
+                break;
+            };
+            patience = Duration::ZERO;
+            self.ever_connected = true;
+            let line = Line::parse(message.topic, message.text);
+            if !self.pick.wants(&message, &line) {
+                continue;
+            }
+            let severity = line.severity.or_else(|| severity_in_json(&line));
+            let now = self.began.elapsed();
+            if let Some(place) = self.table.count(message.endpoint, &line, severity, now) {
+                told(&message, &line, place);
+            }
+        }
+        Ok(())
+    }
+}
