@@ -363,7 +363,10 @@ fn transcript_has_the_commands_of_the_readme() {
         if let Some(number) = line.strip_prefix("Terminal ") {
             terminal = usize::from(number == "2:");
         }
-        let command = line.strip_prefix("$ ").or_else(|| line.strip_prefix("> "));
+        // Ctrl-C leaves no line of its own; a notice may come behind a prompt.
+        let line = line.strip_prefix("^C").unwrap_or(line);
+        let typed = line.strip_prefix("$ ").filter(|words| !words.starts_with("rzlog: "));
+        let command = typed.or_else(|| line.strip_prefix("> "));
         shown[terminal].extend(command.map(str::to_owned));
         if line == ">" {
             shown[terminal].push(String::new());
