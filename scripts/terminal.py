@@ -54,7 +54,7 @@ def pane(number, lines, top, rows, offset):
         shown = line if len(line) <= COLUMNS else line[: COLUMNS - 1] + "…"
         kind = "l typed" if shown.startswith(("$ ", "> ", "^C$ ")) and "$ rzlog: " not in shown else "l"
         y = (index + 1) * ROW - 4
-        drawn.append(f'<text y="{y}" class="{kind}" style="animation-delay:{at:.2f}s">{escape(shown)}</text>')
+        drawn.append(f'<text xml:space="preserve" y="{y}" class="{kind}" style="animation-delay:{at:.2f}s">{escape(shown)}</text>')
     return [*drawn, "</g>", "</svg>"]
 
 
