@@ -251,6 +251,7 @@ fn every_block_is_one_that_a_test_looks_at() {
         ("", ""),     // a picture in letters, the form of a file
         ("ini", ""),  // a file of another program; its page says that it was not tried
         ("text", ""), // what a program said
+        ("text check", "tests/rzlog/pages.rs"),
         ("python subscriber", "tests/rzlog/pages.rs"),
         ("rsyslog", "tests/docs.rs"),
         ("rsyslog by-certificate", "tests/docs.rs"),
@@ -262,6 +263,8 @@ fn every_block_is_one_that_a_test_looks_at() {
         ("rsyslog sender", "tests/docs.rs"),
         ("rsyslog subscriber", "tests/docs.rs"),
         ("rsyslog warns", "tests/docs.rs"),
+        ("rsyslog-czmq publisher", "tests/rzlog/pages.rs"),
+        ("rsyslog-czmq sender", "tests/rzlog/pages.rs"),
         ("sh", "tests/rzlog/pages.rs"), // read, not run: it needs other hosts, or takes long
         ("sh hosts", "tests/start.rs"),
         ("sh keys", "tests/harness/pages.rs"),
