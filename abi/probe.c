@@ -14,7 +14,8 @@
 smsg_t *MsgAddRef(smsg_t *pM);
 
 #define NEWEST 60 /* interface versions that are tried */
-#define SEEN 128  /* bytes of a message that are looked at; it has 624 and more */
+#define LEAST 624 /* bytes of a message, or more */
+#define SEEN 128  /* bytes of it that are looked at for what setters do */
 
 static FILE *out;
 
@@ -89,6 +90,25 @@ static void message_places(prop_if_t *prop)
 	prop->Destruct(&from);
 }
 
+/* a fresh message has the time of reception twice, the second time until a parser finds another */
+static void time_places(void)
+{
+	static const char *members[] = {"tRcvdAt", "tTIMESTAMP"};
+	struct syslogTime time;
+	smsg_t *message = NULL;
+	size_t at, found = 0;
+
+	memset(&time, 'T', sizeof(time));
+	if (msgConstructWithTime(&message, &time, 0) != RS_RET_OK)
+		return;
+	for (at = 0; at + sizeof(time) <= LEAST && found < 2; at += 4)
+		if (memcmp((const char *)message + at, &time, sizeof(time)) == 0) {
+			fprintf(out, "smsg_t.%s\t%zu\n", members[found++], at);
+			at += sizeof(time) - 4;
+		}
+	msgDestruct(&message);
+}
+
 static void names(void)
 {
 	const char *wanted = getenv("RZMQ_PROBE_NAMES");
@@ -121,8 +141,11 @@ rsRetVal modInit(int requested, int *provided, query_entry_point_t *entry_points
 		versions(&objects, "prop");
 		versions(&objects, "datetime");
 		versions(&objects, "statsobj");
+		versions(&objects, "parser");
+		versions(&objects, "ruleset");
 		if (granted(&objects, "prop", &prop, sizeof(prop), propCURR_IF_VERSION))
 			message_places(&prop);
+		time_places();
 	}
 	names();
 	fclose(out);

@@ -11,7 +11,7 @@
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "sizeof " #type)
 #define AT(type, member, offset) \
 	_Static_assert(offsetof(type, member) == (offset), "offset of " #type "." #member)
-/* room for the core's own in each release: the core copies all of it */
+/* room for the core's own in each release, and for what a later one may add: the core writes all of it */
 #ifdef UPSTREAM
 #define ROOM(type, bytes) _Static_assert(sizeof(type) <= (bytes), "room for " #type)
 #else
@@ -51,24 +51,29 @@ SIZE(multi_submit_t, 16);
 AT(multi_submit_t, maxElem, 0);
 AT(multi_submit_t, nElem, 2);
 AT(multi_submit_t, ppMsgs, 8);
-SIZE(obj_if_t, 128);
+ROOM(obj_if_t, 512);
 AT(obj_if_t, UseObj, 8);
 AT(obj_if_t, ReleaseObj, 16);
 AT(glbl_if_t, GetMaxLine, 16);
 AT(glbl_if_t, GetGlobalInputTermState, 136);
 ROOM(glbl_if_t, 512);
-SIZE(prop_if_t, 88);
+ROOM(prop_if_t, 512);
 AT(prop_if_t, Construct, 16);
 AT(prop_if_t, ConstructFinalize, 24);
 AT(prop_if_t, Destruct, 32);
 AT(prop_if_t, SetString, 40);
 AT(datetime_if_t, getCurrTime, 8);
-ROOM(datetime_if_t, 120);
+AT(datetime_if_t, ParseTIMESTAMP3339, 16);
+ROOM(datetime_if_t, 512);
 SIZE(struct syslogTime, 24);
+ROOM(parser_if_t, 512);
+AT(parser_if_t, ParseMsg, 96);
+ROOM(ruleset_if_t, 512);
+AT(ruleset_if_t, GetParserList, 112);
 
 /* the statistics have a layout for each version */
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 13
-SIZE(statsobj_if_v13_t, 144);
+ROOM(statsobj_if_v13_t, 512);
 AT(statsobj_if_v13_t, COMMON(Construct), 16);
 AT(statsobj_if_v13_t, COMMON(ConstructFinalize), 24);
 AT(statsobj_if_v13_t, COMMON(Destruct), 32);
@@ -77,7 +82,7 @@ AT(statsobj_if_v13_t, COMMON(SetOrigin), 48);
 AT(statsobj_if_v13_t, AddCounter, 88);
 #endif
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 16
-SIZE(statsobj_if_v16_t, 160);
+ROOM(statsobj_if_v16_t, 512);
 AT(statsobj_if_v16_t, COMMON(Construct), 16);
 AT(statsobj_if_v16_t, COMMON(ConstructFinalize), 24);
 AT(statsobj_if_v16_t, COMMON(Destruct), 32);
@@ -86,7 +91,7 @@ AT(statsobj_if_v16_t, COMMON(SetOrigin), 48);
 AT(statsobj_if_v16_t, AddCounter, 104);
 #endif
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 17
-SIZE(statsobj_if_v17_t, 168);
+ROOM(statsobj_if_v17_t, 512);
 AT(statsobj_if_v17_t, AddCounter, 112);
 #endif
 #ifndef UPSTREAM
@@ -109,6 +114,8 @@ AT(smsg_t, iSeverity, BEHIND_MUTEX(70));
 AT(smsg_t, offMSG, BEHIND_MUTEX(80));
 AT(smsg_t, msgFlags, BEHIND_MUTEX(88));
 AT(smsg_t, iLenRawMsg, BEHIND_MUTEX(92));
+AT(smsg_t, tRcvdAt, BEHIND_MUTEX(272));
+AT(smsg_t, tTIMESTAMP, BEHIND_MUTEX(296));
 #endif
 
 /* codes, flags and versions */
@@ -153,6 +160,8 @@ IS(CTR_FLAG_RESETTABLE, 1);
 IS(objCURR_IF_VERSION, 2);
 IS(propCURR_IF_VERSION, 1);
 IS(datetimeCURR_IF_VERSION, 11);
+IS(parserCURR_IF_VERSION, 3);
+IS(rulesetCURR_IF_VERSION, 8);
 IS(TIME_IN_LOCALTIME, 0);
 
 /* what rsyslogd exports */
@@ -165,7 +174,13 @@ CALL(MsgSetFlowControlType, rsRetVal (*)(smsg_t *, flowControl_t));
 CALL(MsgSetRuleset, void (*)(smsg_t *, ruleset_t *));
 CALL(MsgSetRcvFrom, void (*)(smsg_t *, prop_t *));
 CALL(MsgSetRcvFromIP, rsRetVal (*)(smsg_t *, prop_t *));
+CALL(MsgSetAfterPRIOffs, rsRetVal (*)(smsg_t *, int));
+CALL(MsgSetHOSTNAME, void (*)(smsg_t *, const uchar *, const int));
+CALL(MsgSetTAG, void (*)(smsg_t *, const uchar *, const size_t));
 CALL(MsgSetMSGoffs, void (*)(smsg_t *, int));
+CALL(getHOSTNAME, const char *(*)(smsg_t *));
+CALL(getTAG, void (*)(smsg_t *, uchar **, int *, signed char));
+CALL(getMSG, uchar *(*)(smsg_t *));
 CALL(msgAddJSON, rsRetVal (*)(smsg_t *, uchar *, struct fjson_object *, int, int));
 CALL(submitMsg2, rsRetVal (*)(smsg_t *));
 CALL(multiSubmitMsg2, rsRetVal (*)(multi_submit_t *));

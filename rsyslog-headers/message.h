@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 #include "codes.h"
 
@@ -16,9 +17,17 @@ typedef struct ruleset_s ruleset_t;
 typedef struct ratelimit_s ratelimit_t;
 struct fjson_object;
 
-/* The beginning of smsg_t (runtime/msg.h, struct msg) up to the length of the raw message, as
- * builds with NDEBUG have it; every distribution's is one. One member has no exported setter:
- * msgFlags. Its place is proven at load (src/host/layout.rs) before anything is written there.
+/* struct syslogTime (runtime/syslogd-types.h) as far as it matters here: how large it is, and aligned
+ * as an int */
+struct syslogTime {
+	uint32_t parts[6];
+};
+
+/* The beginning of smsg_t (runtime/msg.h, struct msg) up to its two times, as builds with NDEBUG have
+ * it; every distribution's is one. Two members have no exported setter, and nothing is written to
+ * either before its place is proven: msgFlags at load (src/host/layout.rs), tTIMESTAMP before lines
+ * are parsed as they come in (src/host/early.rs). From 8.2608 on the two times lie 8 bytes further
+ * (seen; there was no source).
  * On aarch64 pthread_mutex_t is 8 bytes larger, which moves what follows; using the type itself
  * keeps this description right there too. */
 typedef struct {
@@ -38,6 +47,15 @@ typedef struct {
 	short iProtocolVersion;
 	int msgFlags;
 	int iLenRawMsg;
+	int lengths[4];
+	void *texts[10];
+	uchar *pszStrucData;
+	uint16_t lenStrucData;
+	void *fields[6];
+	ruleset_t *pRuleset;
+	time_t ttGenTime;
+	struct syslogTime tRcvdAt;
+	struct syslogTime tTIMESTAMP;
 } smsg_t;
 
 /* one enqueue for many messages; all go to the ruleset of the first */
@@ -49,7 +67,6 @@ typedef struct {
 
 rsRetVal msgConstruct(smsg_t **ppThis);
 /* the same with a time of reception that was asked for once for many messages */
-struct syslogTime;
 rsRetVal msgConstructWithTime(smsg_t **ppThis, const struct syslogTime *stTime,
 			      const time_t ttGenTime);
 rsRetVal msgDestruct(smsg_t **ppM);
@@ -60,7 +77,13 @@ void MsgSetRuleset(smsg_t *pMsg, ruleset_t *pRuleset);
 void MsgSetRcvFrom(smsg_t *pMsg, prop_t *pRcvFrom);
 rsRetVal MsgSetRcvFromIP(smsg_t *pMsg, prop_t *pRcvFromIP);
 void msgSetPRI(smsg_t *pMsg, unsigned short pri);
+rsRetVal MsgSetAfterPRIOffs(smsg_t *pMsg, int offs);
+void MsgSetHOSTNAME(smsg_t *pMsg, const uchar *pszHOSTNAME, const int lenHOSTNAME);
+void MsgSetTAG(smsg_t *pMsg, const uchar *pszBuf, const size_t lenBuf);
 void MsgSetMSGoffs(smsg_t *pMsg, int offs);
+const char *getHOSTNAME(smsg_t *pM);
+void getTAG(smsg_t *pM, uchar **ppBuf, int *piLen, signed char bLockMutex);
+uchar *getMSG(smsg_t *pM);
 /* takes over the reference to json */
 rsRetVal msgAddJSON(smsg_t *pM, uchar *name, struct fjson_object *json, int force_reset,
 		    int sharedReference);

@@ -15,6 +15,7 @@
 #include "datetime.h"
 #include "statsobj.h"
 #include "ruleset.h"
+#include "parser.h"
 #include "ratelimit.h"
 #include "errmsg.h"
 #include "template.h"

@@ -8,7 +8,7 @@
 
 use crate::message::Property;
 use crate::registration::LoadError;
-use crate::rsyslogd::Rsyslogd;
+use crate::rsyslogd::{Clock, Rsyslogd};
 use crate::sys;
 use std::ptr::{addr_of, addr_of_mut};
 
@@ -75,5 +75,50 @@ unsafe fn flags_are_in_place(message: *mut sys::smsg_t, property: &Property) -> 
         // (runtime/msg.c); there is none, the member is null in a fresh message.
         sys::MsgSetRcvFrom(message, property.as_ptr(0));
         flags.read() == kept
+    }
+}
+
+/// Whether a time is as long as our place for it: a longer one would be written past its end, and read
+/// past it by msgConstructWithTime.
+pub(crate) fn time_fits(clock: Clock) -> bool {
+    const BEHIND: usize = 104;
+    #[repr(C)]
+    struct Room {
+        time: sys::syslogTime,
+        behind: [u8; BEHIND],
+    }
+    // Twice, as a byte that is written may be the one that was there.
+    [0x00, 0xff].iter().all(|&filling| {
+        let mut room = Room { time: sys::syslogTime { parts: [0; 6] }, behind: [filling; BEHIND] };
+        let mut seconds = 0;
+        // SAFETY: datetime.getCurrTime of the granted interface; it fills in both, and finds more
+        // room for the time than any release needs.
+        unsafe {
+            clock((&raw mut room).cast(), &mut seconds, sys::TIME_IN_LOCALTIME as i32);
+        }
+        room.time.parts != [0; 6] && room.behind == [filling; BEHIND]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a time of so many bytes.
+    unsafe extern "C" fn clock<const BYTES: usize>(
+        time: *mut sys::syslogTime,
+        _seconds: *mut sys::time_t,
+        _utc: i32,
+    ) {
+        // SAFETY: `time_fits` passes a place of 128 bytes.
+        unsafe { time.cast::<u8>().write_bytes(7, BYTES) };
+    }
+
+    #[test]
+    fn a_time_that_is_longer_than_ours_is_not_asked_for() {
+        assert!(time_fits(clock::<24>));
+        assert!(!time_fits(clock::<25>));
+        assert!(!time_fits(clock::<32>));
+        assert!(!time_fits(clock::<0>), "a clock that says nothing");
     }
 }

@@ -16,8 +16,10 @@
 #![warn(unreachable_pub)]
 
 mod counters;
+mod early;
 mod error;
 mod fault;
+mod forward;
 mod guard;
 mod input;
 mod layout;

@@ -4,6 +4,7 @@
 //! line longer than `maxMessageSize` goes alone through submitMsg2, which alone applies the
 //! administrator's oversize rule (truncate, split or accept).
 
+use crate::early::EarlyParser;
 use crate::rsyslogd::{Received, Rsyslogd};
 use crate::strings::to_c;
 use crate::sys;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 /// Lines that go to the queue at once. A batch has to be smaller than the queue's fullDelayMark (97
 /// in the smallest queue that rsyslog takes without a warning): the core wakes the queue's worker
 /// only when the whole batch is in, and until then waits at the mark for a worker that sleeps
-/// (runtime/queue.c, seen on 8.2302). Larger ones gained nothing in measurements.
-const BATCH: usize = 32;
+/// (runtime/queue.c, seen on 8.2302).
+const BATCH: usize = 64;
 
 /// Back-pressure when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,13 @@ impl Ruleset {
         };
         (code == sys::RS_RET_OK && !ruleset.is_null()).then_some(Self(ruleset))
     }
+
+    /// # Safety
+    /// `message` is a message of the caller's own.
+    pub(crate) unsafe fn set(self, message: *mut sys::smsg_t) {
+        // SAFETY: exported by rsyslogd; the message keeps the pointer.
+        unsafe { sys::MsgSetRuleset(message, self.0) };
+    }
 }
 
 /// rsyslog's own rate limiter.
@@ -187,6 +195,8 @@ pub struct Submitter {
     flow: sys::flowControl_t,
     max_message_size: usize,
     limiter: Option<Limiter>,
+    early: Option<EarlyParser>,
+    parsed: u64,
     pending: Vec<*mut sys::smsg_t>,
     /// When the first of these was received, and so all of them.
     received: Option<Received>,
@@ -199,7 +209,9 @@ pub struct Submitter {
 unsafe impl Send for Submitter {}
 
 impl Submitter {
-    /// For the input `instance` of `module`, whose name the lines get as their input's.
+    /// For the input `instance` of `module`, whose name the lines get as their input's; `early`: lines
+    /// may be parsed at once, where that is just what the core would do. To be made once the
+    /// configuration runs.
     ///
     /// # Errors
     /// When memory is short, or the limiter cannot be made.
@@ -210,6 +222,7 @@ impl Submitter {
         ruleset: Option<Ruleset>,
         flow: FlowControl,
         limit: Option<&RateLimit>,
+        early: bool,
     ) -> Result<Self, RateLimitError> {
         let limiter = limit.map(|limit| Limiter::new(rsyslogd, instance, limit)).transpose()?;
         Ok(Self {
@@ -218,6 +231,8 @@ impl Submitter {
             flow: flow.code(),
             max_message_size: rsyslogd.max_message_size(),
             limiter,
+            early: early.then(|| EarlyParser::prove(rsyslogd, ruleset)).flatten(),
+            parsed: 0,
             pending: Vec::with_capacity(BATCH),
             received: rsyslogd.time(),
             turn: 0,
@@ -259,6 +274,16 @@ impl Submitter {
         Ok(true)
     }
 
+    /// Whether lines that allow it are parsed at once.
+    pub fn parses_early(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// Lines that were parsed at once since the last time it was asked.
+    pub fn take_parsed(&mut self) -> u64 {
+        std::mem::take(&mut self.parsed)
+    }
+
     /// Submits what is gathered.
     pub fn flush(&mut self) -> Result<(), SubmitError> {
         let lines = self.pending.len();
@@ -282,7 +307,7 @@ impl Submitter {
         self.rsyslogd.is_stopping()
     }
 
-    fn message(&self, line: &[u8], context: LineContext<'_>) -> Option<*mut sys::smsg_t> {
+    fn message(&mut self, line: &[u8], context: LineContext<'_>) -> Option<*mut sys::smsg_t> {
         let mut message = ptr::null_mut();
         // SAFETY: exported by rsyslogd; the line is copied, the properties' reference counts are
         // raised by the setters. msgFlags was proven to be in place when the module was loaded.
@@ -304,7 +329,12 @@ impl Submitter {
             sys::MsgSetRcvFrom(message, from);
             sys::MsgSetRcvFromIP(message, from);
             if let Some(ruleset) = self.ruleset {
-                sys::MsgSetRuleset(message, ruleset.0);
+                ruleset.set(message);
+            }
+            if let (Some(parser), Some(received)) = (self.early, &self.received) {
+                if line.len() <= self.max_message_size && parser.parse(message, line, received) {
+                    self.parsed += 1;
+                }
             }
         }
         if !context.metadata.is_empty() {

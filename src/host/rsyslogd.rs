@@ -4,6 +4,7 @@
 //! version granted. Without glbl or prop the module refuses to load; without statistics of a known
 //! version it runs and says that its counters are not shown.
 
+use crate::early::CoreParsers;
 use crate::fault;
 use crate::layout;
 use crate::log::Log;
@@ -26,12 +27,13 @@ pub struct Rsyslogd {
     glbl_version: c_int,
     prop: sys::prop_if_t,
     clock: Option<Clock>,
+    parsers: Option<CoreParsers>,
     statistics: Option<Statistics>,
     configuration: AtomicPtr<sys::rsconf_t>,
 }
 
 /// Tells the time as messages carry it, and as seconds since 1970.
-type Clock = unsafe extern "C" fn(*mut sys::syslogTime, *mut sys::time_t, c_int);
+pub(crate) type Clock = unsafe extern "C" fn(*mut sys::syslogTime, *mut sys::time_t, c_int);
 
 /// Makes a limiter of a configuration's policy: the limiter, the configuration, the policy's name, and
 /// two names for messages.
@@ -92,13 +94,15 @@ impl Rsyslogd {
         let mut datetime: sys::datetime_if_t = zeroed_interface();
         let version = sys::datetimeCURR_IF_VERSION as c_int;
         let clock = objects.newest(c"datetime", &[version], &mut datetime).ok();
-        let clock = clock.and(datetime.getCurrTime);
+        let clock = clock.and(datetime.getCurrTime).filter(|&clock| layout::time_fits(clock));
+        let parsers = clock.and_then(|_| objects.parsers(&datetime));
         let rsyslogd = Self {
             stopping,
             max_line,
             glbl_version,
             prop,
             clock,
+            parsers,
             statistics: objects.statistics(),
             configuration: AtomicPtr::new(ptr::null_mut()),
         };
@@ -146,12 +150,17 @@ impl Rsyslogd {
     /// The time, as messages carry it; `None`: this release tells it only to each message.
     pub(crate) fn time(&self) -> Option<Received> {
         let clock = self.clock?;
-        let mut received = Received { time: sys::syslogTime { parts: [0; 3] }, seconds: 0 };
+        let mut received = Received { time: sys::syslogTime { parts: [0; 6] }, seconds: 0 };
         // SAFETY: datetime.getCurrTime of the granted interface; it fills both in, on any thread.
         unsafe {
             clock(&mut received.time, &mut received.seconds, sys::TIME_IN_LOCALTIME as c_int);
         }
         Some(received)
+    }
+
+    /// What parses messages; `None`: this release has it in a version that is not known.
+    pub(crate) fn parsers(&self) -> Option<CoreParsers> {
+        self.parsers
     }
 
     /// The function that makes a rate limiter from a `ratelimit()` object of the configuration, where
@@ -264,7 +273,7 @@ impl Objects {
             unsafe { std::mem::transmute(entry) };
         let mut interface: sys::obj_if_t = zeroed_interface();
         interface.head.ifVersion = sys::objCURR_IF_VERSION as c_int;
-        // SAFETY: the struct is as large as the core's of this version (asserts.c).
+        // SAFETY: the struct is at least as large as the core's of this version (asserts.c).
         if unsafe { get(&mut interface) } != sys::RS_RET_OK || interface.UseObj.is_none() {
             return Err(MISSING);
         }
@@ -305,6 +314,18 @@ impl Objects {
         })
     }
 
+    fn parsers(&self, datetime: &sys::datetime_if_t) -> Option<CoreParsers> {
+        let mut parser: sys::parser_if_t = zeroed_interface();
+        self.newest(c"parser", &[sys::parserCURR_IF_VERSION as c_int], &mut parser).ok()?;
+        let mut ruleset: sys::ruleset_if_t = zeroed_interface();
+        self.newest(c"ruleset", &[sys::rulesetCURR_IF_VERSION as c_int], &mut ruleset).ok()?;
+        Some(CoreParsers {
+            read_stamp: datetime.ParseTIMESTAMP3339?,
+            parse: parser.ParseMsg?,
+            of_ruleset: ruleset.GetParserList?,
+        })
+    }
+
     fn statistics(&self) -> Option<Statistics> {
         let mut v17: sys::statsobj_if_v17_t = zeroed_interface();
         if self.newest(c"statsobj", &[17], &mut v17).is_ok() {
@@ -342,6 +363,10 @@ unsafe impl Interface for sys::glbl_if_t {}
 unsafe impl Interface for sys::datetime_if_t {}
 // SAFETY: as above.
 unsafe impl Interface for sys::prop_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::parser_if_t {}
+// SAFETY: as above.
+unsafe impl Interface for sys::ruleset_if_t {}
 // SAFETY: as above.
 unsafe impl Interface for sys::statsobj_if_v13_t {}
 // SAFETY: as above.

@@ -12,6 +12,8 @@ rzmq_host::counters! {
         bytes = "bytes",
         /// Lines handed to rsyslog's queue.
         submitted = "submitted",
+        /// Lines that were parsed as they came in (`earlyparse`); all others by rsyslog's parsers.
+        parsed = "parsed",
         /// Messages whose line was empty.
         discarded_empty = "discarded_empty",
         /// Messages without an authenticated sender on a CURVE server.

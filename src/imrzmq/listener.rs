@@ -96,6 +96,7 @@ impl Listener {
             self.statement.ruleset,
             self.statement.flow,
             self.statement.limit.as_ref(),
+            self.statement.parses_early,
         );
         let local = Property::new(&self.rsyslogd, LOCAL);
         let local = local.ok_or(RateLimitError::Memory);
@@ -103,6 +104,12 @@ impl Listener {
             Ok(both) => both,
             Err(why) => return self.log.error(format!("{why}; this input does not work")),
         };
+        if self.statement.parses_early && !submitter.parses_early() {
+            self.log.info(
+                "lines are left to rsyslog's parsers: the ruleset names parsers of its own, or this rsyslogd \
+                 parses in another way than the one that is known",
+            );
+        }
         let addresses = Addresses { known: HashMap::new(), local };
         let acked = self.acked();
         Intake {
@@ -318,6 +325,7 @@ impl Intake<'_> {
             self.failed(why);
         }
         counters.submitted().add(submitted - std::mem::take(&mut self.failed));
+        counters.parsed().add(self.submitter.take_parsed());
         more
     }
 

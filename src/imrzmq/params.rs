@@ -7,7 +7,7 @@ const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'st
     Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 14] = [
+const OWN: [Param; 15] = [
     socket_type(
         &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
         "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
@@ -102,6 +102,15 @@ const OWN: [Param; 14] = [
          acknowledged senders are told that they are refused. Needs `authtype=\"CURVESERVER\"` and a \
          folder in `clientcertpath`, and goes with rsyslog's default parsers. \
          [More](../operations.md#who-sent-it).",
+    ),
+    param(
+        "earlyparse",
+        Kind::Switch,
+        "on",
+        "Lines as RSYSLOG_ForwardFormat makes them, in printable ASCII, are parsed as they come in, which \
+         costs the receiver less; what rsyslog makes of them is the same. Other lines are parsed by \
+         rsyslog's parsers, and so are all where the ruleset names parsers of its own, or where the input \
+         finds at its start that this rsyslogd would parse otherwise. [More](../operations.md#parsing).",
     ),
 ];
 

@@ -24,6 +24,8 @@ pub(crate) struct Statement {
     pub(crate) trusts_relays: bool,
     /// Senders speak for the host that their certificate names, and for no other.
     pub(crate) enforces_host: bool,
+    /// Lines may be parsed as they come in.
+    pub(crate) parses_early: bool,
     /// Found in `find_names`, once the configuration is whole.
     pub(crate) ruleset: Option<Ruleset>,
     ruleset_name: Option<String>,
@@ -112,6 +114,7 @@ impl Statement {
             metadata: values.switch("metadata").unwrap_or(false),
             trusts_relays,
             enforces_host,
+            parses_early: values.switch("earlyparse").unwrap_or(true),
             ruleset: None,
             ruleset_name: values.text("ruleset").map(str::to_string),
             is_named: instance.is_named,

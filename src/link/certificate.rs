@@ -297,13 +297,19 @@ pub fn generate() -> Result<KeyPair, CertificateError> {
     Ok(KeyPair { public: PublicKey(decoded(&public)?), secret: Wiped(decoded(&secret.0)?) })
 }
 
+/// No file of this name counts in a directory of certificates: it is hidden, or what an editor or a
+/// package leaves.
+pub fn is_hidden_or_backup(name: &str) -> bool {
+    name.starts_with(['.', '#'])
+        || ["~", ".bak", ".orig", ".swp", ".tmp", ".dpkg-old", ".dpkg-new", ".dpkg-dist"]
+            .iter()
+            .chain(&[".rpmsave", ".rpmnew", ".rpmorig"])
+            .any(|end| name.ends_with(end))
+}
+
 fn is_passed_over(name: &OsString, all: &[OsString]) -> bool {
     let text = name.to_string_lossy();
-    let backup = ["~", ".bak", ".orig", ".swp", ".tmp", ".dpkg-old", ".dpkg-new", ".dpkg-dist"]
-        .iter()
-        .chain(&[".rpmsave", ".rpmnew", ".rpmorig"])
-        .any(|end| text.ends_with(end));
-    if text.starts_with(['.', '#']) || backup {
+    if is_hidden_or_backup(&text) {
         return true;
     }
     text.strip_suffix("_secret")

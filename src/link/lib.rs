@@ -36,8 +36,8 @@ mod z85;
 mod zpl;
 
 pub use certificate::{
-    Certificate, CertificateError, Directory, KeyPair, PublicKey, generate, load_directory,
-    load_own, load_peer,
+    Certificate, CertificateError, Directory, KeyPair, PublicKey, generate, is_hidden_or_backup,
+    load_directory, load_own, load_peer,
 };
 pub use certificate_file::{
     Existing, Metadata, WriteError, load_metadata, write_pair, write_public,

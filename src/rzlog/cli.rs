@@ -94,8 +94,16 @@ mod tests {
         let line =
             ["rzlog", "tail", "web1", "--template", "- {host}", "-x", "-- MARK --", "-i", "-5"];
         assert!(Cli::try_parse_from(line).is_ok());
-        let key = "-vSdQ:2>wRw]=U2JWTE(B<zJbr<oAL@7QYcT8P4v";
-        assert!(Cli::try_parse_from(["rzlog", "keys", "import", key, "allowed"]).is_ok());
+        let key = "vSdQ:2>wRw]=U2JWTE(B<zJbr<oAL@7QYcT8P4v";
+        for dash in ["-", "-h", "-V", "--", "---", "--="] {
+            let key = format!("{dash}{key}");
+            let line = ["rzlog", "keys", "import", &key, "allowed", "--name", "web1"];
+            let cli = Cli::try_parse_from(line).map_err(|it| it.to_string());
+            let Ok(Cli { command: Command::Keys(crate::keys::Keys::Import(import)) }) = cli else {
+                panic!("{key}: {:?}", cli.err());
+            };
+            assert_eq!(import.source, key);
+        }
         let forced = ["rzlog", "keys", "import", "--force", "web1", "allowed", "--name", "web2"];
         assert!(Cli::try_parse_from(forced).is_ok());
     }

@@ -94,8 +94,16 @@ impl Trust {
         let server = self.servercertpath.as_ref().or(profile.servercertpath.as_ref());
         let client = self.clientcertpath.as_ref().or(profile.clientcertpath.as_ref());
         let said = self.servercertpath.is_some() || self.clientcertpath.is_some();
-        if self.plaintext || (profile.plaintext && !said) {
+        if self.plaintext {
             return Ok(Credentials::Plaintext);
+        }
+        if profile.plaintext && !said {
+            return match (server, client) {
+                (None, None) => Ok(Credentials::Plaintext),
+                _ => Err(Error::Usage(
+                    "the profile has plaintext = true and keys: it is one or the other".into(),
+                )),
+            };
         }
         match (server, client) {
             (Some(server), Some(client)) => Ok(Credentials::curve(server, client)),
@@ -128,7 +136,13 @@ mod tests {
         trust.servercertpath = Some("s".into());
         let error = trust.resolve(&words("tcp://a:1 h"), &[]).unwrap_err().to_string();
         assert!(error.contains("--clientcertpath"), "{error}");
+        let mut profile = Profile { plaintext: true, ..Profile::default() };
+        assert_eq!(Trust::default().credentials(&profile).unwrap(), Credentials::Plaintext);
+        profile.clientcertpath = Some("c".into());
+        let error = Trust::default().credentials(&profile).unwrap_err().to_string();
+        assert!(error.contains("plaintext = true and keys"), "{error}");
         let trust = Trust { plaintext: true, ..Trust::default() };
+        assert_eq!(trust.credentials(&profile).unwrap(), Credentials::Plaintext);
         let target = trust.resolve(&words("tcp://a:1 h @tcp://b:2 p"), &[]).unwrap();
         assert_eq!(target.credentials, Credentials::Plaintext);
         assert_eq!(

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rzmq_link::{
-    Existing, Metadata, Mode, PublicKey, generate, load_own, load_peer, parse_endpoints,
-    write_pair, write_public,
+    Existing, Metadata, Mode, PublicKey, generate, is_hidden_or_backup, load_own, load_peer,
+    parse_endpoints, write_pair, write_public,
 };
 
 use crate::error::{Error, Exit};
@@ -53,13 +53,15 @@ pub(crate) struct Fleet {
     logfile: PathBuf,
 }
 
-/// Whether a host or an owner of a key may be called so: the name becomes a file's.
+/// Whether a host or an owner of a key may be called so: the name becomes a file's, and a server must not
+/// take that for a back-up.
 pub(crate) fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     name.len() <= 200
         && name.bytes().all(plain)
         && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
         && !name.ends_with("_secret")
+        && !is_hidden_or_backup(name)
 }
 
 pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
@@ -92,9 +94,10 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     made += usize::from(member(fleet, &server_key, READER, "readers")?);
     text(&to(READER).join("config.toml"), &profile(fleet, address))?;
     text(&to(server).join(SNIPPET), &receiver(fleet))?;
+    // not -a: it would give the folder there, such as /etc/rsyslog.d, to who owns the one here
     say(&format!(
         "{made} new keys. Copy each host's folder to its {install}, for example\n  \
-         rsync -a {out}/{server}/ {server}:{install}/\nand {out}/{READER}/ to ~/.config/rzlog/ of \
+         rsync -r {out}/{server}/ root@{server}:{install}/\nand {out}/{READER}/ to ~/.config/rzlog/ of \
          whoever shall read: rzlog tail HOST PROGRAM\nThe folders hold secrets: remove {out} when they \
          are where they belong, or keep it as safe as them.",
         install = fleet.install.display(),
@@ -114,7 +117,8 @@ fn hosts(fleet: &Fleet) -> Result<BTreeSet<String>, Error> {
     let refused = |name: &str, why: &str| {
         Err(Error::Usage(format!("\"{}\" {why}", name.escape_debug().take(80).collect::<String>())))
     };
-    let bad = "cannot be a host here: its name becomes a file's, of letters, digits, - _ and .";
+    let bad = "cannot be a host here: its name becomes a file's, of letters, digits, - _ and ., and not one \
+               that a server passes over, such as x.bak";
     if !is_file_name(&fleet.server) {
         return refused(&fleet.server, bad);
     }

@@ -83,7 +83,7 @@ pub(crate) struct Import {
     /// A certificate of czmq, pyzmq or rzlog, or the 40 characters of a public key
     // one in 85 keys begins with a dash
     #[arg(allow_hyphen_values = true)]
-    source: String,
+    pub(crate) source: String,
     /// The folder
     folder: PathBuf,
     /// The file's name in the folder, and the owner's where the source has none [default: the source's]
@@ -229,7 +229,8 @@ fn take_over(import: &Import) -> Result<Exit, Error> {
     let name = name.ok_or_else(|| Error::Usage("a bare key needs --name: whose is it?".into()))?;
     if !fleet::is_file_name(&name) {
         return Err(Error::Usage(format!(
-            "\"{}\" cannot be a file's name here: letters, digits, - _ and . are possible; say --name",
+            "\"{}\" cannot be a file's name here: letters, digits, - _ and . are possible, and none that a \
+             server passes over, such as x.bak; say --name",
             shown(&name)
         )));
     }
@@ -239,7 +240,7 @@ fn take_over(import: &Import) -> Result<Exit, Error> {
     let folder = &import.folder;
     let known = load_directory(folder)?;
     if let Some(other) = known.certificates.iter().find(|other| other.public == key) {
-        say(&format!("{key} is there already, in {}", other.path.display()))?;
+        say(&format!("{key} is there already, in {}", shown(&other.path.display().to_string())))?;
         return Ok(Exit::DONE);
     }
     let file = folder.join(&name);

@@ -32,21 +32,29 @@ pub(crate) fn translate(arguments: Vec<OsString>) -> Vec<OsString> {
     if old {
         translated.push("--logtalez".into());
     }
-    translated.extend(rest.map(|argument| match argument.to_str().and_then(option) {
-        Some(option) => format!("--{option}").into(),
-        None => argument,
+    translated.extend(rest.filter_map(|argument| match argument.to_str().and_then(option) {
+        Some(option) => ours(option),
+        None => Some(argument),
     }));
     translated
+}
+
+/// Go's ways to say yes and no to a switch; no is as if it were not there.
+const YES: [&str; 6] = ["1", "t", "T", "true", "TRUE", "True"];
+const NO: [&str; 6] = ["0", "f", "F", "false", "FALSE", "False"];
+
+fn ours(option: &str) -> Option<OsString> {
+    match option.strip_prefix("json=") {
+        Some(said) if YES.contains(&said) => Some("--json".into()),
+        Some(said) if NO.contains(&said) => None,
+        _ => Some(format!("--{option}").into()),
+    }
 }
 
 /// `endpoints=…` of `-endpoints=…` or `--endpoints=…`, if it is one of LogTalez's.
 fn option(argument: &str) -> Option<&str> {
     let text = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'))?;
     let name = text.split('=').next()?;
-    // Go's way to say yes to a switch
-    if text == "json=true" {
-        return Some("json");
-    }
     OPTIONS.contains(&name).then_some(text)
 }
 
@@ -70,6 +78,12 @@ mod tests {
             "rzlog tail --endpoints tcp://a:1,tcp://b:2 -topics h1.p -json=true",
         ] {
             assert_eq!(translated(theirs), ours);
+        }
+        for (theirs, ours) in [("-json=T", " --json"), ("--json=1", " --json"), ("-json=false", "")]
+        {
+            let line = format!("rzlog -endpoints tcp://a:1 {theirs}");
+            let expected = format!("rzlog tail --logtalez --endpoints tcp://a:1{ours}");
+            assert_eq!(translated(&line), expected);
         }
         assert_eq!(
             translated("rzlog -endpoints=tcp://a:1 -servercertpath=/s -clientcertpath *"),

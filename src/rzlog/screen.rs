@@ -47,18 +47,27 @@ pub(crate) fn escape(bytes: &[u8], out: &mut String) {
 }
 
 /// C1 controls, which some terminals obey as they do ESC; separators of lines; what turns or hides the
-/// signs around it.
+/// signs around it, or cannot be seen itself (Unicode's Default_Ignorable_Code_Point, but for the
+/// selectors that pictures are written with).
 fn changes_the_picture(sign: char) -> bool {
     matches!(sign,
         '\u{80}'..='\u{9f}'
         | '\u{ad}'
+        | '\u{34f}'
         | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
         | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -80,6 +89,11 @@ mod tests {
         assert_eq!(shown("\u{9b}2J".as_bytes()), "\\u{9b}2J");
         assert_eq!(shown(b"\x9b2J\xff"), "\\x9b2J\\xff");
         assert_eq!(shown("\u{202e}evil\u{2028}".as_bytes()), "\\u{202e}evil\\u{2028}");
+        assert_eq!(
+            shown("web\u{3164}1\u{180e}\u{e0101}".as_bytes()),
+            "web\\u{3164}1\\u{180e}\\u{e0101}"
+        );
+        assert_eq!(shown("\u{2764}\u{fe0f} é".as_bytes()), "\u{2764}\u{fe0f} é");
     }
 
     proptest! {

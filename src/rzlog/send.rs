@@ -175,6 +175,15 @@ impl Lines {
     }
 }
 
+/// Found out before anything is sent. A pipe is opened once only: who writes to it would see it closed.
+fn can_be_read(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if metadata.is_file() { File::open(path).map(drop) } else { Ok(()) }
+}
+
 /// Reads what is there, once, and does not wait for more.
 fn read_once(mut file: &File, into: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; CHUNK];
@@ -207,6 +216,8 @@ struct Run<'a> {
     ahead: usize,
     refused: u64,
     too_long: u64,
+    /// Something could not be read.
+    failed: bool,
     began: Instant,
     /// When something was last settled, or there was nothing to settle.
     moved: Instant,
@@ -227,9 +238,7 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
     }
     // a name that is wrong is found before anything is sent
     let named = files.iter().filter(|path| *path != Path::new("-"));
-    named
-        .into_iter()
-        .try_for_each(|path| fs::metadata(path).map(drop).map_err(Error::file(path)))?;
+    named.into_iter().try_for_each(|path| can_be_read(path).map_err(Error::file(path)))?;
     let signals = Signals::listen().map_err(Error::Output)?;
     let sender = AckedSender::connect(&target.endpoints, &target.credentials, "rzlog send")?;
     let mut run = Run::new(send, sender);
@@ -239,7 +248,13 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
             break Exit::signal(signal);
         }
         if lines.is_none() {
-            lines = files.pop_front().map(|path| Lines::open(&path)).transpose()?;
+            match files.pop_front().map(|path| Lines::open(&path)).transpose() {
+                Ok(next) => lines = next,
+                Err(error) => run.cannot_read(&error),
+            }
+        }
+        if run.failed {
+            (lines, files) = (None, VecDeque::new());
         }
         let Some(open) = &mut lines else {
             if run.sender.unsettled() == 0 {
@@ -251,7 +266,7 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
             }
             continue;
         };
-        match run.offer_some(open)? {
+        match run.offer_some(open) {
             Pause::End => lines = None,
             Pause::NotYet if run.sender.unsettled() == 0 => {
                 run.drive(Duration::ZERO)?;
@@ -280,21 +295,33 @@ impl<'a> Run<'a> {
             ahead: 0,
             refused: 0,
             too_long: 0,
+            failed: false,
             began: Instant::now(),
             moved: Instant::now(),
             progress: None,
         }
     }
 
+    /// What was read before it is still sent, and counted.
+    fn cannot_read(&mut self, error: &Error) {
+        self.clear_progress();
+        notice(&format!("{error}; nothing more is read"));
+        self.failed = true;
+    }
+
     /// Offers what can be read, up to a batch.
-    fn offer_some(&mut self, lines: &mut Lines) -> Result<Pause, Error> {
+    fn offer_some(&mut self, lines: &mut Lines) -> Pause {
         let mut batch = Vec::new();
         let mut bytes = 0;
         let pause = loop {
             if bytes >= BATCH || self.ahead + bytes >= AHEAD {
                 break Pause::Full;
             }
-            match lines.next()? {
+            let next = lines.next().unwrap_or_else(|error| {
+                self.cannot_read(&error);
+                Next::End
+            });
+            match next {
                 Next::Line(line) if line.is_empty() => {}
                 Next::Line(line) => {
                     let line = self.dressed(line);
@@ -319,7 +346,7 @@ impl<'a> Run<'a> {
         self.lengths.extend(batch.iter().map(Vec::len));
         let batch: Vec<_> = batch.iter().map(Vec::as_slice).collect();
         self.sender.offer(&batch);
-        Ok(pause)
+        pause
     }
 
     fn dressed(&self, line: Vec<u8>) -> Vec<u8> {
@@ -398,10 +425,11 @@ impl<'a> Run<'a> {
                 ", {unsettled} not acknowledged (they may have arrived); what follows them was not sent"
             );
         }
-        if !self.send.quiet || exit != Exit::DONE {
+        if !self.send.quiet || exit != Exit::DONE || self.failed {
             notice(&count);
         }
         match exit {
+            Exit::DONE if self.failed => Exit::FAILED,
             Exit::DONE if self.refused > 0 || self.too_long > 0 => Exit::REFUSED,
             exit => exit,
         }

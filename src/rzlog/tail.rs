@@ -1,7 +1,8 @@
 //! `rzlog tail`: the lines of publishers as they come.
 //!
 //! Lines go to standard output, everything else to standard error. Output is written when nothing more is
-//! there to be read, so that each line is out at once and a flood in large pieces.
+//! there to be read, so that each line is out at once and a flood in large pieces; and in a flood that does
+//! not end every now and then, because few of its lines may be wanted.
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -19,7 +20,8 @@ use crate::seen::Seen;
 use crate::show::{Form, Show, put, template};
 use crate::signals::Signals;
 
-/// How soon a signal that came at the wrong moment, or a reader that is gone, is noticed.
+/// How soon a signal that came at the wrong moment, or a reader that is gone, is noticed; and how long a
+/// line may wait for others in a flood.
 const SLICE: Duration = Duration::from_millis(200);
 /// Without a pause for this long, lines may come faster than they are written.
 const FLOOD: Duration = Duration::from_secs(5);
@@ -163,6 +165,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
     let mut seen = io::stdout().is_terminal().then(Seen::load);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut bytes = Vec::new();
+    let mut waits_since = None;
     let exit = loop {
         for event in subscriber.events() {
             course.note(event);
@@ -177,10 +180,15 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
         if left.is_some_and(|left| left.is_zero()) {
             break if course.ever_connected { Exit::DONE } else { Exit::NOBODY };
         }
+        if waits_since.is_some_and(|since: Instant| since.elapsed() >= SLICE) {
+            out.flush().map_err(Error::output)?;
+            waits_since = None;
+        }
         let mut message = subscriber.receive(Duration::ZERO)?;
         if message.is_none() {
             course.idle = Instant::now();
             out.flush().map_err(Error::output)?;
+            waits_since = None;
             if nobody_reads() {
                 break Exit::DONE;
             }
@@ -194,6 +202,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
             bytes.clear();
             show.render(&message, &line, &mut bytes);
             put(&mut out, &bytes)?;
+            waits_since = waits_since.or_else(|| Some(Instant::now()));
             course.shown += 1;
             if let Some(seen) = &mut seen {
                 seen.note(line.host);

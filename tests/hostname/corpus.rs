@@ -14,9 +14,16 @@ use proptest::prelude::*;
 use crate::hostname::{LongLines, hostname};
 
 /// A line, and the name that must be read from it; empty: whatever the core says, or none; `-`: none.
-struct Sample {
+pub(crate) struct Sample {
     required: String,
-    line: Vec<u8>,
+    pub(crate) line: Vec<u8>,
+}
+
+impl Sample {
+    /// A line of which nothing is asked for.
+    pub(crate) fn of(line: &[u8]) -> Self {
+        Sample { required: String::new(), line: line.to_vec() }
+    }
 }
 
 /// The host of the lines that stand between the others.
@@ -26,11 +33,11 @@ fn setting(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn mutated() -> usize {
+pub(crate) fn mutated() -> usize {
     setting("RZMQ_HOSTNAMES", 4_000) as usize
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     setting("RZMQ_SEED", 20_261_124)
 }
 
@@ -60,7 +67,7 @@ fn unescaped(text: &str) -> Vec<u8> {
     bytes
 }
 
-fn samples() -> Vec<Sample> {
+pub(crate) fn samples() -> Vec<Sample> {
     let path = repository().join("tests/data/hostnames.txt");
     let text = std::fs::read_to_string(path).expect("the corpus");
     let lines = text.lines().filter(|line| !line.starts_with("# "));
@@ -114,7 +121,7 @@ impl Numbers {
 
 /// Mutations of these lines: bytes that mean something to a parser put in, over or in front of others,
 /// bytes left out or doubled, lines cut off, and one line's head before another's end.
-fn mutations(samples: &[Sample], count: usize, seed: u64) -> Vec<Sample> {
+pub(crate) fn mutations(samples: &[Sample], count: usize, seed: u64) -> Vec<Sample> {
     const TELLING: &[u8] =
         b"  :::..--__[]{}<>/@\\#\"'0123456789TZz+aA\t\n\r\0\x01\x7f\x80\xa0\xe4\xff";
     let mut numbers = Numbers(seed | 1);

@@ -5,15 +5,15 @@ use harness::{Oracle, Peer, SOON, Site, paths, ports::free_endpoint};
 
 use crate::STOP;
 
-/// Both modules and nothing of theirs in use, for an action of an unknown type ends the start.
-fn loading(site: Site) -> Site {
-    site.with("module(load=\"imrzmq\")\nmodule(load=\"omrzmq\")").file("out.log", "%msg%\\n")
-}
-
-/// rsyslogd works, and has said these words of both modules.
+/// rsyslogd works without both modules, which are in use, and has said these words of them. Its own word on a
+/// statement that it cannot do without them goes to standard error.
 #[track_caller]
 fn refused(site: Site, words: &str) {
-    let site = loading(site);
+    let to = free_endpoint();
+    let site = site
+        .sending("", &format!("endpoints=\"{to}\" socktype=\"PUSH\""))
+        .receiving("", &format!("endpoints=\"{to}\" socktype=\"PULL\""));
+    site.check().refuses(&[words]);
     let mut daemon = site.start();
     for module in ["imrzmq", "omrzmq"] {
         daemon.wait_log(&[module, words], SOON);

@@ -64,6 +64,13 @@ def chat(body, known, longest):
         problems.append(f"{len(text)} characters")
     if any(ord(sign) < 32 and sign != "\n" for sign in text):
         problems.append("control characters")
+    if known is MATTERMOST:
+        # it understands Slack's way of writing before it looks for code
+        for word in ("channel", "here", "all"):
+            text = text.replace(f"<!{word}>", f"@{word}")
+        text = re.sub(r"<([^<|>\n]+)\|([^|>\n]+)>", r"[\2](\1)", text)
+        if text != body["text"]:
+            problems.append(f"Mattermost makes something else of it: {text}")
     visible, found = without_code(text)
     problems += found
     if known is SLACK:

@@ -97,8 +97,8 @@ impl Stage {
 #[test]
 fn a_burst_is_told_and_its_end_and_no_line_pages_anybody() {
     let hostile = [
-        "@channel @here @all <!everyone> <!channel> [your bank](https://evil.example.org)"
-            .to_owned(),
+        "@channel @all [your bank](https://evil.example.org)".to_owned(),
+        "<!everyone> <!channel> <!here> <https://evil.example.org|your bank>".to_owned(),
         "``` @channel `` ` ```` https://evil.example.org".to_owned(),
         "\u{202e}\u{200b}@\u{200b}here ~~~ # | x | \u{1b}[2J".to_owned(),
         "x".repeat(5000) + "@channel",

@@ -2,7 +2,7 @@
 //! the memory.
 
 use harness::rzlog::Running;
-use harness::{Peer, Rzlog, SOON};
+use harness::{Peer, Rzlog, SOON, secs};
 
 /// A publisher that says any bytes, without keys.
 fn publisher() -> (Peer, String) {
@@ -104,6 +104,34 @@ fn huge_lines_and_deep_json_are_lived_through() {
     });
     tail.signal("INT");
     tail.wait(SOON).ended(130);
+}
+
+#[test]
+fn a_flood_that_does_not_end_holds_no_wanted_line_back() {
+    let peer = Peer::new(zmq::XPUB).send_hwm(50);
+    let endpoint = peer.bind_free();
+    // letters of no order, and an expression that is slow on them: lines come faster than they are read
+    let mut state = 7_u32;
+    let letter = |_| {
+        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        b"abc"[(state >> 16) as usize % 3]
+    };
+    let flood: Vec<u8> = (0..20_000).map(letter).collect();
+    let more = "--include wanted --include a[abc]{30}[bc]{60}";
+    let mut tail = subscribed(&peer, &endpoint, more, false);
+    let floods = |lines: usize| {
+        for _ in 0..lines {
+            peer.send(&[&flood], SOON);
+        }
+    };
+    floods(1000);
+    tail.wait_for("a wanted line", secs(60), |tail| {
+        for _ in 0..50 {
+            peer.send(&[b"wanted"], SOON);
+            floods(20);
+        }
+        tail.out().contains("wanted")
+    });
 }
 
 #[test]

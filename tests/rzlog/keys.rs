@@ -95,17 +95,25 @@ fn list_and_import_keep_a_folder_of_the_allowed() {
     let listed = run("keys list allowed").ended(0).out;
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert!(listed.contains(&format!("{}  web2", web2.public_z85())), "{listed}");
-    // another's key under the same name, a name that leaves the folder, and nonsense
+    // another's key under the same name
     Rzlog::new(["keys", "import", &Keys::new("x").public_z85(), "allowed", "--name", "web1"])
         .in_folder(folder.path())
         .run()
         .ended(1)
         .complains(&["allowed/web1 exists"]);
-    Rzlog::new(["keys", "import", &Keys::new("x").public_z85(), "allowed", "--name", "../x"])
-        .in_folder(folder.path())
-        .run()
-        .ended(1)
-        .complains(&["cannot be a file's name"]);
+    // neither what leaves the folder, nor what a server would not look at
+    for name in ["../x", "x.bak", ".x", "x.orig", "x_secret"] {
+        Rzlog::new(["keys", "import", &Keys::new("x").public_z85(), "allowed", "--name", name])
+            .in_folder(folder.path())
+            .run()
+            .ended(1)
+            .complains(&["cannot be a file's name"]);
+    }
+    // a file's name is somebody's text, too
+    let odd = folder.path().join("allowed/\u{1b}[2J");
+    fs::rename(folder.path().join("allowed/web1"), &odd).expect("renamed");
+    let said = run("keys import web1 allowed").ended(0).out;
+    assert!(said.ends_with("is there already, in allowed/\\x1b[2J\n"), "{said:?}");
     fs::write(folder.path().join("allowed/junk"), "nonsense here").expect("written");
     run("keys list allowed").ended(1).complains(&["allowed/junk", "line 1"]);
 }
@@ -151,11 +159,14 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     };
     fleet("web1\nweb1 # again\n").ended(1).complains(&["web1", "stands twice"]);
     fleet("../web1\n").ended(1).complains(&["../web1", "cannot be a host"]);
+    fleet("web1.orig\n").ended(1).complains(&["web1.orig", "cannot be a host"]);
     assert!(!at("fleet").exists());
     fleet("# the web\nweb1\n\nweb2\n").ended(0);
     let before = text(&at("fleet/web1/rzmq/web1_secret"));
     let said = fleet("web1\nweb2\nweb3\n").ended(0).out;
     assert!(said.starts_with("1 new keys"), "{said}");
+    // -a would give /etc/rsyslog.d itself to who owns the folder here
+    assert!(said.contains("rsync -r fleet/loghost/ root@loghost:"), "{said}");
     assert_eq!(text(&at("fleet/web1/rzmq/web1_secret")), before);
     assert_eq!(mode(&at("fleet/web3/rzmq/web3_secret")), 0o600);
     // Nobody has what is another's secret.

@@ -407,6 +407,21 @@ fn test_says_what_would_be_counted_and_what_no_rule_matches() {
 }
 
 #[test]
+fn a_tried_file_does_not_forge_the_terminal() {
+    let folder = tempfile::tempdir().expect("folder");
+    let rules = "[[rule]]\nname = \"r\"\nregex = '(?P<all>x.*)'\n[[rule.counter]]\nname = \"c\"\n\
+        labels = [\"all\"]\n";
+    fs::write(folder.path().join("rules.toml"), rules).expect("written");
+    fs::write(folder.path().join("log"), "x\u{1b}[2J\u{9b}2J\u{202e}\rz").expect("written");
+    let line = "metrics --rules rules.toml --test log";
+    let ran = Rzlog::of(line).in_folder(folder.path()).start_on_terminal().wait(SOON).ended(0);
+    assert!(ran.out.contains(r#"{all="x\x1b[2J\u{9b}2J\u{202e}\rz"} 1"#), "{ran:?}");
+    let ran = Rzlog::of(line).in_folder(folder.path()).run().ended(0);
+    // Prometheus has it as it is
+    assert!(ran.out.contains("{all=\"x\u{1b}[2J"), "{ran:?}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_sentence() {
     let folder = tempfile::tempdir().expect("folder");
     fs::write(folder.path().join("rules.toml"), RULES).expect("written");

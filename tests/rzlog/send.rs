@@ -138,6 +138,33 @@ fn refused_lines_are_shown_and_change_the_status() {
 }
 
 #[test]
+fn what_was_read_before_a_file_that_cannot_be_is_sent_and_counted() {
+    let (mut receiver, endpoint) = receiver();
+    let folder = tempfile::tempdir().expect("folder");
+    let second = folder.path().join("second.log");
+    fs::write(&second, numbers(10..20)).expect("written");
+    let line = format!("send {endpoint} --plaintext --quiet - second.log third.log");
+    // a wrong name, or no file, is found before anything is sent
+    let send = || Rzlog::of(&line).in_folder(folder.path());
+    send().input(&numbers(0..5)).run().ended(1).complains(&["third.log: No such file"]);
+    fs::create_dir(folder.path().join("third.log")).expect("a folder");
+    send().input(&numbers(0..5)).run().ended(1).complains(&["third.log: is a directory"]);
+    fs::remove_dir(folder.path().join("third.log")).expect("removed");
+    fs::write(folder.path().join("third.log"), numbers(20..30)).expect("written");
+    let (send, mut input) = send().start_with_pipe();
+    input.write_all(&numbers(0..5)).expect("written");
+    receiver.wait_lines("out.log", 5, SOON);
+    fs::remove_file(&second).expect("removed");
+    input.write_all(&numbers(5..10)).expect("written");
+    drop(input);
+    let ran = send.wait(SOON).ended(1);
+    assert!(ran.err.contains("rzlog: 10 lines acknowledged\n"), "{ran:?}");
+    ran.complains(&["second.log: No such file", "nothing more is read"]);
+    let lines = receiver.wait_lines("out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once_in_order();
+}
+
+#[test]
 fn nobody_there_is_said_in_time_and_ctrl_c_counts() {
     let endpoint = free_endpoint();
     let line = format!("send {endpoint} --plaintext --patience 1");

@@ -18,7 +18,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::clock::{Span, Time};
+use super::clock::{Span, Time, wall};
 use super::config;
 use super::outbox::{Attempt, Outcome};
 use super::payload;
@@ -148,7 +148,9 @@ impl Channel {
                     Err(why) => return Outcome::Later { wait: None, why },
                 };
                 let secrets: Vec<&str> = token.iter().map(String::as_str).collect();
-                let body = payload::alertmanager(attempt, now);
+                // Ours may be behind: the system's was set after the start, or slept. What ends in an
+                // Alertmanager's past it takes for resolved, without a word.
+                let body = payload::alertmanager(attempt, now.max(wall()));
                 post(http, url, token.as_deref(), &body, &secrets)
             }
             Kind::Command(command) => run(command, &payload::command(attempt)),
@@ -328,6 +330,13 @@ fn pretty(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::TcpListener;
+
+    use super::super::clock::read;
+    use super::super::config::Labels;
+    use super::super::engine::Alert;
+    use super::super::route::Notification;
     use super::*;
 
     #[test]
@@ -343,6 +352,62 @@ mod tests {
         }
         assert_eq!(redact("plain", &["t0ken"]), "plain");
         assert_eq!(redact("Bearer t0ken", &["t0ken"]), "Bearer (secret)");
+    }
+
+    /// Takes one request, and answers its body.
+    fn body_of_one(listener: &TcpListener) -> Value {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            let lower = line.to_ascii_lowercase();
+            if let Some(said) = lower.strip_prefix("content-length:") {
+                length = said.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.get_mut().write_all(answer).unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[test]
+    fn what_fires_ends_in_an_alertmanagers_future_though_our_clock_is_behind() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let text = format!(
+            "name = \"am\"\nalertmanager = {{ url = \"http://{}\" }}",
+            listener.local_addr().unwrap()
+        );
+        let channel = Channel::new(&toml::from_str(&text).unwrap()).unwrap();
+        let alert = Alert {
+            id: "A".into(),
+            labels: Labels::from([("alertname".into(), "A".into())]),
+            summary: String::new(),
+            what: String::new(),
+            starts: 1000,
+            ends: None,
+            count: 1,
+            lines: Vec::new(),
+        };
+        let notification = Notification {
+            receiver: "am".into(),
+            group: "A".into(),
+            group_labels: Labels::new(),
+            alerts: vec![alert],
+            at: 1000,
+            repeat: false,
+        };
+        let attempt = Attempt { id: 1, notification, bare: false, lost: 0 };
+        let before = wall();
+        let taken = thread::spawn(move || body_of_one(&listener));
+        assert_eq!(channel.deliver(&attempt, 2000), Outcome::Delivered);
+        let ends = taken.join().unwrap()[0]["endsAt"].as_str().unwrap().to_owned();
+        assert!(read(ends.as_bytes(), before).unwrap() > before, "{ends}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Time as the rules see it: milliseconds since 1970, handed in by the driver or read from lines.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -9,6 +10,12 @@ use crate::tail::duration;
 
 /// Milliseconds since 1970, UTC.
 pub(crate) type Time = u64;
+
+/// What the system's clock says; it may jump.
+pub(crate) fn wall() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(0)
+}
 
 /// Milliseconds; in files `10s`, `5m`, `4h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -235,7 +235,8 @@ impl Config {
         let mut file: Config = toml::from_str(&text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            Error::Usage(format!("{}, line {line}: {}", path.display(), error.message()))
+            let what = without_urls(error.message());
+            Error::Usage(format!("{}, line {line}: {what}", path.display()))
         })?;
         let wrong = |what: String| Err(Error::Usage(format!("{}: {what}", path.display())));
         if file.route.is_some() && self.route.is_some() {
@@ -267,5 +268,30 @@ impl Config {
         self.inhibit_rules.append(&mut file.inhibit_rules);
         self.rules.append(&mut file.rules);
         Ok(())
+    }
+}
+
+/// A mistake is quoted, and one is to write a webhook's URL, a secret, where a table belongs.
+fn without_urls(text: &str) -> String {
+    let words = text.split(' ').map(|word| if word.contains("://") { "(a URL)" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_in_the_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alert.toml");
+        for receiver in
+            ["slack = \"URL\"", "slack = { url_file = [\"URL\"] }", "slack = { url = \"URL\" }"]
+        {
+            let receiver = receiver.replace("URL", "https://hooks.example.org/services/s3cr3t");
+            fs::write(&path, format!("[[receivers]]\nname = \"ops\"\n{receiver}\n")).unwrap();
+            let error = Config::read(std::slice::from_ref(&path)).unwrap_err().to_string();
+            assert!(error.contains("alert.toml, line 3: ") && !error.contains("s3cr3t"), "{error}");
+        }
     }
 }

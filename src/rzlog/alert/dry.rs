@@ -4,12 +4,11 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rzlog_client::Line;
 
 use super::channel::Channel;
-use super::clock::{Span, Time, read, stamp};
+use super::clock::{Span, Time, read, stamp, wall};
 use super::config::{self, Config};
 use super::core::{Core, Kept};
 use super::outbox::Outcome;
@@ -50,8 +49,7 @@ pub(crate) fn run(path: &Path, config: &Config, channels: &[Channel]) -> Result<
     } else {
         Box::new(BufReader::new(File::open(path).map_err(Error::file(path))?))
     };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let wall = u64::try_from(since.as_millis()).unwrap_or(0);
+    let wall = wall();
     let mut core = Core::new(config, Kept::default(), 0)?;
     let (mut began, mut now, mut lines, mut told) = (None, 0, 0_u64, 0_u64);
     let mut bytes = Vec::new();

@@ -185,17 +185,16 @@ impl Engine {
     /// Time went on. The alerts that began to fire, and those that ended.
     pub(crate) fn tick(&mut self, now: Time) -> Vec<Alert> {
         let mut changes = Vec::new();
-        let step = now.saturating_sub(self.ticked) / 1000;
-        let step = if self.down.is_empty() { u32::try_from(step).unwrap_or(u32::MAX) } else { 0 };
+        let passed = now.saturating_sub(self.ticked) / 1000;
+        let step = if self.down.is_empty() { u32::try_from(passed).unwrap_or(u32::MAX) } else { 0 };
         for watch in &mut self.watches {
             if let Some(observed) = &mut watch.state.observed {
                 observed.add(now, step);
             }
             watch.tick(now, &self.down, &mut changes);
         }
-        if now.saturating_sub(self.ticked) >= 1000 {
-            self.ticked = now;
-        }
+        // parts of a second count in the next call
+        self.ticked += passed * 1000;
         changes
     }
 
@@ -473,13 +472,16 @@ impl Group {
                 let fresh = now.saturating_sub(self.seen) < 60_000;
                 either(recent >= rule.at_least && fresh, true)
             }
-            Condition::Silent { after, .. } => {
+            Condition::Silent { after, forget } => {
                 let least = self.silence(*after);
                 // a silence of ours is none of the host's
                 let is_ours = down.contains(&self.endpoint);
                 let silent = !is_ours && now.saturating_sub(self.heard) >= least;
                 let enough = self.total >= rule.at_least;
-                either(silent && enough, now.saturating_sub(self.seen) < least)
+                // a host that was taken away is not missed for ever
+                let age = now.saturating_sub(self.seen);
+                let gone = age >= forget.0;
+                either(silent && enough && !gone, gone || age < least)
             }
             Condition::Lost => {
                 let lost = self.labels.get("endpoint").is_some_and(|it| down.contains(it));

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rzlog_client::{Event, Line, Subscriber};
 use rzmq_link::{Mode, parse_endpoints};
 
 use super::Alert;
 use super::channel::Channel;
-use super::clock::{Span, Time};
+use super::clock::{Span, Time, wall};
 use super::config::{Config, Labels};
 use super::core::Core;
 use super::engine;
@@ -47,8 +47,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Clock {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock { start: u64::try_from(since.as_millis()).unwrap_or(0), began: Instant::now() }
+        Clock { start: wall(), began: Instant::now() }
     }
 
     fn now(&self) -> Time {

@@ -9,7 +9,7 @@ use super::clock::{Span, Time};
 use super::route::Notification;
 use super::rule::hash;
 
-/// Bounds of a queue: notices, and alerts in them.
+/// Bounds of a queue: notices, and alerts in those behind the first.
 const NOTICES: usize = 500;
 const ALERTS: usize = 5_000;
 /// The first wait after a failure; it doubles up to the last.
@@ -189,8 +189,10 @@ impl Outbox {
 }
 
 impl Queue {
+    /// The first may be a large one: that those behind it wait is no reason to drop them.
     fn is_too_long(&self) -> bool {
-        let alerts: usize = self.entries.iter().map(|it| it.notification.alerts.len()).sum();
+        let behind = self.entries.iter().skip(1);
+        let alerts: usize = behind.map(|it| it.notification.alerts.len()).sum();
         self.entries.len() > NOTICES || alerts > ALERTS
     }
 }

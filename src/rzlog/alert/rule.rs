@@ -13,6 +13,9 @@ use crate::error::Error;
 use crate::pick::severity_in_json;
 use crate::show::template;
 
+/// No more of a line is looked at, in bytes: an expression may take time for each, and while one does,
+/// others' lines are missed.
+const LOOKED_AT: usize = 32 << 10;
 /// The longest value of a label, in characters.
 const LABEL: usize = 200;
 /// Lines of an alert that are kept.
@@ -146,13 +149,15 @@ impl Rule {
     /// Looks at a line.
     pub(crate) fn fit(&self, line: &Line<'_>, endpoint: &str) -> Fit<'_> {
         let filter = &self.filter;
+        let text = line.text.get(..LOOKED_AT).unwrap_or(line.text);
+        let message = line.message.get(..LOOKED_AT).unwrap_or(line.message);
         let named = |wish: &Option<Regex>, name: Option<&[u8]>| {
             wish.as_ref().is_none_or(|wish| name.is_some_and(|name| wish.is_match(name)))
         };
         if matches!(self.condition, Condition::Lost)
             || !named(&filter.host, line.host)
             || !named(&filter.program, line.program)
-            || filter.exclude.iter().any(|exclude| exclude.is_match(line.text))
+            || filter.exclude.iter().any(|exclude| exclude.is_match(text))
         {
             return Fit::No;
         }
@@ -166,7 +171,7 @@ impl Rule {
         }
         let found = match filter.matches.as_slice() {
             [] => Some(None),
-            all => all.iter().find(|it| it.is_match(line.message)).map(Some),
+            all => all.iter().find(|it| it.is_match(message)).map(Some),
         };
         match found {
             Some(found) if grave => {
@@ -174,7 +179,7 @@ impl Rule {
                     found.is_some_and(|it| it.capture_names().flatten().any(|name| name == label))
                 };
                 let captures = found.filter(|_| self.by.iter().any(named));
-                let captures = captures.and_then(|found| found.captures(line.message));
+                let captures = captures.and_then(|found| found.captures(message));
                 Fit::Yes(self.labels_of(line, endpoint, captures.as_ref()))
             }
             _ if share => Fit::Rest(self.labels_of(line, endpoint, None)),
@@ -375,6 +380,19 @@ mod tests {
         let web1 = "[(\"host\", \"web1\")]";
         assert_eq!(fit(&share, "<11>Nov 24 10:00:00 web1 a: x"), format!("yes {web1}"));
         assert_eq!(fit(&share, "<14>Nov 24 10:00:00 web1 a: x"), format!("rest {web1}"));
+    }
+
+    #[test]
+    fn of_a_long_line_the_beginning_is_looked_at() {
+        let rule = rule("match = 'bad (?<what>\\S+)'\nexclude = 'fine'\nby = [\"what\"]").unwrap();
+        let line = |padding: usize, end: &str| {
+            format!("<13>Nov 24 10:00:00 web1 app: bad disk {}{end}", "x".repeat(padding))
+        };
+        let yes = "yes [(\"what\", \"disk\")]";
+        assert_eq!(fit(&rule, &line(1000, " fine")), "no");
+        assert_eq!(fit(&rule, &line(LOOKED_AT, " fine")), yes);
+        let late = line(LOOKED_AT, " bad luck").replace("bad disk", "");
+        assert_eq!(fit(&rule, &late), "no");
     }
 
     #[test]

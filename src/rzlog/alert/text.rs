@@ -2,7 +2,9 @@
 //!
 //! What is foreign stands in code, a block or a span, and nothing in it can end that code: backticks
 //! become another sign, and so does the @ of a mention. For Slack & < > are written as it wants them, so
-//! that `<!everyone>` and `<https://…|bank>` stay text. Controls were made visible before (clean).
+//! that `<!everyone>` and `<https://…|bank>` stay text. Mattermost makes `@here` of `<!here>` and a link of
+//! `<https://…|bank>` in all that comes through a webhook, in code, too, before it looks at its length and
+//! cuts it into several posts; so its < becomes another sign. Controls were made visible before (clean).
 
 use super::clock::{Span, Time, stamp};
 use super::config::Labels;
@@ -169,10 +171,13 @@ impl Style {
     /// Foreign text in code.
     fn harmless(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        for sign in text.chars() {
+        for (at, sign) in text.char_indices() {
             match sign {
                 '`' => out.push('\u{2cb}'),
                 '@' => out.push('\u{ff20}'),
+                '<' if self.dialect == Dialect::Mattermost && !is_priority(&text[at + 1..]) => {
+                    out.push('\u{2039}');
+                }
                 '&' if self.dialect == Dialect::Slack => out.push_str("&amp;"),
                 '<' if self.dialect == Dialect::Slack => out.push_str("&lt;"),
                 '>' if self.dialect == Dialect::Slack => out.push_str("&gt;"),
@@ -181,6 +186,12 @@ impl Style {
         }
         out
     }
+}
+
+/// What follows the < of a syslog priority, which may stay as it is.
+fn is_priority(text: &str) -> bool {
+    let rest = text.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    rest.len() < text.len() && rest.starts_with('>')
 }
 
 pub(crate) fn alertname(alert: &Alert) -> &str {

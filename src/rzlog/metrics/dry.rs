@@ -1,7 +1,7 @@
 //! `rzlog metrics --test FILE`: what the rules count in files, without a publisher.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::rules::Rules;
 use super::shared::Shared;
 use super::tally::Tally;
 use crate::error::{Error, Exit};
-use crate::screen::{notice, say};
+use crate::screen::{escape, notice, say};
 
 /// Lines that no rule matched are shown, up to so many.
 const SHOWN: u64 = 3;
@@ -57,9 +57,23 @@ pub(super) fn run(
     }
     let lines: u64 = tally.streams.values().map(|stream| stream.lines).sum();
     let unmatched = tally.unmatched;
-    say(page::render(&page::registry(Shared::new(tally))).trim_end())?;
+    show(page::render(&page::registry(Shared::new(tally))).trim_end())?;
     notice(&format!("{lines} lines, {unmatched} of them matched by no rule"));
     Ok(Exit::DONE)
+}
+
+/// Labels have values that lines made up: a terminal sees them made harmless, Prometheus as they are.
+fn show(page: &str) -> Result<(), Error> {
+    if !io::stdout().is_terminal() {
+        return say(page);
+    }
+    let mut harmless = String::new();
+    for line in page.lines() {
+        harmless.clear();
+        escape(line.as_bytes(), &mut harmless);
+        say(&harmless)?;
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, Error> {

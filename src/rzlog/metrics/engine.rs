@@ -19,6 +19,8 @@ use super::tally::{END, Tally};
 
 /// Hosts and programs that are kept; then it is begun anew.
 const PAIRS: usize = 4096;
+/// Sets of rules that are kept: with many patterns, made-up names may choose any of them.
+const DISTINCT: usize = 256;
 /// Longer names, in bytes, are decided each time: who writes lines may make them up.
 const LONGEST_PAIR: usize = 512;
 /// Rules from which on one expression made of all is worth it: it costs as much as asking so many.
@@ -135,6 +137,10 @@ impl Engine {
         let rules: Vec<_> = (0..self.rules.len()).filter(|at| meant(&self.rules[*at])).collect();
         let known = self.distinct.iter().find(|group| group.rules == rules).map(Rc::clone);
         let group = known.unwrap_or_else(|| {
+            if self.distinct.len() >= DISTINCT {
+                self.distinct.clear();
+                self.groups.clear();
+            }
             let group = Rc::new(Group { set: self.set(&rules), rules });
             self.distinct.push(Rc::clone(&group));
             group
@@ -378,6 +384,35 @@ mod tests {
         }
         assert!(engine.groups.len() <= PAIRS && engine.distinct.len() == 1);
         assert!(engine.groups.keys().all(|pair| pair.len() <= LONGEST_PAIR));
+    }
+
+    #[test]
+    fn made_up_programs_do_not_choose_more_sets_of_rules_than_are_kept() {
+        let rule = |sign: char| {
+            format!(
+                "[[rule]]\nname = \"{sign}\"\nprogram = \"*{sign}*\"\n[[rule.counter]]\nname = \"{sign}\"\n"
+            )
+        };
+        let signs: Vec<char> = ('a'..='j').collect();
+        let text: String = signs.iter().copied().map(rule).collect();
+        let mut rules = Rules::default();
+        rules.add(Path::new("rules.toml"), &text).unwrap();
+        let mut tally = Tally::new(&rules, 100);
+        let mut engine = Engine::new(rules);
+        for at in 1..1_usize << signs.len() {
+            let chosen = signs.iter().enumerate().filter(|(bit, _)| at >> bit & 1 == 1);
+            let program: String = chosen.map(|(_, sign)| *sign).collect();
+            let text = format!("<13>Nov 24 10:00:00 web1 {program}: x");
+            assert!(engine.count(
+                &Line::parse(None, text.as_bytes()),
+                "",
+                Duration::ZERO,
+                &mut tally
+            ));
+            assert!(engine.distinct.len() <= DISTINCT);
+        }
+        // each sign is in half of the names
+        assert!(tally.rules.iter().all(|(_, course)| course.matched == 512));
     }
 
     proptest! {

@@ -194,7 +194,8 @@ impl Rules {
         let name = text.name.get_ref();
         let fault =
             |what: String| Mistake::at(&text.name, &format!("{} {name}: {what}", kind.name()));
-        if !is_name(name, true) {
+        // what is left of _total, too
+        if !is_name(family(kind, name), true) {
             return Err(fault("a name has letters, digits, _ and :, and no digit in front".into()));
         }
         if name.starts_with("rzlog_") {
@@ -461,6 +462,10 @@ mod tests {
             (rule(&format!("{COUNTER}ttl = \"1 week\"\n")), vec!["line 5", "ttl \"1 week\""]),
             (rule("[[rule.gauge]]\nname = \"g\"\n"), vec!["line 4", "gauge g: value = "]),
             (rule("[[rule.counter]]\nname = \"5xx\"\n"), vec!["line 4", "no digit in front"]),
+            (
+                rule("[[rule.counter]]\nname = \"_total\"\n"),
+                vec!["line 4", "counter _total: a name"],
+            ),
             (rule("[[rule.counter]]\nname = \"rzlog_x\"\n"), vec!["rzlog's own"]),
             (
                 rule("[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\nlabels = [\"le=host\"]\n"),

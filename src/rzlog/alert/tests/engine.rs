@@ -80,6 +80,23 @@ fn a_rate_is_compared_with_its_past() {
 }
 
 #[test]
+fn a_past_is_known_in_time_whatever_the_clock_s_steps_are() {
+    let mut bench =
+        Bench::new("at_least = 50\nbaseline = { window = \"1m\", past = \"5m\", factor = 3 }");
+    // looked at every 1.2 seconds, as a driver that also waits for lines may do
+    for step in 0..400 {
+        bench.now += 1200;
+        if step % 50 == 0 {
+            bench.says("web1", 14, "x", 20);
+        }
+        assert!(bench.engine.tick(bench.now).is_empty());
+    }
+    bench.says("web1", 14, "x", 100);
+    bench.passes(2);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+}
+
+#[test]
 fn a_share_is_compared_with_its_past_and_a_new_host_is_given_time() {
     let mut bench = Bench::new(
         "severity = \"err\"\nat_least = 20\nkeep_firing_for = \"1m\"\n\
@@ -156,6 +173,22 @@ fn a_host_is_silent_when_it_is_the_hosts_silence() {
     bench.passes(200);
     assert_eq!(bench.changed(), "");
     bench.passes(1200);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+}
+
+#[test]
+fn a_host_that_was_taken_away_is_not_missed_for_ever() {
+    let mut bench = Bench::new("silent = { after = \"5m\", forget = \"1h\" }\nat_least = 3");
+    bench.says("web1", 14, "x", 3);
+    bench.passes(3590);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    bench.passes(20);
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+    bench.passes(7200);
+    assert_eq!(bench.changed(), "");
+    // it may come back
+    bench.says("web1", 14, "x", 3);
+    bench.passes(400);
     assert_eq!(bench.changed(), "FIRING host=web1");
 }
 

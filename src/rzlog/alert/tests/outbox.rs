@@ -1,4 +1,5 @@
 use super::super::clock::Span;
+use super::super::engine::Alert;
 use super::super::outbox::{Attempt, Outbox, Outcome};
 use super::super::route::Notification;
 use super::START;
@@ -94,6 +95,34 @@ fn repetitions_do_not_pile_up_and_a_flood_is_bounded_and_counted() {
     outbox.done(START, "ops", &on_its_way, Outcome::Delivered, Span(0));
     let next = one(&mut outbox, START).unwrap();
     assert_eq!((next.notification.group.as_str(), next.lost), ("501", 502));
+}
+
+#[test]
+fn a_notice_of_very_many_alerts_does_not_push_out_the_next() {
+    let alert = Alert {
+        id: "A".into(),
+        labels: Default::default(),
+        summary: String::new(),
+        what: String::new(),
+        starts: START,
+        ends: None,
+        count: 1,
+        lines: Vec::new(),
+    };
+    let with = |group: &str, alerts: usize| {
+        let alerts = vec![alert.clone(); alerts];
+        Notification { alerts, ..notification(group, false) }
+    };
+    let mut outbox = Outbox::default();
+    outbox.push(with("a", 9_000));
+    let on_its_way = one(&mut outbox, START).unwrap();
+    outbox.push(with("b", 1));
+    outbox.done(START, "ops", &on_its_way, Outcome::Delivered, Span(0));
+    let next = one(&mut outbox, START).unwrap();
+    assert_eq!((next.notification.group.as_str(), next.lost), ("b", 0));
+    // those behind it are bounded
+    (0..10).for_each(|_| outbox.push(with("c", 1_000)));
+    assert_eq!(outbox.waiting().collect::<Vec<_>>(), [("ops", 6)]);
 }
 
 #[test]
