@@ -123,6 +123,12 @@ demo: ## two rsyslogd, real logs, an encrypted link: what this project does, in 
 	@$(MAKE) --no-print-directory build
 	@scripts/demo
 
+.PHONY: newcomer
+newcomer: ## types README's "Try it" into two terminals and sees what it says come; ARGS=--write for the docs
+	@scripts/setup newcomer
+	@$(MAKE) --no-print-directory build
+	@scripts/newcomer $(ARGS)
+
 .PHONY: bench
 bench: ## speed and CPU beside plain TCP, TLS and the C modules
 	@scripts/setup bench
@@ -181,6 +187,21 @@ test-packages: ## target/packages installed, used, upgraded, removed in a contai
 test-containers: ## target/packages on hosts of several releases that are cut off, killed, upgraded; ARGS="bookworm sid"
 	@scripts/setup packages
 	scripts/test-containers $(ARGS)
+
+.PHONY: compose
+compose: ## packaging/compose: hosts, readers, Prometheus in containers on this machine; ARGS=down ends it
+	@scripts/setup packages
+	@scripts/compose $(or $(ARGS),up)
+
+.PHONY: test-compose
+test-compose: ## starts one of these, sees lines at the reader and counters at Prometheus, removes it
+	@scripts/setup packages
+	@scripts/compose test
+
+.PHONY: book
+book: ## the pages as a book in HTML, target/book/html; builds mdBook once, and checks every link
+	@scripts/setup build
+	@scripts/book
 
 .PHONY: reference
 reference: ## writes docs/reference and packaging/man anew from the parameter tables and rzlog's options

@@ -243,6 +243,142 @@ fn parameters_of_the_examples_are_in_the_reference() {
     assert!(checked > 50, "only {checked} parameters found");
 }
 
+/// What blocks are there, and who runs or reads them: CONTRIBUTING.md, "Documentation".
+#[test]
+fn every_block_is_one_that_a_test_looks_at() {
+    // With what looks at it; "" where nothing can.
+    let kinds = BTreeMap::from([
+        ("", ""),     // a picture in letters, the form of a file
+        ("ini", ""),  // a file of another program; its page says that it was not tried
+        ("text", ""), // what a program said
+        ("text check", "tests/rzlog/pages.rs"),
+        ("python subscriber", "tests/rzlog/pages.rs"),
+        ("rsyslog", "tests/docs.rs"),
+        ("rsyslog by-certificate", "tests/docs.rs"),
+        ("rsyslog by-hand", "tests/docs.rs"),
+        ("rsyslog elasticsearch", "tests/archive.rs"),
+        ("rsyslog postgresql", "tests/archive.rs"),
+        ("rsyslog publisher", "tests/docs.rs"),
+        ("rsyslog receiver", "tests/docs.rs"),
+        ("rsyslog sender", "tests/docs.rs"),
+        ("rsyslog subscriber", "tests/docs.rs"),
+        ("rsyslog warns", "tests/docs.rs"),
+        ("rsyslog-czmq publisher", "tests/rzlog/pages.rs"),
+        ("rsyslog-czmq sender", "tests/rzlog/pages.rs"),
+        ("sh", "tests/rzlog/pages.rs"), // read, not run: it needs other hosts, or takes long
+        ("sh hosts", "tests/start.rs"),
+        ("sh keys", "tests/harness/pages.rs"),
+        ("sh newcomer", "scripts/newcomer"),
+        ("sh newcomer second", "scripts/newcomer"),
+        ("sql postgresql", "tests/archive.rs"),
+        ("toml", "tests/rzlog/pages.rs"),
+        ("toml alert", "tests/rzlog/pages.rs"),
+        ("toml metrics", "tests/rzlog/pages.rs"),
+    ]);
+    for block in pages().iter().flat_map(|page| &page.blocks) {
+        let kind = block.words.join(" ");
+        let reader = kinds.get(kind.as_str());
+        let reader = reader.unwrap_or_else(|| panic!("{}: nobody reads \"{kind}\"", block.place()));
+        assert!(repository().join(reader).exists(), "{reader}");
+    }
+}
+
+/// What comes behind `make ` or begins with `scripts/` in a line of commands.
+fn own_commands(line: &str) -> Vec<String> {
+    let line = line.replace(['`', '\'', '"', '(', ')', ';', ',', '|'], " ");
+    let words: Vec<_> = line.split_whitespace().collect();
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+        if *word == "make" && words.get(at + 1).is_some_and(|it| it.chars().all(is_name)) {
+            found.push(format!("make {}", words[at + 1]));
+        }
+        let script = word.trim_end_matches(['.', ':']);
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if script.starts_with("scripts/") && script.chars().all(plain) {
+            found.push(script.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn commands_of_the_pages_are_commands_of_the_project() {
+    let makefile = fs::read_to_string(repository().join("Makefile")).expect("the Makefile");
+    let mut checked = 0;
+    for page in pages() {
+        let spans = page.prose.iter().flat_map(|(number, line)| {
+            let place = format!("{}:{number}", page.path.display());
+            code_spans(line).into_iter().map(move |span| (place.clone(), span.to_owned()))
+        });
+        let shell =
+            page.blocks.iter().filter(|block| block.words.first().is_some_and(|it| it == "sh"));
+        let lines = shell.flat_map(|block| {
+            let read = Command::new("bash").args(["-n", "-c", &block.text]).status().expect("bash");
+            assert!(read.success(), "{}: not read by bash", block.place());
+            block.text.lines().map(|line| (block.place(), line.to_owned()))
+        });
+        for (place, line) in spans.chain(lines) {
+            for command in own_commands(&line) {
+                checked += 1;
+                let known = match command.strip_prefix("make ") {
+                    Some(target) => makefile.contains(&format!("\n{target}: ")),
+                    None => repository().join(&command).exists(),
+                };
+                assert!(known, "{place}: there is no {command}");
+            }
+        }
+    }
+    assert!(checked > 80, "only {checked} commands found");
+}
+
+#[test]
+fn book_has_every_page() {
+    let book = page("docs/SUMMARY.md");
+    let links = book.prose.iter().flat_map(|(_, line)| line.split("](").skip(1));
+    let links = links.filter_map(|rest| rest.split(')').next());
+    let folder = repository().join("docs");
+    let listed: BTreeSet<_> =
+        links.map(|link| folder.join(link).canonicalize().expect("a page")).collect();
+    for page in pages() {
+        let path = repository().join(&page.path).canonicalize().expect("a page");
+        let is_contents = page.path.ends_with("SUMMARY.md");
+        assert!(is_contents || listed.contains(&path), "{} is not in it", page.path.display());
+    }
+}
+
+/// `make newcomer ARGS=--write` is to be run when README's commands have changed.
+#[test]
+fn transcript_has_the_commands_of_the_readme() {
+    let readme = page("README.md");
+    let typed = |second: bool| {
+        let blocks = readme.blocks.iter().filter(move |block| {
+            block.words.starts_with(&["sh".to_owned(), "newcomer".to_owned()])
+                && (block.words.len() == 3) == second
+        });
+        blocks.flat_map(|block| block.text.lines().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let transcript = page("docs/newcomer.md");
+    let mut terminal = 0;
+    let mut shown = [Vec::new(), Vec::new()];
+    let text = fs::read_to_string(repository().join(&transcript.path)).expect("read");
+    for line in text.lines() {
+        if let Some(number) = line.strip_prefix("Terminal ") {
+            terminal = usize::from(number == "2:");
+        }
+        // Ctrl-C leaves no line of its own; a notice may come behind a prompt.
+        let line = line.strip_prefix("^C").unwrap_or(line);
+        let typed = line.strip_prefix("$ ").filter(|words| !words.starts_with("rzlog: "));
+        let command = typed.or_else(|| line.strip_prefix("> "));
+        shown[terminal].extend(command.map(str::to_owned));
+        if line == ">" {
+            shown[terminal].push(String::new());
+        }
+    }
+    assert_eq!(shown[0], typed(false));
+    assert_eq!(shown[1], typed(true));
+}
+
 /// The anchor that a heading gets.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();

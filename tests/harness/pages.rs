@@ -104,8 +104,10 @@ impl Page {
 
 /// Every page that people read.
 pub fn pages() -> Vec<Page> {
-    let mut paths: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+    let top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
+    let mut paths: Vec<_> = top
         .iter()
+        .chain(&["packaging/compose/README.md"])
         .map(|name| repository().join(name))
         .collect();
     for folder in ["docs", "docs/reference"] {

@@ -1,10 +1,10 @@
-//! docs/rzlog.md says what is so: its commands are understood, its profiles can be read, its Python runs.
+//! The pages say what is so of rzlog: its commands are understood, its profiles can be read, its Python runs.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use harness::pages::page;
+use harness::pages::{page, pages};
 use harness::paths::repository;
 use harness::python::interpreter;
 use harness::skip::skipped;
@@ -12,9 +12,9 @@ use harness::{Rzlog, SOON};
 
 use crate::publisher::Publisher;
 
-/// The words of a command in a shell, up to a pipe or a comment.
+/// The words of a command in a shell, up to a pipe, another command or a comment.
 fn words(command: &str) -> Vec<String> {
-    let end = [" | ", " # "].iter().filter_map(|sign| command.find(sign)).min();
+    let end = [" | ", " # ", " && ", " &"].iter().filter_map(|sign| command.find(sign)).min();
     let command = &command[..end.unwrap_or(command.len())];
     let script = format!("for word in {command}; do printf '%s\\n' \"$word\"; done");
     let output = Command::new("sh").args(["-fc", &script]).output().expect("sh");
@@ -24,8 +24,10 @@ fn words(command: &str) -> Vec<String> {
 #[test]
 fn commands_of_the_pages_are_understood() {
     let mut found = 0;
-    for name in ["docs/rzlog.md", "README.md"] {
-        for block in page(name).blocks.iter().filter(|block| block.words == ["sh"]) {
+    for page in pages() {
+        let name = page.path.display();
+        let is_shell = |word: &String| word == "sh";
+        for block in page.blocks.iter().filter(|block| block.words.first().is_some_and(is_shell)) {
             for line in block.text.lines() {
                 let Some(at) = line.find("rzlog ").filter(|at| {
                     *at == 0 || line[..*at].ends_with("| ") || line[..*at].ends_with("&& ")
