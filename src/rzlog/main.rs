@@ -6,12 +6,14 @@
 mod alert;
 mod check;
 mod cli;
+mod conf;
 mod connect;
 mod error;
 mod fleet;
 mod keys;
 mod logtalez;
 mod metrics;
+mod migrate;
 mod pick;
 mod profile;
 mod screen;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Send(command) => send::run(command),
         Command::Metrics(command) => metrics::run(command),
         Command::Alert(command) => alert::run(command),
+        Command::Migrate(command) => migrate::run(command),
     };
     match result {
         Ok(exit) => exit.into(),
