@@ -36,7 +36,13 @@ pub(crate) struct Check {
 
 pub(crate) fn run(command: &Check) -> Result<Exit, Error> {
     let Some(word) = &command.endpoint else {
-        return look_at(command.trust.config.as_deref().unwrap_or(Path::new("")));
+        let Trust { servercertpath, clientcertpath, plaintext, config } = &command.trust;
+        if *plaintext || servercertpath.is_some() || clientcertpath.is_some() {
+            return Err(Error::Usage(
+                "--servercertpath, --clientcertpath and --plaintext go with an endpoint".into(),
+            ));
+        }
+        return look_at(config.as_deref().unwrap_or(Path::new("")));
     };
     if !word.contains("://") && !word.starts_with('@') {
         return Err(Error::Usage(format!(

@@ -24,7 +24,7 @@ fn words(command: &str) -> Vec<String> {
 #[test]
 fn commands_of_the_pages_are_understood() {
     let mut found = 0;
-    for name in ["docs/rzlog.md", "README.md"] {
+    for name in ["docs/rzlog.md", "docs/migration.md", "README.md"] {
         for block in page(name).blocks.iter().filter(|block| block.words == ["sh"]) {
             for line in block.text.lines() {
                 let Some(at) = line.find("rzlog ").filter(|at| {
@@ -96,6 +96,26 @@ fn rules_of_the_page_count() {
     let types = ran.out.lines().filter_map(|line| line.strip_prefix("# TYPE rzlog_"));
     let shown: BTreeSet<_> = types.filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(written, shown);
+}
+
+#[test]
+fn old_sender_of_the_page_becomes_the_new_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let page = page("docs/migration.md");
+    let old = page.block(&["rsyslog-czmq", "sender"]);
+    fs::write(folder.path().join("old.conf"), old).expect("written");
+    let ran = Rzlog::of("migrate old.conf").in_folder(folder.path()).run().ended(0);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), (page.block(&["rsyslog"]), ""));
+}
+
+#[test]
+fn findings_of_the_page_are_what_check_says() {
+    let folder = tempfile::tempdir().expect("folder");
+    let page = page("docs/migration.md");
+    let old = page.block(&["rsyslog-czmq", "publisher"]);
+    fs::write(folder.path().join("60-publish.conf"), old).expect("written");
+    let ran = Rzlog::of("check --config 60-publish.conf").in_folder(folder.path()).run().ended(11);
+    assert_eq!(ran.out, page.block(&["text", "check"]));
 }
 
 #[test]
