@@ -77,8 +77,8 @@ fn look_at(path: &Path) -> Result<Exit, Error> {
     let (theirs, ours) = count(&configuration);
     if theirs > 0 {
         notice(&format!(
-            "{theirs} statements are of omczmq and imczmq, which lose lines whatever is written: \
-             rzlog migrate rewrites them"
+            "statements of omczmq and imczmq: {theirs}. These modules lose lines whatever is written; rzlog \
+             migrate rewrites them"
         ));
     }
     if findings.is_empty() {

@@ -124,13 +124,14 @@ fn what_behaves_differently_is_told() {
         &format!(
             "module(load=\"omczmq\")\n\
              {action}\"PUSH\" sendhwm=\"10\"\n connecttimeout=\"100\" ipv6=\"on\")\n\
-             {action}\"pub\" topics=\"a\" topicframe=\"off\")\n"
+             {action}\"pub\" topics=\"a, b\" topicframe=\"off\")\n"
         ),
         "=",
         &[
             "2: differs: sendhwm was never applied",
             "3: differs: ipv6 was unknown to omczmq",
             "3: differs: connecttimeout made omczmq reject the action",
+            "4: differs: topics has white space in it",
             "4: differs: socktype=\"pub\" did not work",
             "4: differs: topicframe=\"off\" was two frames",
         ],
@@ -298,7 +299,7 @@ impl Pair {
     fn sender(&self, flavour: Flavour) -> Rsyslogd {
         let old = format!(
             "module(load=\"omczmq\" {CLIENT})\n\
-             if $msg contains '' then action(type=\"omczmq\" socktype=\"PUSH\" endpoints=\"ENDPOINT\")\n"
+             *.* action(type=\"omczmq\" socktype=\"PUSH\" endpoints=\"ENDPOINT\")\n"
         );
         Site::of(flavour).with(&self.text(&old, flavour)).start()
     }

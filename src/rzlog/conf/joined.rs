@@ -14,11 +14,14 @@ pub(super) struct Joined {
     at: Vec<usize>,
     /// Where the file's lines end.
     ends: Vec<usize>,
+    /// The file's length.
+    length: usize,
 }
 
 impl Joined {
     pub(super) fn of(text: &[u8]) -> Joined {
-        let mut joined = Joined { bytes: Vec::new(), at: Vec::new(), ends: Vec::new() };
+        let mut joined =
+            Joined { bytes: Vec::new(), at: Vec::new(), ends: Vec::new(), length: text.len() };
         let mut start = 0;
         let mut goes_on = false;
         while start < text.len() {
@@ -65,12 +68,12 @@ impl Joined {
     pub(super) fn in_file(&self, part: Range<usize>) -> Range<usize> {
         let start = self.offset(part.start);
         let last = part.end.checked_sub(1).filter(|last| *last >= part.start);
-        start..last.map_or(start, |last| self.offset(last) + 1).max(start)
+        // the last line may lack the newline that rsyslog puts there
+        start..last.map_or(start, |last| self.offset(last) + 1).clamp(start, self.length)
     }
 
     fn offset(&self, place: usize) -> usize {
-        let behind = || self.at.last().map_or(0, |last| last + 1);
-        self.at.get(place).copied().unwrap_or_else(behind)
+        self.at.get(place).copied().unwrap_or(self.length)
     }
 
     /// The line of the file, counted from 1, in which a byte of the joined text stands.

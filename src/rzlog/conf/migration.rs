@@ -235,6 +235,15 @@ impl Draft {
             );
             self.differs(said.place, why);
         }
+        if let Some(parameter) = theirs::with_white_space(instance) {
+            let why = format!(
+                "{} has white space in it, for which rsyslogd refused the statement of {}; that of {} works",
+                parameter.name,
+                module.name(),
+                ours.name()
+            );
+            self.differs(Place { line: parameter.line, ..place }, why);
+        }
         let socket_type = self.socket_type(instance);
         self.endpoints(instance, socket_type, encrypted);
         self.topics(instance, socket_type);

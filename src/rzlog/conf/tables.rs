@@ -166,6 +166,11 @@ impl Module {
         }
     }
 
+    /// Whether a parameter is the module's, not rsyslog's.
+    pub(crate) fn has_of_its_own(self, level: Level, name: &str) -> bool {
+        self.own(level).iter().any(|names| names.contains(&name))
+    }
+
     /// Whether the module, or rsyslog, knows a parameter of its statements.
     pub(crate) fn knows(self, level: Level, name: &str) -> bool {
         let of_rsyslog = match level {
@@ -176,7 +181,7 @@ impl Module {
             }
             Level::Instance => name == "type",
         };
-        of_rsyslog || self.own(level).iter().any(|names| names.contains(&name))
+        of_rsyslog || self.has_of_its_own(level, name)
     }
 
     /// The parameter that was probably meant.

@@ -6,7 +6,7 @@ use rzmq_link::{Mode, SocketType, parse_endpoints};
 use super::finding::{Kind, Place, Report};
 use super::links::{Link, leaves_the_host};
 use super::parties::{Instance, Load, Parties};
-use super::scan::Statement;
+use super::scan::{Parameter, Statement};
 use super::tables::{Level, Module, closest, switch};
 use super::trust::{self, Said, Trust};
 
@@ -144,6 +144,10 @@ pub(super) fn of_instance(
 ) -> Option<Link> {
     let Instance { module, statement, .. } = *instance;
     unknown_names(module, Level::Instance, statement, report);
+    if let Some(parameter) = with_white_space(instance) {
+        let why = format!("{} has white space in it: rsyslogd refuses the statement", parameter.name);
+        report.tell(parameter.line, Kind::Broken, why);
+    }
     let curve = is_curve(module, parties);
     let told = trust_of_its_own(instance, curve, report);
     let socket_type = socket_type(instance, report);
@@ -254,6 +258,14 @@ fn socket_type(instance: &Instance<'_>, report: &mut Report<'_>) -> Option<Socke
         }
     }
     found
+}
+
+/// A value that has to be one word, and is not.
+pub(super) fn with_white_space<'a>(instance: &Instance<'a>) -> Option<&'a Parameter> {
+    instance.statement.parameters.iter().find(|parameter| {
+        instance.module.has_of_its_own(Level::Instance, &parameter.name)
+            && parameter.text().is_some_and(|text| text.contains(char::is_whitespace))
+    })
 }
 
 fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &mut Report<'_>) {

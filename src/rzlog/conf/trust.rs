@@ -44,8 +44,8 @@ impl<'a> Trust<'a> {
             Some(Said { text: parameter.text().unwrap_or_default(), place })
         };
         let [authtype, authenticator, servercertpath, clientcertpath] = NAMES.map(said);
-        let evaluated = NAMES.iter().filter_map(|name| statement.get(name));
-        let evaluated = evaluated.into_iter().any(|parameter| parameter.is_evaluated());
+        let mut written = NAMES.iter().filter_map(|name| statement.get(name));
+        let evaluated = written.any(|parameter| parameter.is_evaluated());
         Trust { authtype, authenticator, servercertpath, clientcertpath, evaluated }
     }
 
