@@ -12,9 +12,11 @@ use crate::error::{Error, Exit};
 use crate::screen::{escape, notice, say};
 
 #[derive(Args)]
-#[command(after_help = "Exit status: 0 all of it moves; 1 a file cannot be read or written; 11 a module \
+#[command(
+    after_help = "Exit status: 0 all of it moves; 1 a file cannot be read or written; 11 a module \
     stays as it is, because something must be decided first; 12 all that was read moves, but not all could \
-    be read.")]
+    be read."
+)]
 pub(crate) struct Migrate {
     /// rsyslog's configuration. What it includes is read, too
     #[arg(default_value = "/etc/rsyslog.conf")]
@@ -67,7 +69,8 @@ impl Migrate {
         let Some(only) = &self.only else { return Ok(0) };
         let real = fs::canonicalize(only).map_err(Error::file(only))?;
         let mut sources = configuration.sources.iter();
-        let found = sources.position(|source| fs::canonicalize(&source.path).is_ok_and(|it| it == real));
+        let found =
+            sources.position(|source| fs::canonicalize(&source.path).is_ok_and(|it| it == real));
         found.ok_or_else(|| {
             let (only, whole) = (only.display(), self.configuration.display());
             Error::Usage(format!("{only} is not included in {whole}"))

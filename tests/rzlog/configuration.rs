@@ -111,8 +111,10 @@ action(
     finds(
         &host,
         &example.replace("  authenticator=\"on\"\n", "\n"),
-        &["5: unsafe: CURVESERVER without authenticator=\"on\": omczmq lets any key in, and does not look \
-           at clientcertpath"],
+        &[
+            "5: unsafe: CURVESERVER without authenticator=\"on\": omczmq lets any key in, and does not look \
+           at clientcertpath",
+        ],
     );
 }
 
@@ -162,43 +164,134 @@ fn what_the_c_modules_ignore_or_die_of_is_told() {
     let action = "endpoints=\"tcp://127.0.0.1:1\" socktype=";
     for (module, more, expected) in [
         ("", "\"PUSH\"", &[][..]),
-        ("", "\"PUSSH\"", &["2: broken: socktype=\"PUSSH\" is not known to omczmq: rsyslogd aborts at the first line; did you mean PUSH?"]),
-        ("", "\"push\"", &["2: broken: socktype=\"push\" is not known to omczmq: rsyslogd aborts at the first line; did you mean PUSH?"]),
-        ("", "\"PULL\"", &["2: broken: socktype=\"PULL\" is not known to omczmq: rsyslogd aborts at the first line"]),
-        ("", "\"PUSH\" topics=\"a\" ipv6=\"on\" topcis=\"b\"", &[
-            "2: ignored: ipv6 is not a parameter of omczmq; omrzmq has it",
-            "2: ignored: topcis is not a parameter of omczmq; did you mean topics?",
-            "2: ignored: topics: only PUB sockets have topics",
-        ]),
-        ("", "\"PUB\" dynatopic=\"on\"", &["2: broken: dynatopic without topics makes rsyslogd crash, with -N1 too"]),
-        ("", "\"PUB\" topics=\"a\" topicframe=\"off\"", &["2: ignored: topicframe=\"off\": omczmq sends two frames all the same, nearly always"]),
-        ("", "\"PUSH\" sendhwm=\"10\" connecttimeout=\"5\"", &[
-            "2: broken: connecttimeout makes omczmq reject the action: nothing is sent",
-            "2: ignored: sendhwm is read and never applied",
-        ]),
-        ("", "\"PUB\" topics=\"a, b\"", &["2: broken: topics has white space in it: rsyslogd refuses the statement"]),
+        (
+            "",
+            "\"PUSSH\"",
+            &[
+                "2: broken: socktype=\"PUSSH\" is not known to omczmq: rsyslogd aborts at the first line; did you mean PUSH?",
+            ],
+        ),
+        (
+            "",
+            "\"push\"",
+            &[
+                "2: broken: socktype=\"push\" is not known to omczmq: rsyslogd aborts at the first line; did you mean PUSH?",
+            ],
+        ),
+        (
+            "",
+            "\"PULL\"",
+            &[
+                "2: broken: socktype=\"PULL\" is not known to omczmq: rsyslogd aborts at the first line",
+            ],
+        ),
+        (
+            "",
+            "\"PUSH\" topics=\"a\" ipv6=\"on\" topcis=\"b\"",
+            &[
+                "2: ignored: ipv6 is not a parameter of omczmq; omrzmq has it",
+                "2: ignored: topcis is not a parameter of omczmq; did you mean topics?",
+                "2: ignored: topics: only PUB sockets have topics",
+            ],
+        ),
+        (
+            "",
+            "\"PUB\" dynatopic=\"on\"",
+            &["2: broken: dynatopic without topics makes rsyslogd crash, with -N1 too"],
+        ),
+        (
+            "",
+            "\"PUB\" topics=\"a\" topicframe=\"off\"",
+            &[
+                "2: ignored: topicframe=\"off\": omczmq sends two frames all the same, nearly always",
+            ],
+        ),
+        (
+            "",
+            "\"PUSH\" sendhwm=\"10\" connecttimeout=\"5\"",
+            &[
+                "2: broken: connecttimeout makes omczmq reject the action: nothing is sent",
+                "2: ignored: sendhwm is read and never applied",
+            ],
+        ),
+        (
+            "",
+            "\"PUB\" topics=\"a, b\"",
+            &["2: broken: topics has white space in it: rsyslogd refuses the statement"],
+        ),
         ("", "\"PUSH\" sendtimeout=\"-1\"", &[]),
-        ("", "\"PUSH\" sendtimeout=\"100\"", &["2: broken: sendtimeout: each time the action is suspended, what the socket holds is thrown away, and counts as sent"]),
-        ("", "\"PUSH\" sendtimeout=\"soon\"", &["2: ignored: sendtimeout=\"soon\" is no number: it means 0"]),
-        ("authtype=\"curveserver\" servercertpath=\"{k}/server\"", "\"PUSH\"", &["1: unsafe: authtype=\"curveserver\" is not known to omczmq, which then speaks plaintext, with everybody; it knows CURVESERVER in capitals only"]),
-        ("authtype=\"CURVECLIENTS\"", "\"PUSH\"", &["1: unsafe: authtype=\"CURVECLIENTS\" is not known to omczmq, which then speaks plaintext, with everybody; did you mean CURVECLIENT?"]),
-        ("servercertpath=\"{k}/server\"", "\"PUSH\"", &["1: unsafe: servercertpath without authtype: omczmq speaks plaintext, with everybody"]),
-        ("authtype=\"CURVESERVER\" authenticator=\"on\"", "\"PUSH\"", &[
-            "1: broken: authtype without servercertpath makes rsyslogd abort",
-            "1: broken: authenticator=\"on\" without clientcertpath crashes rsyslogd",
-        ]),
-        ("authtype=\"CURVECLIENT\" servercertpath=\"{k}/stranger\" clientcertpath=\"*\"", "\"PUSH\"", &["1: broken: clientcertpath=\"*\" is the name of a file to omczmq; omrzmq and imrzmq make a fresh key for it"]),
+        (
+            "",
+            "\"PUSH\" sendtimeout=\"100\"",
+            &[
+                "2: broken: sendtimeout: each time the action is suspended, what the socket holds is thrown away, and counts as sent",
+            ],
+        ),
+        (
+            "",
+            "\"PUSH\" sendtimeout=\"soon\"",
+            &["2: ignored: sendtimeout=\"soon\" is no number: it means 0"],
+        ),
+        (
+            "authtype=\"curveserver\" servercertpath=\"{k}/server\"",
+            "\"PUSH\"",
+            &[
+                "1: unsafe: authtype=\"curveserver\" is not known to omczmq, which then speaks plaintext, with everybody; it knows CURVESERVER in capitals only",
+            ],
+        ),
+        (
+            "authtype=\"CURVECLIENTS\"",
+            "\"PUSH\"",
+            &[
+                "1: unsafe: authtype=\"CURVECLIENTS\" is not known to omczmq, which then speaks plaintext, with everybody; did you mean CURVECLIENT?",
+            ],
+        ),
+        (
+            "servercertpath=\"{k}/server\"",
+            "\"PUSH\"",
+            &[
+                "1: unsafe: servercertpath without authtype: omczmq speaks plaintext, with everybody",
+            ],
+        ),
+        (
+            "authtype=\"CURVESERVER\" authenticator=\"on\"",
+            "\"PUSH\"",
+            &[
+                "1: broken: authtype without servercertpath makes rsyslogd abort",
+                "1: broken: authenticator=\"on\" without clientcertpath crashes rsyslogd",
+            ],
+        ),
+        (
+            "authtype=\"CURVECLIENT\" servercertpath=\"{k}/stranger\" clientcertpath=\"*\"",
+            "\"PUSH\"",
+            &[
+                "1: broken: clientcertpath=\"*\" is the name of a file to omczmq; omrzmq and imrzmq make a fresh key for it",
+            ],
+        ),
         (CLIENT, "\"PUSH\"", &[]),
-        (CLIENT, "\"PUSH\" authtype=\"CURVESERVER\"", &["2: ignored: authtype is not a parameter of omczmq's action(): what module(load=\"omczmq\" …) says counts"]),
+        (
+            CLIENT,
+            "\"PUSH\" authtype=\"CURVESERVER\"",
+            &[
+                "2: ignored: authtype is not a parameter of omczmq's action(): what module(load=\"omczmq\" …) says counts",
+            ],
+        ),
     ] {
-        let text = format!("module(load=\"omczmq\" {module})\naction(type=\"omczmq\" {action}{more})\n");
+        let text =
+            format!("module(load=\"omczmq\" {module})\naction(type=\"omczmq\" {action}{more})\n");
         finds(&host, &text, expected);
     }
     for (more, expected) in [
         ("socktype=\"PULL\"", &[][..]),
         ("socktype=\"SUB\"", &["3: broken: a SUB without topics receives nothing, without a word"]),
-        ("socktype=\"SUB\" topics=\"\"", &["3: broken: a SUB without topics receives nothing, without a word"]),
-        ("socktype=\"SUB\" topics=\"a\" ruleset=\"r\"", &["3: broken: ruleset makes rsyslogd crash at each stop"]),
+        (
+            "socktype=\"SUB\" topics=\"\"",
+            &["3: broken: a SUB without topics receives nothing, without a word"],
+        ),
+        (
+            "socktype=\"SUB\" topics=\"a\" ruleset=\"r\"",
+            &["3: broken: ruleset makes rsyslogd crash at each stop"],
+        ),
         ("", &["3: broken: socktype is missing"]),
     ] {
         let text = format!(
@@ -250,8 +343,10 @@ fn curve_on_one_side_only_is_told() {
              module(load=\"omrzmq\")\n\
              action(type=\"omrzmq\" socktype=\"PUSH\" endpoints=\"tcp://localhost:5140\")\n"
         ),
-        &["4: broken: speaks plaintext to tcp://localhost:5140, where rsyslog.conf:2 speaks CURVE: no line \
-           gets through"],
+        &[
+            "4: broken: speaks plaintext to tcp://localhost:5140, where rsyslog.conf:2 speaks CURVE: no line \
+           gets through",
+        ],
     );
 }
 
@@ -269,16 +364,43 @@ fn keys_that_are_named_are_looked_at() {
     let secret = "holds the secret key of another party: only the public half belongs here, and who has \
                   read it can take that party's place";
     for (server, client, expected) in [
-        ("{k}/absent", "{s}/allowed", "servercertpath: {k}/absent: cannot be read: No such file or directory"),
-        ("{k}/exposed", "{s}/allowed", "servercertpath: {k}/exposed_secret holds a secret key and can be read by others than its owner (mode 0644): chmod 600 {k}/exposed_secret"),
-        ("{k}/stranger", "{s}/allowed", "servercertpath: {k}/stranger: holds no secret-key, and there is no {k}/stranger_secret: an own key needs one"),
-        ("{k}/server", "{k}/client", "clientcertpath: {k}/client is not a directory: it must be one, with a certificate file for each key allowed"),
-        ("{k}/server", "{s}/open", "clientcertpath: everybody on this host may write to {s}/open and let keys in: chmod o-w"),
+        (
+            "{k}/absent",
+            "{s}/allowed",
+            "servercertpath: {k}/absent: cannot be read: No such file or directory",
+        ),
+        (
+            "{k}/exposed",
+            "{s}/allowed",
+            "servercertpath: {k}/exposed_secret holds a secret key and can be read by others than its owner (mode 0644): chmod 600 {k}/exposed_secret",
+        ),
+        (
+            "{k}/stranger",
+            "{s}/allowed",
+            "servercertpath: {k}/stranger: holds no secret-key, and there is no {k}/stranger_secret: an own key needs one",
+        ),
+        (
+            "{k}/server",
+            "{k}/client",
+            "clientcertpath: {k}/client is not a directory: it must be one, with a certificate file for each key allowed",
+        ),
+        (
+            "{k}/server",
+            "{s}/open",
+            "clientcertpath: everybody on this host may write to {s}/open and let keys in: chmod o-w",
+        ),
         ("{k}/server", "{s}/secrets", &format!("clientcertpath: {{s}}/secrets/client {secret}")),
         ("{k}/server", "*", "clientcertpath=\"*\" lets any key in"),
     ] {
         for (module, on) in [("imczmq", "authenticator=\"on\""), ("imrzmq", "")] {
-            let kind = if ["exposed", "open", "secrets", "*"].iter().any(|it| server.contains(it) || client.contains(it)) { "unsafe" } else { "broken" };
+            let kind = if ["exposed", "open", "secrets", "*"]
+                .iter()
+                .any(|it| server.contains(it) || client.contains(it))
+            {
+                "unsafe"
+            } else {
+                "broken"
+            };
             finds(
                 &host,
                 &format!(
@@ -286,7 +408,10 @@ fn keys_that_are_named_are_looked_at() {
                      clientcertpath=\"{client}\")\n\
                      input(type=\"{module}\" socktype=\"PULL\" endpoints=\"tcp://*:1\")\n"
                 ),
-                &[&format!("{}: {kind}: {expected}", if expected.starts_with("server") { 2 } else { 3 })],
+                &[&format!(
+                    "{}: {kind}: {expected}",
+                    if expected.starts_with("server") { 2 } else { 3 }
+                )],
             );
         }
     }
@@ -338,12 +463,33 @@ fn our_own_statements_are_looked_at_too() {
     let host = Host::new();
     for (more, expected) in [
         ("socktype=\"PULL\"", &[][..]),
-        ("socktype=\"PUL\"", &["2: broken: socktype \"PUL\" is not known here; possible: SUB, PULL, ROUTER; did you mean PULL?"]),
-        ("socktype=\"PULL\" metdata=\"on\" config.enabled=\"on\"", &["2: ignored: metdata is not a parameter of imrzmq; did you mean metadata?"]),
+        (
+            "socktype=\"PUL\"",
+            &[
+                "2: broken: socktype \"PUL\" is not known here; possible: SUB, PULL, ROUTER; did you mean PULL?",
+            ],
+        ),
+        (
+            "socktype=\"PULL\" metdata=\"on\" config.enabled=\"on\"",
+            &["2: ignored: metdata is not a parameter of imrzmq; did you mean metadata?"],
+        ),
         ("socktype=\"PULL\" metdata=\"on\" config.enabled=\"off\"", &[]),
-        ("socktype=\"PULL\" authtype=\"CURVESERVER\" servercertpath=\"{k}/server\"", &["2: broken: authtype=\"CURVESERVER\" needs clientcertpath: the directory of the allowed clients' public certificates, or \"*\" to let any key in; the statement is not used"]),
-        ("socktype=\"PULL\" clientcertpath=\"{s}/allowed\"", &["2: broken: clientcertpath is given, but authtype is not: without authtype=\"CURVESERVER\" or authtype=\"CURVECLIENT\" everything would travel in plaintext; the statement is not used"]),
-        ("socktype=\"PULL\" authtype=`echo $HOME`", &["2: not read: its trust depends on rsyslogd's environment"]),
+        (
+            "socktype=\"PULL\" authtype=\"CURVESERVER\" servercertpath=\"{k}/server\"",
+            &[
+                "2: broken: authtype=\"CURVESERVER\" needs clientcertpath: the directory of the allowed clients' public certificates, or \"*\" to let any key in; the statement is not used",
+            ],
+        ),
+        (
+            "socktype=\"PULL\" clientcertpath=\"{s}/allowed\"",
+            &[
+                "2: broken: clientcertpath is given, but authtype is not: without authtype=\"CURVESERVER\" or authtype=\"CURVECLIENT\" everything would travel in plaintext; the statement is not used",
+            ],
+        ),
+        (
+            "socktype=\"PULL\" authtype=`echo $HOME`",
+            &["2: not read: its trust depends on rsyslogd's environment"],
+        ),
     ] {
         let text = format!(
             "module(load=\"imrzmq\")\ninput(type=\"imrzmq\" endpoints=\"tcp://127.0.0.1:1\" {more})\n"
@@ -410,7 +556,8 @@ fn hostile_configurations_come_to_an_end_and_forge_nothing() {
         "\\\n".repeat(100_000),
         "$IncludeConfig /\n".to_owned() + &"x".repeat(1 << 20),
         "action(type=\"omczmq\" topics=\"".to_owned() + &",".repeat(1 << 20) + "\")",
-        String::from_utf8_lossy(&[0, 159, 146, 150, 255, b'"', b'(', b'\\'].repeat(20_000)).into_owned(),
+        String::from_utf8_lossy(&[0, 159, 146, 150, 255, b'"', b'(', b'\\'].repeat(20_000))
+            .into_owned(),
     ] {
         fs::write(host.at("rsyslog.conf"), &text).expect("written");
         let ran = host.check();
@@ -437,10 +584,15 @@ fn wrong_words_are_sentences() {
 /// rsyslogd says which, by its complaint of a parameter that is none; rzlog must say the same.
 #[test]
 fn rzlog_sees_the_statements_that_rsyslogd_sees() {
-    let mark = "action(type=\"omrzmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\" nosuch=\"1\")";
+    let mark =
+        "action(type=\"omrzmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\" nosuch=\"1\")";
     let escaped = mark.replace('"', "\\\"");
     let mut seen = 0;
+    // rsyslog reads so much at once
+    let (long, longer) = ("#".repeat(10_238), "#".repeat(10_239));
     let texts = [
+        "LONG MARK",
+        "LONGERMARK",
         "MARK",
         "*.* MARK",
         "local0.*;mail.none,auth.=info\tMARK",
@@ -474,7 +626,7 @@ fn rzlog_sees_the_statements_that_rsyslogd_sees() {
         "$MaxMessageSize 8k\nMARK",
         "set $.a = 'MARK';",
         "if $msg contains 'MARK' then stop",
-        "call r\nruleset(name=\"r\") { MARK }",
+        "call rs\nruleset(name=\"rs\") { MARK }",
         "ACTION (\n\tTYPE = \"omrzmq\" SockType=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\" NoSuch=\"1\" )",
         "action(type=\"om\\162zmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\" nosuch=\"1\")",
         "action(type=\"om\\\n   rzmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\" nosuch=\"1\")",
@@ -483,6 +635,7 @@ fn rzlog_sees_the_statements_that_rsyslogd_sees() {
     ];
     for text in texts {
         let text = text.replace("MARK", mark).replace("ESCAPED", &escaped);
+        let text = text.replace("LONGER", &longer).replace("LONG", &long);
         let site = Site::new().without_feed().with("module(load=\"omrzmq\")").with(&text);
         let site = site.file("out.log", "%msg%\\n");
         let said = site.check().text;

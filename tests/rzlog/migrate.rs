@@ -37,7 +37,11 @@ const SERVER: &str = "authtype=\"CURVESERVER\" authenticator=\"on\" servercertpa
 fn moves(old: &str, new: &str, notes: &[&str]) {
     let host = Host::new();
     let ran = migrated(&host, old).ended(0);
-    let new = if new == "=" { old.replace("omczmq", "omrzmq").replace("imczmq", "imrzmq") } else { new.into() };
+    let new = if new == "=" {
+        old.replace("omczmq", "omrzmq").replace("imczmq", "imrzmq")
+    } else {
+        new.into()
+    };
     assert_eq!(ran.out, host.fill(&new), "{ran:?}");
     let told = told(&ran);
     let as_expected = told.len() == notes.len()
@@ -170,9 +174,8 @@ fn what_behaves_differently_is_told() {
 #[test]
 fn what_must_be_decided_first_stays() {
     let action = "action(type=\"omczmq\" endpoints=\"tcp://127.0.0.1:1\" socktype=";
-    let module = |parameters: &str| {
-        format!("module(load=\"omczmq\" {parameters})\n{action}\"PUSH\")\n")
-    };
+    let module =
+        |parameters: &str| format!("module(load=\"omczmq\" {parameters})\n{action}\"PUSH\")\n");
     for (old, notes) in [
         (
             module("authtype=\"CURVESERVER\" servercertpath=\"{k}/server\""),
@@ -180,17 +183,29 @@ fn what_must_be_decided_first_stays() {
         ),
         (
             module(&SERVER.replace("\"on\"", "\"off\"")),
-            &["1: stays: authenticator=\"off\" beside authtype=\"CURVESERVER\" would let anybody in"],
+            &[
+                "1: stays: authenticator=\"off\" beside authtype=\"CURVESERVER\" would let anybody in",
+            ],
         ),
         (
             module(&SERVER.replace("CURVESERVER", "CURVESERVERS")),
             &["1: stays: authtype=\"CURVESERVERS\" is not known"],
         ),
-        (module("servercertpath=\"{k}/server\""), &["1: stays: servercertpath is given, but authtype is not"]),
-        (module("authenticator=\"on\""), &["1: stays: authenticator=\"on\" is given, but authtype is not"]),
+        (
+            module("servercertpath=\"{k}/server\""),
+            &["1: stays: servercertpath is given, but authtype is not"],
+        ),
+        (
+            module("authenticator=\"on\""),
+            &["1: stays: authenticator=\"on\" is given, but authtype is not"],
+        ),
         (module("authtype=`echo $X`"), &["2: stays: its trust depends on rsyslogd's environment"]),
         (
-            module("") + action + "\"PUSSH\")\n" + action + "\"PUSH\" topcis=\"a\" sendhwm=\"ten\")\n",
+            module("")
+                + action
+                + "\"PUSSH\")\n"
+                + action
+                + "\"PUSH\" topcis=\"a\" sendhwm=\"ten\")\n",
             &[
                 "3: stays: socktype \"PUSSH\" is not known here; possible: PUB, PUSH, DEALER; did you mean PUSH?",
                 "4: stays: topcis is not a parameter of omrzmq; did you mean topics?",
@@ -198,7 +213,10 @@ fn what_must_be_decided_first_stays() {
             ],
         ),
         (
-            module("") + action + "\"PUB\" dynatopic=\"on\")\n" + action
+            module("")
+                + action
+                + "\"PUB\" dynatopic=\"on\")\n"
+                + action
                 + "\"PUB\" dynatopic=\"on\" topics=\"a,b,c,d,e\" template=\"\")\n",
             &[
                 "3: stays: dynatopic=\"on\" needs topics",
@@ -211,7 +229,8 @@ fn what_must_be_decided_first_stays() {
             &["3: stays: endpoint \"inproc://x\": inproc joins threads of one program"],
         ),
         (
-            module("") + "action(type=\"omczmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\"\n",
+            module("")
+                + "action(type=\"omczmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\"\n",
             &["3: stays: the statement has no closing parenthesis"],
         ),
         (

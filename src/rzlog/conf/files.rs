@@ -104,7 +104,8 @@ impl Reader {
 
     fn follow(&mut self, pattern: &str, optional: bool, place: &Place, depth: usize) {
         if depth > DEPTH_MAX {
-            let why = format!("includes {pattern}: {DEPTH_MAX} files within each other are the most");
+            let why =
+                format!("includes {pattern}: {DEPTH_MAX} files within each other are the most");
             return self.tell(place, Kind::Unread, why);
         }
         let found = match expand(pattern) {
@@ -275,7 +276,9 @@ mod tests {
 
     fn told(configuration: &Configuration) -> Vec<String> {
         let findings = configuration.findings.iter();
-        findings.map(|it| format!("{} {}: {}", it.place.source, it.place.line, it.sentence)).collect()
+        findings
+            .map(|it| format!("{} {}: {}", it.place.source, it.place.line, it.sentence))
+            .collect()
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -318,8 +321,14 @@ mod tests {
     #[test]
     fn circles_doubles_and_what_is_not_there_are_told() {
         let folder = folder(&[
-            ("main.conf", "\n$IncludeConfig {d}/a\n$IncludeConfig {d}/a\n$IncludeConfig {d}/none\n"),
-            ("a", "include(file=\"{d}/main.conf\")\ninclude(file=`echo $HOME`)\ninclude(text=\"x\")"),
+            (
+                "main.conf",
+                "\n$IncludeConfig {d}/a\n$IncludeConfig {d}/a\n$IncludeConfig {d}/none\n",
+            ),
+            (
+                "a",
+                "include(file=\"{d}/main.conf\")\ninclude(file=`echo $HOME`)\ninclude(text=\"x\")",
+            ),
         ]);
         let configuration = Configuration::read(&folder.path().join("main.conf")).unwrap();
         let told = told(&configuration);
@@ -363,7 +372,8 @@ mod tests {
         let configuration = Configuration::read(&at("main")).unwrap();
         assert_eq!(configuration.sources.len(), FILES_MAX);
         let told = told(&configuration).join("\n");
-        for words in ["32 files within", "larger than 4 MiB", "no file", "1000 files are the most"] {
+        for words in ["32 files within", "larger than 4 MiB", "no file", "1000 files are the most"]
+        {
             assert!(told.contains(words), "{words}: {told}");
         }
         assert!(Configuration::read(&at("large")).is_err());

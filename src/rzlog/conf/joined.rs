@@ -2,9 +2,14 @@
 //!
 //! rsyslog joins lines before it reads them, within comments and quotes too: a line that ends with a
 //! backslash goes on in the next one, whose leading white space is dropped. White space at the end of a
-//! line is dropped, and so is what follows a NUL (readConfFile in rsyslog's rainerscript.c).
+//! line is dropped, and so is what follows a NUL. A line of more than 10,239 bytes is several lines to it,
+//! so that a long comment ends before its line does (readConfFile in rsyslog's rainerscript.c; 8.2302 was
+//! asked).
 
 use std::ops::Range;
+
+/// As much as rsyslog reads at once.
+const PIECE_MAX: usize = 10_239;
 
 /// The joined text. Offsets into it and into the file are different things: [`Joined::in_file`].
 #[derive(Debug)]
@@ -25,18 +30,22 @@ impl Joined {
         let mut start = 0;
         let mut goes_on = false;
         while start < text.len() {
-            let length = text[start..].iter().position(|byte| *byte == b'\n');
-            let end = length.map_or(text.len(), |length| start + length);
+            let length = text[start..].iter().take(PIECE_MAX).position(|byte| *byte == b'\n');
+            let end = length.map_or(text.len().min(start + PIECE_MAX), |length| start + length);
             goes_on = joined.line(text, start..end, goes_on);
-            joined.ends.push(end);
-            start = end + 1;
+            start = end;
+            if length.is_some() {
+                joined.ends.push(end);
+                start += 1;
+            }
         }
         joined
     }
 
-    /// Adds a line; answers whether it goes on in the next one.
+    /// Adds a line, which ends with a newline or because it is long; answers whether it goes on in the next
+    /// one.
     fn line(&mut self, text: &[u8], line: Range<usize>, continues: bool) -> bool {
-        let newline = line.end;
+        let newline = if text.get(line.end) == Some(&b'\n') { line.end } else { line.end - 1 };
         let seen = &text[line.clone()];
         let seen = &seen[..seen.iter().position(|byte| *byte == 0).unwrap_or(seen.len())];
         let mut start = line.start;

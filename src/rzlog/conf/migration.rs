@@ -180,7 +180,9 @@ impl Draft {
             self.differs(authtype.place, why);
         }
         let Some(clients) = trust.clientcertpath.filter(|said| said.text != "*") else { return };
-        if authtype.text.eq_ignore_ascii_case("CURVESERVER") && trust.is_authenticator_on().is_none() {
+        if authtype.text.eq_ignore_ascii_case("CURVESERVER")
+            && trust.is_authenticator_on().is_none()
+        {
             let why = format!(
                 "clientcertpath was not looked at by {name}, as authenticator is not written; {ours} lets \
                  in whose certificate lies in {}, and nobody else",
@@ -197,7 +199,10 @@ impl Draft {
             return None;
         }
         if let Some(said) = trust.authenticator.filter(|said| switch(said.text).is_none()) {
-            self.stops(said.place, format!("authenticator=\"{}\": on or off is possible", said.text));
+            self.stops(
+                said.place,
+                format!("authenticator=\"{}\": on or off is possible", said.text),
+            );
             return None;
         }
         let place = trust.first().map_or(place, |(_, said)| said.place);
@@ -409,7 +414,10 @@ impl Draft {
         }
         for (name, why) in [
             ("sendhwm", "sendhwm was never applied; from now on it is the high-water mark"),
-            ("connecttimeout", "connecttimeout made omczmq reject the action; with omrzmq it works"),
+            (
+                "connecttimeout",
+                "connecttimeout made omczmq reject the action; with omrzmq it works",
+            ),
         ] {
             if statement.get(name).is_some() {
                 self.differs(place(name), why);
@@ -456,7 +464,9 @@ fn is_of_a_word(byte: u8) -> bool {
 
 /// Where a `!` stands for any free port.
 fn any_port(text: &str) -> Option<usize> {
-    let at = text.find(":!,").or_else(|| text.trim_end().ends_with(":!").then(|| text.rfind(":!")).flatten())?;
+    let at = text
+        .find(":!,")
+        .or_else(|| text.trim_end().ends_with(":!").then(|| text.rfind(":!")).flatten())?;
     Some(at + 1)
 }
 

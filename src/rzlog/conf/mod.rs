@@ -49,7 +49,11 @@ pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
             report.tell(instance.place.line, Kind::Broken, why);
         }
         if !instance.statement.closed {
-            report.tell(instance.place.line, Kind::Broken, "the statement has no closing parenthesis");
+            report.tell(
+                instance.place.line,
+                Kind::Broken,
+                "the statement has no closing parenthesis",
+            );
         }
         links.extend(if instance.module.is_czmq() {
             theirs::of_instance(instance, &parties, &mut report)

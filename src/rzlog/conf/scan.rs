@@ -118,7 +118,8 @@ pub(crate) struct Directive {
 /// Reads a file's text.
 pub(crate) fn scan(text: &[u8]) -> Scan {
     let joined = Joined::of(text);
-    let mut scanner = Scanner { joined: &joined, text: joined.bytes(), at: 0, scan: Scan::default() };
+    let mut scanner =
+        Scanner { joined: &joined, text: joined.bytes(), at: 0, scan: Scan::default() };
     while scanner.at < scanner.text.len() {
         let before = scanner.at;
         scanner.statement();
@@ -152,7 +153,7 @@ impl Scanner<'_> {
         before.copied().find(|byte| !matches!(byte, b' ' | b'\t')).is_none_or(|byte| byte == b'\n')
     }
 
-    fn to_end_of_line(&mut self) {
+    fn skip_line(&mut self) {
         self.at += self.run(self.at, |byte| byte != b'\n');
     }
 
@@ -192,7 +193,7 @@ impl Scanner<'_> {
             b'/' | b'|' | b'.' | b'-' | b'@' | b'^' | b'?' | b'~' | b'>'
                 if self.peek(1).is_some_and(|next| next != b'\n') =>
             {
-                self.to_end_of_line();
+                self.skip_line();
             }
             b'*' | b'a'..=b'z' | b'A'..=b'Z' if self.passes_priority_filter() => {}
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => self.word(),
@@ -202,7 +203,8 @@ impl Scanner<'_> {
 
     fn directive(&mut self) {
         let line = self.joined.line_of(self.at);
-        let name = self.at + 1..self.at + 1 + self.run(self.at + 1, |byte| byte.is_ascii_alphabetic());
+        let name =
+            self.at + 1..self.at + 1 + self.run(self.at + 1, |byte| byte.is_ascii_alphabetic());
         let includes = self.text[name.clone()].eq_ignore_ascii_case(b"includeconfig");
         // the name of a file to include may stand in a line further down
         let gap = |byte: u8| matches!(byte, b' ' | b'\t') || (includes && byte == b'\n');
@@ -214,7 +216,7 @@ impl Scanner<'_> {
         self.scan.items.push(Item::Directive(Directive { name, line, argument }));
         self.at = behind;
         if !includes {
-            self.to_end_of_line();
+            self.skip_line();
         }
     }
 
@@ -228,7 +230,7 @@ impl Scanner<'_> {
         }
         let name = self.run(self.at + 1, |byte| byte.is_ascii_alphanumeric());
         match self.text.get(self.at + 1 + name) {
-            Some(b':') if name > 0 => self.to_end_of_line(),
+            Some(b':') if name > 0 => self.skip_line(),
             _ => self.at += 1,
         }
     }
@@ -240,7 +242,8 @@ impl Scanner<'_> {
             if self.text.get(at) == Some(&sign) {
                 at += 1;
             }
-            let word = self.run(at, |byte| byte.is_ascii_alphabetic() || (byte == b'-' && sign == b'$'));
+            let word =
+                self.run(at, |byte| byte.is_ascii_alphabetic() || (byte == b'-' && sign == b'$'));
             at = blanks(at + word);
             if word == 0 || self.text.get(at) != Some(&b',') {
                 return None;
@@ -273,7 +276,8 @@ impl Scanner<'_> {
         let digits = self.at + facility;
         let digits = digits + self.run(digits, |byte| matches!(byte, b'0'..=b'7'));
         let rest = self.run(digits + 1, |byte| {
-            byte.is_ascii_alphabetic() || matches!(byte, b',' | b'!' | b'=' | b';' | b'.' | b'*' | b'0'..=b'7')
+            byte.is_ascii_alphabetic()
+                || matches!(byte, b',' | b'!' | b'=' | b';' | b'.' | b'*' | b'0'..=b'7')
         });
         let is = matches!(self.text.get(digits), Some(b'.' | b','))
             && facility > 0
@@ -328,11 +332,17 @@ impl Scanner<'_> {
                     self.at += 1;
                     self.at += self.run(self.at, |byte| {
                         byte.is_ascii_alphanumeric()
-                            || matches!(byte, b'$' | b'!' | b'.' | b'/' | b'@' | b'_' | b'-' | b'[' | b']')
+                            || matches!(
+                                byte,
+                                b'$' | b'!' | b'.' | b'/' | b'@' | b'_' | b'-' | b'[' | b']'
+                            )
                     });
                 }
                 _ if byte.is_ascii_alphabetic() => {
-                    let word = self.at..self.at + self.run(self.at, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                    let word = self.at
+                        ..self.at
+                            + self
+                                .run(self.at, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
                     self.at = word.end;
                     if matches!(self.lower(word).as_str(), "then" | "do") {
                         return;

@@ -14,7 +14,8 @@ use Module::{Imczmq, Imrzmq, Omczmq, Omrzmq};
 const TRUST: &[&str] = &["authtype", "authenticator", "servercertpath", "clientcertpath"];
 
 /// Of `module(load="imrzmq")` and `module(load="omrzmq")`.
-const GENERAL: &[&str] = &["iothreads", "authtype", "authenticator", "servercertpath", "clientcertpath"];
+const GENERAL: &[&str] =
+    &["iothreads", "authtype", "authenticator", "servercertpath", "clientcertpath"];
 
 /// Of `input(type="imczmq")`, as 8.2302 has it.
 const INPUT_CZMQ: &[&str] = &["endpoints", "socktype", "ruleset", "topics"];
@@ -177,7 +178,9 @@ impl Module {
             _ if name == "config.enabled" => true,
             Level::Module => name == "load",
             Level::Instance if self.is_output() => {
-                matches!(name, "type" | "name") || name.starts_with("action.") || name.starts_with("queue.")
+                matches!(name, "type" | "name")
+                    || name.starts_with("action.")
+                    || name.starts_with("queue.")
             }
             Level::Instance => name == "type",
         };
@@ -187,7 +190,12 @@ impl Module {
     /// The parameter that was probably meant.
     pub(crate) fn meant(self, level: Level, name: &str) -> Option<&'static str> {
         let known = self.own(level).into_iter().flatten().copied();
-        closest(name, known.chain(["type", "load", "name"].into_iter().filter(|known| self.knows(level, known))))
+        closest(
+            name,
+            known.chain(
+                ["type", "load", "name"].into_iter().filter(|known| self.knows(level, known)),
+            ),
+        )
     }
 }
 
@@ -198,9 +206,8 @@ pub(crate) fn closest(
 ) -> Option<&'static str> {
     // a hostile name is not compared
     let written = Some(written.to_ascii_lowercase()).filter(|it| (3..=40).contains(&it.len()))?;
-    let scored = known.map(|known| {
-        (strsim::damerau_levenshtein(&written, &known.to_ascii_lowercase()), known)
-    });
+    let scored = known
+        .map(|known| (strsim::damerau_levenshtein(&written, &known.to_ascii_lowercase()), known));
     let (distance, known) = scored.min()?;
     (distance <= written.len() / 3).then_some(known)
 }
@@ -233,7 +240,8 @@ mod tests {
             (Imrzmq, include_str!("../../../docs/reference/imrzmq.md")),
             (Omrzmq, include_str!("../../../docs/reference/omrzmq.md")),
         ] {
-            for (level, named) in [Level::Module, Level::Instance].into_iter().zip(reference(page)) {
+            for (level, named) in [Level::Module, Level::Instance].into_iter().zip(reference(page))
+            {
                 let known: BTreeSet<_> = module.own(level).into_iter().flatten().copied().collect();
                 assert_eq!(known, named, "{}", module.name());
             }
@@ -262,7 +270,10 @@ mod tests {
             ("colour", None),
             ("x", None),
         ] {
-            assert_eq!(Omczmq.meant(Level::Instance, written).or(Omczmq.meant(Level::Module, written)), meant);
+            assert_eq!(
+                Omczmq.meant(Level::Instance, written).or(Omczmq.meant(Level::Module, written)),
+                meant
+            );
         }
         assert_eq!(closest(&"a".repeat(1 << 20), ["aaa"].into_iter()), None);
     }

@@ -13,8 +13,14 @@ use super::trust::{self, Said, Trust};
 /// Where their text ends that a topic is copied into.
 const TOPIC_MAX: usize = 255;
 /// Numbers; what is none of them means 0.
-const NUMBERS: [&str; 6] =
-    ["sendhwm", "heartbeatttl", "heartbeativl", "heartbeattimeout", "connecttimeout", "sendtimeout"];
+const NUMBERS: [&str; 6] = [
+    "sendhwm",
+    "heartbeatttl",
+    "heartbeativl",
+    "heartbeattimeout",
+    "connecttimeout",
+    "sendtimeout",
+];
 
 /// Tells of `module(load="…")`.
 pub(super) fn of_load(load: &Load<'_>, parties: &Parties<'_>, report: &mut Report<'_>) {
@@ -28,7 +34,8 @@ pub(super) fn of_load(load: &Load<'_>, parties: &Parties<'_>, report: &mut Repor
     }
     let Some(authtype) = trust.authtype else {
         if let Some((parameter, said)) = trust.first() {
-            let why = format!("{parameter} without authtype: {name} speaks plaintext, with everybody");
+            let why =
+                format!("{parameter} without authtype: {name} speaks plaintext, with everybody");
             report.tell_at(said.place, Kind::Unsafe, why);
         }
         authenticator(load, &trust, parties, report);
@@ -51,7 +58,9 @@ fn unknown_authtype(name: &str, text: &str) -> String {
             format!("; did you mean {meant}?")
         }
     });
-    format!("authtype=\"{text}\" is not known to {name}, which then speaks plaintext, with everybody{meant}")
+    format!(
+        "authtype=\"{text}\" is not known to {name}, which then speaks plaintext, with everybody{meant}"
+    )
 }
 
 fn server(load: &Load<'_>, trust: &Trust<'_>, authtype: Said<'_>, report: &mut Report<'_>) {
@@ -101,7 +110,12 @@ fn no_certificate(parameter: &str, place: Place, report: &mut Report<'_>) {
     report.tell_at(place, Kind::Broken, why);
 }
 
-fn authenticator(load: &Load<'_>, trust: &Trust<'_>, parties: &Parties<'_>, report: &mut Report<'_>) {
+fn authenticator(
+    load: &Load<'_>,
+    trust: &Trust<'_>,
+    parties: &Parties<'_>,
+    report: &mut Report<'_>,
+) {
     let Some(said) = trust.authenticator else { return };
     if switch(said.text) != Some(true) {
         return;
@@ -145,7 +159,8 @@ pub(super) fn of_instance(
     let Instance { module, statement, .. } = *instance;
     unknown_names(module, Level::Instance, statement, report);
     if let Some(parameter) = with_white_space(instance) {
-        let why = format!("{} has white space in it: rsyslogd refuses the statement", parameter.name);
+        let why =
+            format!("{} has white space in it: rsyslogd refuses the statement", parameter.name);
         report.tell(parameter.line, Kind::Broken, why);
     }
     let curve = is_curve(module, parties);
@@ -187,7 +202,11 @@ pub(super) fn of_instance(
             report.tell(line, Kind::Unsafe, why);
         }
     }
-    Some(Link { place: Place { source: instance.place.source, line }, endpoints, encrypted: curve? })
+    Some(Link {
+        place: Place { source: instance.place.source, line },
+        endpoints,
+        encrypted: curve?,
+    })
 }
 
 /// Trust that is written where the C modules have none. Answers whether that makes the link plaintext.
@@ -222,7 +241,9 @@ fn unknown_names(module: Module, level: Level, statement: &Statement, report: &m
         let hint = if ours.knows(level, name) {
             format!("; {} has it", ours.name())
         } else {
-            module.meant(level, name).map_or(String::new(), |meant| format!("; did you mean {meant}?"))
+            module
+                .meant(level, name)
+                .map_or(String::new(), |meant| format!("; did you mean {meant}?"))
         };
         let why = format!("{name} is not a parameter of {}{hint}", module.name());
         report.tell(parameter.line, Kind::Ignored, why);
@@ -241,7 +262,8 @@ fn socket_type(instance: &Instance<'_>, report: &mut Report<'_>) -> Option<Socke
     let found = known.iter().copied().find(|kind| kind.name() == text);
     match found {
         Some(kind) if kind.is_draft() && !rzmq_link::has_drafts() => {
-            let why = format!("socktype {text} needs libzmq's draft API, which is not in libzmq here");
+            let why =
+                format!("socktype {text} needs libzmq's draft API, which is not in libzmq here");
             report.tell(line, Kind::Broken, why);
         }
         Some(_) => {}
@@ -253,7 +275,8 @@ fn socket_type(instance: &Instance<'_>, report: &mut Report<'_>) -> Option<Socke
             } else {
                 "the input does not work"
             };
-            let why = format!("socktype=\"{text}\" is not known to {}: {what}{meant}", module.name());
+            let why =
+                format!("socktype=\"{text}\" is not known to {}: {what}{meant}", module.name());
             report.tell(line, Kind::Broken, why);
         }
     }
@@ -300,7 +323,11 @@ fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &
     }
     let dynamic = statement.text("dynatopic").and_then(switch) == Some(true);
     if dynamic && topics.is_empty() {
-        tell("dynatopic", Kind::Broken, "dynatopic without topics makes rsyslogd crash, with -N1 too");
+        tell(
+            "dynatopic",
+            Kind::Broken,
+            "dynatopic without topics makes rsyslogd crash, with -N1 too",
+        );
     }
     if dynamic && topics.len() > 4 {
         tell("topics", Kind::Broken, "more than four topics with dynatopic make rsyslogd crash");
@@ -324,17 +351,12 @@ fn of_input(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &m
     }
     let topics = topics(statement);
     let evaluated = statement.get("topics").is_some_and(|it| it.is_evaluated());
-    match socket_type {
-        Some(SocketType::Sub | SocketType::Dish) => {
-            if topics.is_empty() && !evaluated {
-                let why = "a SUB without topics receives nothing, without a word";
-                report.tell(line, Kind::Broken, why);
-            }
-        }
-        Some(_) if !topics.is_empty() => {
-            report.tell(line, Kind::Ignored, "topics: only SUB sockets have topics");
-        }
-        _ => {}
+    let subscribes = matches!(socket_type, Some(SocketType::Sub | SocketType::Dish));
+    if subscribes && topics.is_empty() && !evaluated {
+        report.tell(line, Kind::Broken, "a SUB without topics receives nothing, without a word");
+    }
+    if socket_type.is_some() && !subscribes && !topics.is_empty() {
+        report.tell(line, Kind::Ignored, "topics: only SUB sockets have topics");
     }
     if topics.iter().any(|topic| topic.len() > TOPIC_MAX) {
         report.tell(line, Kind::Broken, "a topic of more than 255 bytes makes rsyslogd crash");

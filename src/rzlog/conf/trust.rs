@@ -119,7 +119,11 @@ pub(crate) fn judge(trust: &Trust<'_>, place: Place, report: &mut Report<'_>) ->
                 SecurityError::AnyServer(_) | SecurityError::ManyFiles(_) => "servercertpath",
                 SecurityError::AuthenticatorOff => "authenticator",
                 SecurityError::NoAuthtype { parameter } => {
-                    if parameter.starts_with("auth") { "authenticator" } else { parameter }
+                    if parameter.starts_with("auth") {
+                        "authenticator"
+                    } else {
+                        parameter
+                    }
                 }
                 _ => "authtype",
             };
@@ -179,7 +183,8 @@ pub(crate) fn of_folder(said: Said<'_>, report: &mut Report<'_>) {
         }
     };
     if directory.certificates.is_empty() && directory.broken.is_empty() {
-        let why = format!("clientcertpath: {} holds no certificate: nobody is let in", path.display());
+        let why =
+            format!("clientcertpath: {} holds no certificate: nobody is let in", path.display());
         report.tell_at(said.place, Kind::Broken, why);
     }
     for error in &directory.broken {

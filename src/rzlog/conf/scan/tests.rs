@@ -31,10 +31,13 @@ fn statements_are_found_wherever_they_stand() {
         (":msg, contains, \"a\\\"#b\" action(a=\"x\")", "1:action(a=x)"),
         ("if $msg contains 'a then \"b' then { action(a=\"x\") }", "1:action(a=x)"),
         ("if ($a == \"then\") and not ($!b!then == 1) then action(a=\"x\")", "1:action(a=x)"),
-        ("ruleset(name=\"r\"){if $a==1 then{action(a=\"x\")}else{stop}}", "1:ruleset(name=r)|1:action(a=x)"),
+        (
+            "ruleset(name=\"r\"){if $a==1 then{action(a=\"x\")}else{stop}}",
+            "1:ruleset(name=r)|1:action(a=x)",
+        ),
         ("set $.a = \"/* \" & '# then '; action(a=\"x\")", "1:action(a=x)"),
         ("foreach ($.i in $!x) do { action(a=\"x\") }", "1:action(a=x)"),
-        ("call r action(a=\"x\")", "1:action(a=x)"),
+        ("call rs action(a=\"x\")", "1:action(a=x)"),
         ("reload_lookup_table(\"t\", 'x)') action(a=\"x\")", "1:action(a=x)"),
         ("& action(a=\"x\")\n& ~", "1:action(a=x)"),
         ("!prog\n*.* /dev/null\n+host\naction(a=\"x\")", "4:action(a=x)"),
@@ -43,7 +46,10 @@ fn statements_are_found_wherever_they_stand() {
         ("action(a=\")\" b=[\"1\", # 2\n \"3\" ] c=\"\")", "1:action(a=) b=1,3 c=)"),
         ("action(a=`echo $X` d)", "1:action(a=echo $X d=)"),
         ("$ModLoad imtcp # x\n$Foo\naction(a=\"x\")", "1:$modload imtcp|2:$foo |3:action(a=x)"),
-        ("$IncludeConfig\n\n  /a/*.conf action(a=\"x\")", "1:$includeconfig /a/*.conf|3:action(a=x)"),
+        (
+            "$IncludeConfig\n\n  /a/*.conf action(a=\"x\")",
+            "1:$includeconfig /a/*.conf|3:action(a=x)",
+        ),
         ("ac\\\n   tion(ty\\  \n\tpe=\"x\")\nb(c=\"y\")", "1:action(type=x)|4:b(c=y)"),
         ("# a \\ b\naction(a=\"x\")\r\nb(c=\"y\")\r\n", "2:action(a=x)|3:b(c=y)"),
         ("action(a=\"x\"", "1:action(a=x…"),
@@ -95,9 +101,19 @@ fn values_are_what_rsyslog_makes_of_them() {
 }
 
 #[test]
+fn a_long_line_is_several() {
+    let long = format!("#{}{}", "x".repeat(10_238), "action(a=\"x\")\nb(c=\"y\")");
+    assert_eq!(shown(&long), ["1:action(a=x)", "2:b(c=y)"]);
+    let inside = format!("{}a(b=\"{}\" c=\"d\")", " ".repeat(10_230), "x".repeat(10));
+    assert_eq!(shown(&inside), ["1:a(b=xxxx\nxxxxxx c=d)"]);
+    holds(inside.as_bytes());
+}
+
+#[test]
 fn comments_are_known() {
     let text = "a(b=\"#\" # one\n) /* two */ # three\nif $a == '/*' then /**/ stop";
-    let comments: Vec<_> = scan(text.as_bytes()).comments.iter().map(|it| &text[it.clone()]).collect();
+    let comments: Vec<_> =
+        scan(text.as_bytes()).comments.iter().map(|it| &text[it.clone()]).collect();
     assert_eq!(comments, ["# one", "/* two */", "# three", "/**/"]);
 }
 
@@ -120,7 +136,9 @@ fn holds(text: &[u8]) {
             }
         }
     }
-    assert!(comments.iter().all(|comment| comment.start < comment.end && comment.end <= text.len()));
+    assert!(
+        comments.iter().all(|comment| comment.start < comment.end && comment.end <= text.len())
+    );
     assert!(comments.is_sorted_by(|a, b| a.end <= b.start));
 }
 
@@ -137,7 +155,7 @@ fn piece() -> impl Strategy<Value = (&'static str, usize)> {
         Just(("set $.a = \"x;\" & \"(\";\n", 0)),
         Just(("$template t,\"%msg%\\n\" \\\n  action(a=\"x\")\n", 0)),
         Just(("ruleset(name=\"r\") { stop }\n", 1)),
-        Just(("call r\n", 0)),
+        Just(("call rs\n", 0)),
     ]
 }
 
