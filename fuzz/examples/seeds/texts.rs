@@ -72,7 +72,10 @@ const CONFIGURATIONS: [(&str, &str); 12] = [
     ("array and escapes", "a(b=[\"1\", # 2\n \"3\\\"\\101\\x41\"] c=`echo $X`)"),
     ("goes on", "# x \\\n  y\naction(ty\\\n  pe=\"x\")\r\n"),
     ("blocks", "ruleset(name=\"r\") { if $msg == 'x' then { action(type=\"x\") } else stop }"),
-    ("expression", "set $.a = \"/* \" & '# then ' & re_match($msg, \"a\"); foreach ($.i in $!x) do { stop }"),
+    (
+        "expression",
+        "set $.a = \"/* \" & '# then ' & re_match($msg, \"a\"); foreach ($.i in $!x) do { stop }",
+    ),
     ("comments", "/* a */ action(/* ) */ a=\"#\" # )\n) # b\n"),
     ("filters", ":msg, !contains, \"a\\\"b\" stop\n*.info;mail.none -/var/log/x\n& ~\n"),
     ("selectors", "!prog\n+host\n-host\n*.* @@host:514;fmt\n*.* |/run/pipe\n*.* ^/bin/x\n"),

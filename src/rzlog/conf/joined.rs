@@ -13,20 +13,18 @@ const PIECE_MAX: usize = 10_239;
 
 /// The joined text. Offsets into it and into the file are different things: [`Joined::in_file`].
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct Joined<'a> {
+    file: &'a [u8],
     bytes: Vec<u8>,
     /// Where each byte stands in the file.
     at: Vec<usize>,
     /// Where the file's lines end.
     ends: Vec<usize>,
-    /// The file's length.
-    length: usize,
 }
 
-impl Joined {
-    pub(super) fn of(text: &[u8]) -> Joined {
-        let mut joined =
-            Joined { bytes: Vec::new(), at: Vec::new(), ends: Vec::new(), length: text.len() };
+impl<'a> Joined<'a> {
+    pub(super) fn of(text: &'a [u8]) -> Joined<'a> {
+        let mut joined = Joined { file: text, bytes: Vec::new(), at: Vec::new(), ends: Vec::new() };
         let mut start = 0;
         let mut goes_on = false;
         while start < text.len() {
@@ -77,12 +75,17 @@ impl Joined {
     pub(super) fn in_file(&self, part: Range<usize>) -> Range<usize> {
         let start = self.offset(part.start);
         let last = part.end.checked_sub(1).filter(|last| *last >= part.start);
-        // the last line may lack the newline that rsyslog puts there
-        start..last.map_or(start, |last| self.offset(last) + 1).clamp(start, self.length)
+        start..last.map_or(start, |last| self.offset(last) + 1).max(start)
+    }
+
+    /// Whether the file has this text there.
+    pub(super) fn file_has(&self, part: &Range<usize>, text: &str) -> bool {
+        self.file.get(part.clone()) == Some(text.as_bytes())
     }
 
     fn offset(&self, place: usize) -> usize {
-        self.at.get(place).copied().unwrap_or(self.length)
+        let behind = || self.at.last().map_or(0, |last| last + 1);
+        self.at.get(place).copied().unwrap_or_else(behind)
     }
 
     /// The line of the file, counted from 1, in which a byte of the joined text stands.

@@ -130,7 +130,7 @@ pub(crate) fn scan(text: &[u8]) -> Scan {
 }
 
 struct Scanner<'a> {
-    joined: &'a Joined,
+    joined: &'a Joined<'a>,
     text: &'a [u8],
     at: usize,
     scan: Scan,
@@ -464,7 +464,7 @@ impl Scanner<'_> {
         let meant = if quotes == Quotes::None { written.to_vec() } else { unescaped(written) };
         let inner = self.joined.in_file(part);
         let text = String::from_utf8_lossy(&meant).into_owned();
-        let plain = inner.len() == text.len() && text.as_bytes() == written;
+        let plain = self.joined.file_has(&inner, &text);
         Value { text, inner, plain, evaluated: quotes == Quotes::Back }
     }
 
@@ -528,4 +528,5 @@ fn number(digits: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
+#[path = "scan_tests.rs"]
 mod tests;

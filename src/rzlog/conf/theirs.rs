@@ -1,5 +1,6 @@
 //! What the C modules make of a statement: what they ignore, what they crash of, whom they let in. Each
-//! of it was reproduced on omczmq and imczmq of 8.2302 (tests/faults, tests/czmq-expected.txt).
+//! of it was seen on omczmq and imczmq of 8.2302; tests/faults has most of it as a test, and
+//! tests/czmq-expected.txt what Debian's modules do there.
 
 use rzmq_link::{Mode, SocketType, parse_endpoints};
 
@@ -273,7 +274,7 @@ fn socket_type(instance: &Instance<'_>, report: &mut Report<'_>) -> Option<Socke
             let what = if module.is_output() {
                 "rsyslogd aborts at the first line"
             } else {
-                "the input does not work"
+                "rsyslogd aborts at the start"
             };
             let why =
                 format!("socktype=\"{text}\" is not known to {}: {what}{meant}", module.name());
@@ -330,7 +331,11 @@ fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &
         );
     }
     if dynamic && topics.len() > 4 {
-        tell("topics", Kind::Broken, "more than four topics with dynatopic make rsyslogd crash");
+        tell(
+            "topics",
+            Kind::Broken,
+            "more than four topics with dynatopic: rsyslogd refuses the action",
+        );
     }
     if topics.iter().any(|topic| topic.len() > TOPIC_MAX) {
         tell("topics", Kind::Broken, "a topic of more than 255 bytes makes rsyslogd crash");

@@ -109,6 +109,13 @@ fn a_long_line_is_several() {
     holds(inside.as_bytes());
 }
 
+/// Found by fuzzing: a blank, or a backslash, at the end of the file.
+#[test]
+fn a_text_that_is_not_closed_is_as_it_stands() {
+    holds(b"a(b=\"c ");
+    holds(b"a(b=\"\\");
+}
+
 #[test]
 fn comments_are_known() {
     let text = "a(b=\"#\" # one\n) /* two */ # three\nif $a == '/*' then /**/ stop";
