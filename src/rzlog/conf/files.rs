@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
+use glob::{MatchOptions, Pattern, PatternError};
 
 use super::finding::{Finding, Kind, Place};
 use super::scan::{Directive, Item, Scan, Statement, scan};
@@ -19,8 +19,10 @@ const SIZE_MAX: u64 = 4 << 20;
 const FILES_MAX: usize = 1000;
 /// Includes within includes.
 const DEPTH_MAX: usize = 32;
-/// Names looked at for the patterns of one include.
-const NAMES_MAX: usize = 100_000;
+/// All of them together.
+const TOTAL_MAX: usize = 32 << 20;
+/// Names looked at for patterns and folders, all in all.
+const NAMES_MAX: usize = 20_000;
 
 /// A file.
 #[derive(Debug)]
@@ -78,10 +80,17 @@ struct Reader {
     findings: Vec<Finding>,
     /// By their real paths; whether they are being read just now.
     known: HashMap<PathBuf, bool>,
+    /// Bytes read.
+    bytes: usize,
+    /// Names looked at.
+    names: usize,
+    /// A limit of all is reached, and that is told: nothing more is included.
+    full: bool,
 }
 
 impl Reader {
     fn add(&mut self, path: PathBuf, text: Vec<u8>, depth: usize) {
+        self.bytes += text.len();
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         self.known.insert(real.clone(), true);
         let scan = scan(&text);
@@ -102,16 +111,25 @@ impl Reader {
         self.findings.push(Finding { place: *place, kind, sentence });
     }
 
+    /// A limit of all is reached.
+    fn stop(&mut self, place: &Place, pattern: &str, limit: &str) {
+        self.full = true;
+        let why = format!("includes {pattern}: {limit} are the most; nothing more is read");
+        self.tell(place, Kind::Unread, why);
+    }
+
     fn follow(&mut self, pattern: &str, optional: bool, place: &Place, depth: usize) {
         if depth > DEPTH_MAX {
             let why =
                 format!("includes {pattern}: {DEPTH_MAX} files within each other are the most");
             return self.tell(place, Kind::Unread, why);
         }
-        let found = match expand(pattern) {
-            Ok(found) => found,
-            Err(reason) => {
-                return self.tell(place, Kind::Unread, format!("includes {pattern}: {reason}"));
+        let found = match expand(pattern, &mut self.names) {
+            Ok(Some(found)) => found,
+            Ok(None) => return self.stop(place, pattern, "20,000 names"),
+            Err(why) => {
+                let why = format!("includes {pattern}, which is no pattern: {why}");
+                return self.tell(place, Kind::Unread, why);
             }
         };
         if found.is_empty() && !optional && !has_magic(pattern) {
@@ -119,9 +137,14 @@ impl Reader {
             return self.tell(place, Kind::Broken, why);
         }
         for path in found {
+            if self.full {
+                return;
+            }
             if self.sources.len() >= FILES_MAX {
-                let why = format!("includes {pattern}: {FILES_MAX} files are the most");
-                return self.tell(place, Kind::Unread, why);
+                return self.stop(place, pattern, "1000 files");
+            }
+            if self.bytes >= TOTAL_MAX {
+                return self.stop(place, pattern, "32 MiB");
             }
             self.include(path, place, depth);
         }
@@ -135,6 +158,10 @@ impl Reader {
                 Some(below) => self.follow(below, true, place, depth + 1),
                 None => self.tell(place, Kind::Unread, format!("{}: is not read", path.display())),
             };
+        }
+        // rsyslog passes over what is neither a file nor a folder
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return;
         }
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         match self.known.get(&real) {
@@ -217,8 +244,8 @@ fn has_magic(pattern: &str) -> bool {
     pattern.contains(['*', '?', '['])
 }
 
-/// The names that fit a pattern, sorted as the C locale does.
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
+/// The names that fit a pattern, sorted as the C locale does; none, when too many were looked at.
+fn expand(pattern: &str, looked_at: &mut usize) -> Result<Option<Vec<PathBuf>>, PatternError> {
     // rsyslog puts the * behind the name of a folder, whether it ends with a slash or not
     let pattern = match fs::metadata(pattern) {
         Ok(metadata) if metadata.is_dir() => format!("{pattern}*"),
@@ -226,7 +253,6 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
     };
     let top = if pattern.starts_with('/') { "/" } else { "" };
     let mut found = vec![PathBuf::from(top)];
-    let mut looked_at = 0;
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         if !has_magic(part) {
             found.iter_mut().for_each(|path| path.push(part));
@@ -237,15 +263,15 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
         while pattern.contains("**") {
             pattern = pattern.replace("**", "*");
         }
-        let pattern = Pattern::new(&pattern).map_err(|why| format!("it is no pattern: {why}"))?;
+        let pattern = Pattern::new(&pattern)?;
         let mut next = Vec::new();
         for folder in found {
             let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
             let Ok(entries) = fs::read_dir(listed) else { continue };
             for entry in entries.flatten() {
-                looked_at += 1;
-                if looked_at > NAMES_MAX {
-                    return Err(format!("{NAMES_MAX} names are looked at, and not more"));
+                *looked_at += 1;
+                if *looked_at > NAMES_MAX {
+                    return Ok(None);
                 }
                 let name = entry.file_name();
                 if name.to_str().is_some_and(|name| pattern.matches_with(name, AS_A_SHELL)) {
@@ -256,7 +282,7 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
         next.sort();
         found = next;
     }
-    Ok(if pattern.is_empty() { Vec::new() } else { found })
+    Ok(Some(if pattern.is_empty() { Vec::new() } else { found }))
 }
 
 const AS_A_SHELL: MatchOptions = MatchOptions {
@@ -359,10 +385,8 @@ mod tests {
         }
         fs::write(at("large"), vec![b'#'; 5 << 20]).unwrap();
         std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        let everywhere = "/*".repeat(30);
         let main = format!(
-            "$IncludeConfig {}\n$IncludeConfig {}\n$IncludeConfig {}\n$IncludeConfig {everywhere}\n\
-             $IncludeConfig {}\n$IncludeConfig\n",
+            "$IncludeConfig {}\n$IncludeConfig {}\n$IncludeConfig {}\n$IncludeConfig {}\n$IncludeConfig\n",
             path("c0"),
             path("large"),
             path("socket"),

@@ -1,9 +1,10 @@
 //! What there is to say of a configuration, and where.
 
+use std::collections::HashSet;
 use std::fmt;
 
 /// Where something stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     /// The number of the file in the configuration.
     pub(crate) source: usize,
@@ -12,7 +13,7 @@ pub(crate) struct Place {
 }
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     /// Others can read the lines, or write some.
     Unsafe,
@@ -36,17 +37,32 @@ impl fmt::Display for Kind {
 }
 
 /// One thing to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Finding {
     pub(crate) place: Place,
     pub(crate) kind: Kind,
     pub(crate) sentence: String,
 }
 
-/// Findings about one file, as they come.
+/// Findings, as they come; each once.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) list: Vec<Finding>,
+    known: HashSet<Finding>,
+}
+
+impl Findings {
+    pub(crate) fn push(&mut self, finding: Finding) {
+        if self.known.insert(finding.clone()) {
+            self.list.push(finding);
+        }
+    }
+}
+
+/// Findings about one file.
 pub(crate) struct Report<'a> {
     pub(crate) source: usize,
-    pub(crate) findings: &'a mut Vec<Finding>,
+    pub(crate) findings: &'a mut Findings,
 }
 
 impl Report<'_> {
@@ -55,11 +71,7 @@ impl Report<'_> {
         self.tell_at(place, kind, sentence);
     }
 
-    /// What is said twice of the same place is said once.
     pub(crate) fn tell_at(&mut self, place: Place, kind: Kind, sentence: impl Into<String>) {
-        let finding = Finding { place, kind, sentence: sentence.into() };
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
-        }
+        self.findings.push(Finding { place, kind, sentence: sentence.into() });
     }
 }

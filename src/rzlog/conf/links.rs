@@ -4,7 +4,10 @@
 use rzmq_link::{Endpoint, Mode};
 
 use super::files::Configuration;
-use super::finding::{Finding, Kind, Place, Report};
+use super::finding::{Findings, Kind, Place, Report};
+
+/// More are not compared with each other.
+const LINKS_MAX: usize = 1000;
 
 /// A statement's socket.
 #[derive(Debug, Clone)]
@@ -57,8 +60,9 @@ fn meet(connects: &Endpoint, binds: &Endpoint) -> bool {
 pub(crate) fn disagreements(
     links: &[Link],
     configuration: &Configuration,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) {
+    let links = links.get(..LINKS_MAX).unwrap_or(links);
     let binding = links.iter().filter(|link| link.endpoints.iter().any(|it| it.mode == Mode::Bind));
     let binding: Vec<_> = binding.collect();
     for link in links {

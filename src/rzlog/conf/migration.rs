@@ -6,6 +6,7 @@
 //! let in, nothing of that module is touched, and a configuration that was in use stays usable. Everything
 //! else stays byte for byte.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use rzmq_link::{Mode, Security, SecurityError, SocketType, parse_endpoints};
@@ -41,7 +42,7 @@ pub(crate) struct Edit {
 }
 
 /// Something to know about the move.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Note {
     pub(crate) place: Place,
     /// It keeps its module from moving.
@@ -114,6 +115,7 @@ pub(crate) fn rewritten(text: &[u8], edits: &[Edit]) -> Vec<u8> {
 struct Draft {
     edits: Vec<(usize, Edit)>,
     notes: Vec<Note>,
+    known: HashSet<Note>,
 }
 
 impl Draft {
@@ -127,7 +129,7 @@ impl Draft {
 
     fn note(&mut self, place: Place, stops: bool, sentence: String) {
         let note = Note { place, stops, sentence };
-        if !self.notes.contains(&note) {
+        if self.known.insert(note.clone()) {
             self.notes.push(note);
         }
     }
@@ -430,6 +432,9 @@ impl Draft {
         let name = module.name().as_bytes();
         for (number, source) in configuration.sources.iter().enumerate() {
             let text = source.text.as_slice();
+            let edits = self.edits.iter().filter(|(of, _)| *of == number);
+            let mut edits: Vec<_> = edits.map(|(_, edit)| edit.range.clone()).collect();
+            edits.sort_by_key(|range| range.start);
             let mut line = 1;
             for at in 0..text.len().saturating_sub(name.len() - 1) {
                 if text[at] == b'\n' {
@@ -439,11 +444,11 @@ impl Draft {
                 let is_named = text[at..end].eq_ignore_ascii_case(name)
                     && !at.checked_sub(1).is_some_and(|before| is_of_a_word(text[before]))
                     && !text.get(end).is_some_and(|byte| is_of_a_word(*byte));
-                let within = |range: &Range<usize>| range.start <= at && end <= range.end;
-                if !is_named
-                    || source.scan.comments.iter().any(within)
-                    || self.edits.iter().any(|(of, edit)| *of == number && within(&edit.range))
-                {
+                let within = |ranges: &[Range<usize>]| {
+                    let before = ranges.partition_point(|range| range.start <= at);
+                    before > 0 && end <= ranges[before - 1].end
+                };
+                if !is_named || within(&source.scan.comments) || within(&edits) {
                     continue;
                 }
                 let ours = module.successor().name();

@@ -21,12 +21,13 @@ pub(crate) use files::Configuration;
 pub(crate) use finding::{Finding, Kind};
 pub(crate) use migration::{Migration, rewritten};
 
-use finding::Report;
+use finding::{Findings, Report};
 use parties::{Parties, is_disabled};
 
 /// What there is to say of a configuration, in its order.
 pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
-    let mut findings = configuration.findings.clone();
+    let mut findings = Findings::default();
+    configuration.findings.iter().for_each(|finding| findings.push(finding.clone()));
     let parties = Parties::of(configuration);
     for load in &parties.loads {
         if load.statement.is_some_and(is_disabled) {
@@ -39,7 +40,7 @@ pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
             ours::of_load(load, &mut report);
         }
     }
-    let is_complete = !findings.iter().any(|finding| finding.kind == Kind::Unread);
+    let is_complete = !findings.list.iter().any(|finding| finding.kind == Kind::Unread);
     let mut links = Vec::new();
     for instance in parties.instances.iter().filter(|instance| !is_disabled(instance.statement)) {
         let mut report = Report { source: instance.place.source, findings: &mut findings };
@@ -62,8 +63,8 @@ pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
         });
     }
     links::disagreements(&links, configuration, &mut findings);
-    findings.sort_by_key(|finding| (finding.place, finding.kind));
-    findings
+    findings.list.sort_by_key(|finding| (finding.place, finding.kind));
+    findings.list
 }
 
 /// How many statements of each side there are: of the C modules, and of ours.

@@ -1,5 +1,7 @@
 //! Who speaks ZeroMQ in a configuration: the modules that it loads, and their inputs and actions.
 
+use std::collections::HashMap;
+
 use super::files::{Configuration, Source};
 use super::finding::Place;
 use super::scan::{Directive, Statement, Value};
@@ -38,6 +40,8 @@ impl Instance<'_> {
 pub(crate) struct Parties<'a> {
     pub(crate) loads: Vec<Load<'a>>,
     pub(crate) instances: Vec<Instance<'a>>,
+    /// The first of each module.
+    first: HashMap<Module, usize>,
 }
 
 impl<'a> Parties<'a> {
@@ -45,6 +49,9 @@ impl<'a> Parties<'a> {
         let mut parties = Parties::default();
         for (number, source) in configuration.sources.iter().enumerate() {
             parties.add(number, source);
+        }
+        for (number, load) in parties.loads.iter().enumerate() {
+            parties.first.entry(load.module).or_insert(number);
         }
         parties
     }
@@ -76,7 +83,7 @@ impl<'a> Parties<'a> {
 
     /// How a module is loaded. rsyslog ignores what loads it again.
     pub(crate) fn load(&self, module: Module) -> Option<&Load<'a>> {
-        self.loads.iter().find(|load| load.module == module)
+        self.first.get(&module).and_then(|first| self.loads.get(*first))
     }
 }
 
