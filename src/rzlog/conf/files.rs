@@ -396,9 +396,13 @@ mod tests {
         let configuration = Configuration::read(&at("main")).unwrap();
         assert_eq!(configuration.sources.len(), FILES_MAX);
         let told = told(&configuration).join("\n");
-        for words in ["32 files within", "larger than 4 MiB", "no file", "1000 files are the most"]
-        {
+        for words in ["32 files within", "larger than 4 MiB", "1000 files are the most"] {
             assert!(told.contains(words), "{words}: {told}");
+        }
+        for everything in ["/".to_owned(), "/*".repeat(30)] {
+            fs::write(at("all"), format!("$IncludeConfig {everything}\n").repeat(10)).unwrap();
+            let configuration = Configuration::read(&at("all")).unwrap();
+            assert!(configuration.sources.len() <= FILES_MAX);
         }
         assert!(Configuration::read(&at("large")).is_err());
         assert!(Configuration::read(&at("many")).is_err());
