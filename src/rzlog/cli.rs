@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "rzlog", version, about, max_term_width = 100)]
 #[command(
     after_long_help = "Exit status: 0 done; 1 it failed, and a sentence on standard error says why; \
-    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `tail`, `top`, `send` and `alert` have more, see their help."
+    2 wrong usage; 130 Ctrl-C; 143 SIGTERM. `check`, `migrate`, `tail`, `top`, `send` and `alert` have more, see their help."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -28,6 +28,9 @@ pub(crate) enum Command {
     ///
     /// Looks like DEALER, SUB and PUSH in turn, as far as that is needed. A ROUTER that is not an imrzmq
     /// may take the greeting of acknowledged delivery for a line.
+    ///
+    /// Without an endpoint, `--config /etc/rsyslog.conf` says what is unsafe, broken or silently ignored in
+    /// the statements of omczmq, imczmq, omrzmq and imrzmq there, each with file and line.
     Check(crate::check::Check),
     /// Show the lines of publishers as they come
     ///
@@ -54,6 +57,12 @@ pub(crate) enum Command {
     /// Rules and receivers are in files: so many lines within a window, more than in the past, a kind of
     /// line that is new, a host that is silent, a publisher that is lost.
     Alert(Box<crate::alert::Alert>),
+    /// Rewrite a configuration from omczmq and imczmq to omrzmq and imrzmq
+    ///
+    /// Prints it. Only what must change does; everything else stays byte for byte, comments too. Standard
+    /// error says what then behaves differently and what has to stay, with file and line. A module moves
+    /// with all its statements, or not at all.
+    Migrate(crate::migrate::Migrate),
 }
 
 #[cfg(test)]

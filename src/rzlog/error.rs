@@ -26,6 +26,10 @@ impl Exit {
     pub(crate) const UNCLEAR: Exit = Exit(9);
     /// `send`: lines that the receiver refused for good.
     pub(crate) const REFUSED: Exit = Exit(10);
+    /// `check --config`: something is unsafe, broken or ignored; `migrate`: a module has to stay.
+    pub(crate) const FINDINGS: Exit = Exit(11);
+    /// `check --config`, `migrate`: none of that, but not all could be looked at.
+    pub(crate) const NOT_READ: Exit = Exit(12);
 
     /// A signal ended it: as a shell says it.
     pub(crate) fn signal(number: i32) -> Exit {

@@ -7,12 +7,14 @@
 mod alert;
 mod check;
 mod cli;
+mod conf;
 mod connect;
 mod error;
 mod fleet;
 mod keys;
 mod logtalez;
 mod metrics;
+mod migrate;
 mod pick;
 mod profile;
 mod screen;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Top(command) => top::run(command),
         Command::Metrics(command) => metrics::run(command),
         Command::Alert(command) => alert::run(command),
+        Command::Migrate(command) => migrate::run(command),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -2,10 +2,12 @@
 
 mod alert;
 mod check;
+mod configuration;
 mod hostile;
 mod keys;
 mod metrics;
 mod metrics_http;
+mod migrate;
 mod pages;
 mod publisher;
 mod send;

@@ -101,6 +101,26 @@ fn rules_of_the_page_count() {
 }
 
 #[test]
+fn old_sender_of_the_page_becomes_the_new_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let page = page("docs/migration.md");
+    let old = page.block(&["rsyslog-czmq", "sender"]);
+    fs::write(folder.path().join("old.conf"), old).expect("written");
+    let ran = Rzlog::of("migrate old.conf").in_folder(folder.path()).run().ended(0);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), (page.block(&["rsyslog"]), ""));
+}
+
+#[test]
+fn findings_of_the_page_are_what_check_says() {
+    let folder = tempfile::tempdir().expect("folder");
+    let page = page("docs/migration.md");
+    let old = page.block(&["rsyslog-czmq", "publisher"]);
+    fs::write(folder.path().join("60-publish.conf"), old).expect("written");
+    let ran = Rzlog::of("check --config 60-publish.conf").in_folder(folder.path()).run().ended(11);
+    assert_eq!(ran.out, page.block(&["text", "check"]));
+}
+
+#[test]
 fn python_of_the_page_reads_what_rzlog_reads() {
     let Some(python) = interpreter() else {
         return skipped("python_of_the_page_reads_what_rzlog_reads", "no Python with pyzmq");

@@ -1,4 +1,5 @@
-//! Certificates as czmq and pyzmq write them, with and without mistakes, and lists of endpoints.
+//! Certificates as czmq and pyzmq write them, with and without mistakes, lists of endpoints, and
+//! configurations of rsyslog's.
 
 use crate::Corpus;
 use std::error::Error;
@@ -66,6 +67,24 @@ const ENDPOINTS: [&str; 40] = [
     "TCP://a:1",
 ];
 
+const CONFIGURATIONS: [(&str, &str); 12] = [
+    ("module and action", "module(load=\"omczmq\")\naction(type=\"omczmq\" socktype=\"PUSH\")\n"),
+    ("array and escapes", "a(b=[\"1\", # 2\n \"3\\\"\\101\\x41\"] c=`echo $X`)"),
+    ("goes on", "# x \\\n  y\naction(ty\\\n  pe=\"x\")\r\n"),
+    ("blocks", "ruleset(name=\"r\") { if $msg == 'x' then { action(type=\"x\") } else stop }"),
+    (
+        "expression",
+        "set $.a = \"/* \" & '# then ' & re_match($msg, \"a\"); foreach ($.i in $!x) do { stop }",
+    ),
+    ("comments", "/* a */ action(/* ) */ a=\"#\" # )\n) # b\n"),
+    ("filters", ":msg, !contains, \"a\\\"b\" stop\n*.info;mail.none -/var/log/x\n& ~\n"),
+    ("selectors", "!prog\n+host\n-host\n*.* @@host:514;fmt\n*.* |/run/pipe\n*.* ^/bin/x\n"),
+    ("directives", "$ModLoad imtcp\n$template t,\"%msg%\\n\"\n$IncludeConfig\n /etc/*.conf\n"),
+    ("calls", "call r\nreload_lookup_table(\"t\", 'x)')\nroot,alice\n"),
+    ("not closed", "action(type=\"x\" b=[\"c\" d=\"e"),
+    ("nul", "# a\0\naction\0(type=\"x\")"),
+];
+
 pub fn write() -> Result<(), Box<dyn Error>> {
     let mut zpl = Corpus::new("zpl");
     let mut certificate = Corpus::new("certificate");
@@ -119,6 +138,10 @@ pub fn write() -> Result<(), Box<dyn Error>> {
     let mut endpoints = Corpus::new("endpoints");
     for (number, text) in ENDPOINTS.iter().enumerate() {
         endpoints.add(&format!("{number:02} {text}"), text.as_bytes())?;
+    }
+    let mut scan = Corpus::new("scan");
+    for (title, text) in CONFIGURATIONS {
+        scan.add(title, text.as_bytes())?;
     }
     Ok(())
 }
