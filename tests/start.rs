@@ -28,7 +28,7 @@ REMOTE=${1#root@}; export REMOTE; shift
 exec sh -c "$(printf '%s' "$*" | sed "s,/var/log,$STAND_INS/hosts/$REMOTE/log,g")"
 "#;
 const RSYNC: &str = r#"#!/bin/sh
-# rsync -a FOLDER/ root@HOST:/etc/rsyslog.d/
+# rsync -r FOLDER/ root@HOST:/etc/rsyslog.d/
 host=${3#root@}
 mkdir -p "$STAND_INS/hosts/${host%%:*}" && cp -r "$2." "$STAND_INS/hosts/${host%%:*}/"
 "#;

@@ -32,6 +32,8 @@ pub(crate) struct Trust<'a> {
     pub(crate) authenticator: Option<Said<'a>>,
     pub(crate) servercertpath: Option<Said<'a>>,
     pub(crate) clientcertpath: Option<Said<'a>>,
+    /// Which of the folder's certificates; the C modules have no such parameter.
+    pub(crate) allowednames: Option<Said<'a>>,
     /// One of them is known only when rsyslogd starts.
     pub(crate) evaluated: bool,
 }
@@ -44,9 +46,11 @@ impl<'a> Trust<'a> {
             Some(Said { text: parameter.text().unwrap_or_default(), place })
         };
         let [authtype, authenticator, servercertpath, clientcertpath] = NAMES.map(said);
-        let mut written = NAMES.iter().filter_map(|name| statement.get(name));
+        let allowednames = said("allowednames");
+        let names = NAMES.iter().chain(&["allowednames"]);
+        let mut written = names.filter_map(|name| statement.get(name));
         let evaluated = written.any(|parameter| parameter.is_evaluated());
-        Trust { authtype, authenticator, servercertpath, clientcertpath, evaluated }
+        Trust { authtype, authenticator, servercertpath, clientcertpath, allowednames, evaluated }
     }
 
     /// A statement's own words before the module's, as our modules read them.
@@ -56,6 +60,7 @@ impl<'a> Trust<'a> {
             authenticator: self.authenticator.or(module.authenticator),
             servercertpath: self.servercertpath.or(module.servercertpath),
             clientcertpath: self.clientcertpath.or(module.clientcertpath),
+            allowednames: self.allowednames.or(module.allowednames),
             evaluated: self.evaluated || module.evaluated,
         }
     }
@@ -78,6 +83,7 @@ impl<'a> Trust<'a> {
             authenticator: self.is_authenticator_on(),
             servercertpath: text(self.servercertpath),
             clientcertpath: text(self.clientcertpath),
+            allowednames: text(self.allowednames),
         }
     }
 
@@ -86,6 +92,7 @@ impl<'a> Trust<'a> {
             "servercertpath" => self.servercertpath,
             "clientcertpath" => self.clientcertpath,
             "authtype" => self.authtype,
+            "allowednames" => self.allowednames,
             _ => self.authenticator,
         };
         said.or(self.authtype).map_or(otherwise, |said| said.place)
