@@ -6,7 +6,7 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `zpl`, `certificate`, `certificate_file`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `random`, `zpl`, `certificate`, `certificate_file`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `calls`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
@@ -23,6 +23,7 @@ mod error;
 mod monitor;
 mod notice;
 mod options;
+mod random;
 mod raw;
 mod roster;
 mod security;
@@ -49,6 +50,7 @@ pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
 pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
 pub use options::Options;
+pub use random::random;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
 pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};

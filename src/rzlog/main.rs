@@ -1,7 +1,8 @@
 //! `rzlog`: see and hear the logs at the other end of omrzmq, and send some to imrzmq.
 //!
 //! One file a command. What a command does over the network is in src/client; here are its options,
-//! its words and its exit status. No threads of its own; SIGINT and SIGTERM are a flag (signals.rs).
+//! its words and its exit status. No threads of its own; signals are flags
+//! (signals.rs, reload.rs).
 
 mod alert;
 mod check;
@@ -14,6 +15,7 @@ mod logtalez;
 mod metrics;
 mod pick;
 mod profile;
+mod reload;
 mod screen;
 mod seen;
 mod send;
