@@ -47,7 +47,14 @@ pub(crate) struct Tail {
     #[command(flatten)]
     trust: Trust,
     /// Beginnings of topics, with commas between them
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Which lines")]
+    #[arg(
+        short,
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "Which lines",
+        add = connect::topics()
+    )]
     topics: Option<Vec<String>>,
     /// The publisher has no topics: ask for all, and look for host and program in the lines
     #[arg(long, help_heading = "Which lines")]
@@ -198,6 +205,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
             if let Some(seen) = &mut seen {
                 seen.note(line.host);
                 seen.note(line.program);
+                seen.note(line.topic);
             }
         }
         course.tell_of_flood();

@@ -10,4 +10,5 @@ mod pages;
 mod publisher;
 mod send;
 mod tail;
+mod units;
 mod webhook;

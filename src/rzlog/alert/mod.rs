@@ -61,7 +61,7 @@ pub(crate) struct Alert {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Beginnings of topics, with commas between them
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', add = connect::topics())]
     topics: Option<Vec<String>>,
     /// A publisher that sends a longer line is cut off
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
