@@ -32,7 +32,7 @@ pub enum Turn {
 /// All receivers of a session; there is one at least.
 #[derive(Debug)]
 pub struct Choice {
-    all: Vec<Receiver>,
+    all: Vec<Candidate>,
     preferred: usize,
     active: usize,
     /// When the active one was last well, or was chosen.
@@ -52,7 +52,7 @@ pub struct Choice {
 }
 
 #[derive(Debug)]
-struct Receiver {
+struct Candidate {
     name: String,
     /// How long it has to be up before it is gone back to; a new connection and a settled line make that
     /// short again.
@@ -63,7 +63,7 @@ impl Choice {
     /// By the names that people know them by, and the place of the preferred one.
     pub fn new(names: Vec<String>, preferred: usize) -> Self {
         Self {
-            all: names.into_iter().map(|name| Receiver { name, back: BACK }).collect(),
+            all: names.into_iter().map(|name| Candidate { name, back: BACK }).collect(),
             preferred,
             active: preferred,
             well: Duration::ZERO,
@@ -93,8 +93,8 @@ impl Choice {
 
     /// A connection with this one has ended, and libzmq may have another one by now.
     pub fn ended(&mut self, place: usize) {
-        if let Some(receiver) = self.all.get_mut(place) {
-            receiver.back = BACK;
+        if let Some(candidate) = self.all.get_mut(place) {
+            candidate.back = BACK;
         }
         if place == self.active {
             self.welcomes = 0;
@@ -240,6 +240,6 @@ impl Choice {
     }
 
     fn name(&self, place: usize) -> &str {
-        self.all.get(place).map_or("", |receiver| &receiver.name)
+        self.all.get(place).map_or("", |it| &it.name)
     }
 }

@@ -55,7 +55,7 @@ impl Machine {
             fs::copy(keys.join(from), machine.path(to)).expect("a key");
         }
         fs::write(machine.path("secrets/webhook"), webhook).expect("written");
-        machine.put_examples(&repository().join("packaging/etc/rzlog"), &machine.path(""));
+        machine.put_examples(&repository().join("packaging/etc/rzlog"), machine.folder.path());
         machine
     }
 
@@ -86,7 +86,7 @@ impl Machine {
     /// Where the places that a unit or an example names are in this test.
     fn here(&self, text: &str) -> String {
         let credentials = self.path("credentials").display().to_string();
-        text.replace("/etc/rzlog", &self.path("").display().to_string())
+        text.replace("/etc/rzlog", &self.folder.path().display().to_string())
             .replace("${CREDENTIALS_DIRECTORY}", &credentials)
             .replace("/run/credentials/rzlog-alert.service", &credentials)
     }
@@ -98,13 +98,15 @@ impl Machine {
             let (id, from) = credential.split_once(':').expect("ID:PATH");
             let from = PathBuf::from(self.here(from));
             let files: Vec<(String, PathBuf)> = if from.is_dir() {
-                let names = fs::read_dir(&from).expect("a folder").map(|it| it.expect("a file").file_name());
-                names.map(|name| (format!("{id}_{}", name.display()), from.join(&name))).collect()
+                let files = fs::read_dir(&from).expect("a folder");
+                let names = files.map(|file| file.expect("a file").file_name());
+                names.map(|it| (format!("{id}_{}", it.to_string_lossy()), from.join(&it))).collect()
             } else {
                 vec![(id.to_owned(), from)]
             };
             for (id, from) in files {
                 let to = self.path("credentials").join(id);
+                let _ = fs::remove_file(&to);
                 fs::copy(&from, &to).expect("a credential");
                 fs::set_permissions(&to, fs::Permissions::from_mode(0o440)).expect("mode");
             }
