@@ -221,7 +221,8 @@ impl Choice {
         if now.saturating_sub(since) < preferred.back {
             return None;
         }
-        let turn = Turn::News(format!("{name} is back; going on with {name}", name = preferred.name));
+        let turn =
+            Turn::News(format!("{name} is back; going on with {name}", name = preferred.name));
         self.go_to(now, self.preferred, sender);
         Some(turn)
     }

@@ -13,9 +13,7 @@ use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
 use crate::targets::Targets;
-use rzmq_delivery::{
-    COMPRESS_FAST, Event, Head, RefusedReason, Sender, SenderOptions, SessionId,
-};
+use rzmq_delivery::{COMPRESS_FAST, Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Received, Sent};
 use std::collections::VecDeque;

@@ -240,8 +240,7 @@ fn kills_while_it_is_being_told_lose_nothing_and_double_one_at_most() {
 fn hup_keeps_what_is_known_and_a_mistake_keeps_the_old_files() {
     let slow = "[[rules]]\nalert = \"Slow\"\nmatch = 'SLOW'\n\
         threshold = { count = 3, window = \"10m\" }\n";
-    let stage =
-        Stage::with("mattermost = { url_file = \"url\" }", &format!("{RULE}{slow}"));
+    let stage = Stage::with("mattermost = { url_file = \"url\" }", &format!("{RULE}{slow}"));
     let path = stage.path("alert.toml");
     let text = fs::read_to_string(&path).expect("read");
     let mut alert = stage.start();
@@ -259,7 +258,8 @@ fn hup_keeps_what_is_known_and_a_mistake_keeps_the_old_files() {
     // one is new, and told to somebody new; the lines that were counted before still count
     let more = "[[rules]]\nalert = \"Novel\"\nmatch = 'NOVEL'\n\
         [[receivers]]\nname = \"more\"\nmattermost = { url_file = \"url\", username = \"more\" }\n";
-    let route = ROUTE.to_owned() + "[[route.routes]]\nreceiver = \"more\"\nmatch = { alertname = \"Novel\" }\n";
+    let route = ROUTE.to_owned()
+        + "[[route.routes]]\nreceiver = \"more\"\nmatch = { alertname = \"Novel\" }\n";
     fs::write(&path, text.replace(ROUTE, &route) + more).expect("written");
     alert.signal("HUP");
     alert.wait_err(&["3 rules were read anew"], SOON);

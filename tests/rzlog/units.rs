@@ -76,7 +76,8 @@ impl Machine {
             let text = fs::read_to_string(&path).expect("an example");
             assert!(text.lines().all(|line| line.starts_with('#')), "{}", path.display());
             let inert = text.lines().filter_map(|line| line.strip_prefix('#'));
-            let inert = inert.filter(|line| !line.starts_with(' ')).map(|line| line.to_owned() + "\n");
+            let inert =
+                inert.filter(|line| !line.starts_with(' ')).map(|line| line.to_owned() + "\n");
             let text = inert.collect::<String>();
             let text = text.replace("tcp://loghost:5141", &self.publisher.endpoint);
             fs::write(to, self.here(&text)).expect("written");
@@ -152,7 +153,11 @@ fn page(running: &Running) -> String {
     let err = running.err();
     let url = err.split("see ").nth(1).and_then(|rest| rest.lines().next()).expect("an address");
     let output = Command::new("python3")
-        .args(["-c", "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())", url])
+        .args([
+            "-c",
+            "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())",
+            url,
+        ])
         .output()
         .expect("python3");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -223,10 +228,10 @@ fn systemd_finds_nothing_wrong_and_little_that_is_open() {
         // not installed here
         let program = paths::rzlog().display().to_string();
         let path = folder.path().join(format!("{name}.service"));
-        let text = fs::read_to_string(
-            repository().join(format!("packaging/systemd/{name}.service")),
-        );
-        fs::write(&path, text.expect("a unit").replace("/usr/bin/rzlog", &program)).expect("written");
+        let text =
+            fs::read_to_string(repository().join(format!("packaging/systemd/{name}.service")));
+        fs::write(&path, text.expect("a unit").replace("/usr/bin/rzlog", &program))
+            .expect("written");
         let Some(verified) = systemd_analyze(&["verify", "--man=no"], &path) else {
             return skipped(
                 "systemd_finds_nothing_wrong_and_little_that_is_open",
@@ -290,13 +295,16 @@ fn what_the_units_forbid_is_not_called() {
         let ran = Command::new(command[0]).args(&command[1..]).output();
         ran.is_ok_and(|it| it.status.success())
     };
-    if !works(&["systemd-analyze", "syscall-filter"]) || !works(&["strace", "-f", "-o", "/dev/null", "true"]) {
+    if !works(&["systemd-analyze", "syscall-filter"])
+        || !works(&["strace", "-f", "-o", "/dev/null", "true"])
+    {
         return skipped(test, "no systemd-analyze, or no strace that may trace");
     }
     let webhook = Webhook::start();
     for name in UNITS {
         let machine = Machine::new(&format!("{}/hooks/s3cr3tk3y\n", webhook.url));
-        fs::write(machine.path("alert/route.toml"), "[route]\ngroup_wait = \"0s\"\n").expect("written");
+        fs::write(machine.path("alert/route.toml"), "[route]\ngroup_wait = \"0s\"\n")
+            .expect("written");
         let (unit, trace) = (unit(name), machine.path("trace"));
         let more: &[&str] = if name == "rzlog-metrics" { &["--listen=127.0.0.1:0"] } else { &[] };
         let strace = ["strace", "-D", "-f", "-qq", "-o", &trace.display().to_string()];
@@ -307,7 +315,8 @@ fn what_the_units_forbid_is_not_called() {
             machine.publisher.daemon.feeder().bytes(line.as_bytes());
             match name {
                 "rzlog-metrics" => page(running).contains("log_lines_total{"),
-                _ => webhook.has(|it| it["body"]["text"].to_string().contains("the house is on fire")),
+                _ => webhook
+                    .has(|it| it["body"]["text"].to_string().contains("the house is on fire")),
             }
         });
         machine.reload(&unit, &running);

@@ -152,9 +152,8 @@ impl Engine {
     pub(crate) fn take_over(&mut self, now: Time, rules: Vec<Rule>) {
         let mut old = std::mem::take(&mut self.watches);
         let watch = |rule: Rule| {
-            let is_same = |it: &Watch| {
-                (&it.rule.alert, it.rule.version) == (&rule.alert, rule.version)
-            };
+            let is_same =
+                |it: &Watch| (&it.rule.alert, it.rule.version) == (&rule.alert, rule.version);
             match old.iter().position(is_same) {
                 Some(at) => old.swap_remove(at),
                 None => Watch::new(rule, now),
