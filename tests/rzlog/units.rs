@@ -267,7 +267,9 @@ fn allowed(unit: &str) -> BTreeSet<String> {
     let mut allowed = BTreeSet::new();
     for filter in settings(unit, "SystemCallFilter") {
         let mut calls = BTreeSet::new();
-        system_calls(filter.trim_start_matches('~'), &mut calls);
+        for set in filter.trim_start_matches('~').split_whitespace() {
+            system_calls(set, &mut calls);
+        }
         assert!(!calls.is_empty(), "{filter}");
         match filter.starts_with('~') {
             true => allowed.retain(|call| !calls.contains(call)),
