@@ -148,6 +148,13 @@ bench-metrics: ## lines a second of rzlog metrics beside mtail, same log and rul
 	@$(MAKE) --no-print-directory $(RZLOG)
 	@bench/metrics --rzlog $(RZLOG) $(ARGS)
 
+.PHONY: bench-tail
+bench-tail: ## whether rzlog tail keeps up with 500,000 lines/s that its topic thins to 1 %
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory $(RZLOG)
+	$(CARGO) build --locked --release -p rzmq-load
+	@bench/tail --rzlog $(RZLOG) --load $(BUILT)/rzmq-load $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each
 	@scripts/setup fuzz

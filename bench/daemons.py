@@ -99,7 +99,7 @@ def fill_in(text, values):
 
 def as_command(target, words):
     """How to run this again, wherever its result was written to."""
-    ours = ("--json", "--load", "--modules")
+    ours = ("--json", "--load", "--modules", "--rzlog")
     kept = [word for before, word in zip(["", *words], words) if word not in ours and before not in ours]
     return f'make {target} ARGS="{" ".join(kept)}"' if kept else f"make {target}"
 

@@ -1,4 +1,4 @@
-//! Sockets with a CURVE key each.
+//! Sockets with CURVE keys.
 
 use std::error::Error;
 use std::fs;
@@ -23,6 +23,20 @@ pub(crate) fn connect(
     socket.set_sndhwm(0)?;
     socket.set_rcvhwm(0)?;
     socket.connect(&format!("tcp://127.0.0.1:{port}"))?;
+    Ok(socket)
+}
+
+/// A socket that publishes as the server, to whoever knows its key.
+pub(crate) fn publish(
+    context: &zmq::Context,
+    keys: &Path,
+    port: u16,
+) -> Result<zmq::Socket, Box<dyn Error>> {
+    let own = fs::read_to_string(keys.join("server_secret"))?;
+    let socket = context.socket(zmq::PUB)?;
+    socket.set_curve_server(true)?;
+    socket.set_curve_secretkey(&key(&own, "secret-key")?)?;
+    socket.bind(&format!("tcp://127.0.0.1:{port}"))?;
     Ok(socket)
 }
 

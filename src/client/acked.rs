@@ -1,4 +1,5 @@
-//! Lines to an imrzmq, acknowledged: drives the sending state machine (src/delivery) over one DEALER.
+//! Lines to an imrzmq, acknowledged: drives the sending state machine (src/delivery) over a DEALER for each
+//! endpoint. One of them is spoken to (src/delivery/choice.rs says which); all are connected.
 //!
 //! Nothing happens but in [`AckedSender::drive`] and [`AckedSender::finish`]: lines go out and
 //! acknowledgements come in there. What is offered and not settled is held in memory; the caller bounds
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use rzmq_delivery::{Event, Head, RefusedLine, SenderOptions, SessionId};
+use rzmq_delivery::{
+    COMPRESS_FAST, Choice, Event, Head, RefusedLine, SenderOptions, SessionId, Turn,
+};
 use rzmq_link::{
     Change, Context, Mode, Notice, Notices, Options, Received, Renewal, Sent, Socket, SocketSpec,
-    SocketType, parse_endpoints,
+    SocketType, parse_endpoints, random,
 };
 
 use crate::address::needs_ipv6;
@@ -21,24 +24,34 @@ use crate::{ClientError, Credentials};
 
 /// How long libzmq may take to be connected again.
 const STAYS_AWAY: Duration = Duration::from_secs(3);
+/// How often it is looked, while an answer is waited for, whether another endpoint has to take over.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// One session of acknowledged delivery.
 pub struct AckedSender {
     sender: rzmq_delivery::Sender,
-    socket: Socket,
-    spec: SocketSpec,
+    targets: Vec<Target>,
+    choice: Choice,
     told: Arc<Told>,
     notices: Receiver<String>,
     context: Context,
-    /// Connections that ended, as far as the state machine knows.
-    ended: u64,
-    /// Since when the connection is lost, while the socket is the one it was lost on.
-    lost: Option<Instant>,
+    /// It was said that no endpoint takes lines, and none has since.
+    in_vain: bool,
     clock: Instant,
     received: Received,
     offered: u64,
     settled: u64,
     refused: Vec<RefusedLine>,
+}
+
+/// An endpoint with its socket.
+struct Target {
+    spec: SocketSpec,
+    socket: Socket,
+    /// Connections that ended, as far as the state machine knows.
+    ended: u64,
+    /// Since when the connection is lost, while the socket is the one it was lost on.
+    lost: Option<Instant>,
 }
 
 struct Told(Sender<String>);
@@ -57,42 +70,73 @@ impl Notices for Told {
 impl AckedSender {
     /// Begins a session with the receiver at this endpoint, under a name for its people to know it by.
     /// Whether it is there shows later.
+    ///
+    /// Of several endpoints, with commas between them, the first that answers is spoken to; the next one
+    /// takes over when it takes no line for two seconds, and it is gone back to once it has been up for a
+    /// while and nothing is unsettled. What was unsettled when an endpoint was left may be at both, under
+    /// the same number of the same session.
     pub fn connect(
-        endpoint: &str,
+        endpoints: &str,
         credentials: &Credentials,
         name: &str,
     ) -> Result<AckedSender, ClientError> {
-        let endpoints = parse_endpoints(endpoint, Mode::Connect)?;
-        if endpoints.len() != 1 || endpoints[0].mode != Mode::Connect {
-            return Err(ClientError::OneToCall(endpoint.to_owned()));
+        Self::open(endpoints, credentials, name, None)
+    }
+
+    /// The same, and what is sent is packed with zstd, for slow links.
+    pub fn connect_packing(
+        endpoints: &str,
+        credentials: &Credentials,
+        name: &str,
+    ) -> Result<AckedSender, ClientError> {
+        Self::open(endpoints, credentials, name, Some(COMPRESS_FAST))
+    }
+
+    fn open(
+        text: &str,
+        credentials: &Credentials,
+        name: &str,
+        compress: Option<i32>,
+    ) -> Result<AckedSender, ClientError> {
+        let endpoints = parse_endpoints(text, Mode::Connect)?;
+        if endpoints.is_empty() || endpoints.iter().any(|it| it.mode != Mode::Connect) {
+            return Err(ClientError::ToCall(text.to_owned()));
         }
-        let ipv6 = endpoints.iter().any(needs_ipv6);
-        let spec = SocketSpec {
-            name: name.to_owned(),
-            socket_type: SocketType::Dealer,
-            endpoints,
-            security: credentials.security()?,
-            options: Options { ipv6, ..Options::default() },
-            topics: Vec::new(),
-        };
+        let names: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+        let security = credentials.security()?;
         let (told, notices) = channel();
         let told = Arc::new(Told(told));
         let context = Context::new(1)?;
-        let socket = context.open(&spec, told.clone())?;
+        let mut targets = Vec::with_capacity(endpoints.len());
+        for endpoint in endpoints {
+            let mut options = Options { ipv6: needs_ipv6(&endpoint), ..Options::default() };
+            if names.len() > 1 {
+                options.notice_cuts_early();
+            }
+            let spec = SocketSpec {
+                name: name.to_owned(),
+                socket_type: SocketType::Dealer,
+                endpoints: vec![endpoint],
+                security: Arc::clone(&security),
+                options,
+                topics: Vec::new(),
+            };
+            let socket = context.open(&spec, told.clone())?;
+            targets.push(Target { spec, socket, ended: 0, lost: None });
+        }
         let options = SenderOptions {
             software: concat!("rzlog ", env!("CARGO_PKG_VERSION")).into(),
             name: name.into(),
-            compress: None,
+            compress,
         };
         Ok(AckedSender {
-            sender: rzmq_delivery::Sender::new(options, new_session()),
-            socket,
-            spec,
+            sender: rzmq_delivery::Sender::new(options, SessionId(random())),
+            targets,
+            choice: Choice::new(names, 0),
             told,
             notices,
             context,
-            ended: 0,
-            lost: None,
+            in_vain: false,
             clock: Instant::now(),
             received: Received::new(),
             offered: 0,
@@ -124,11 +168,14 @@ impl AckedSender {
     /// A signal ends the wait.
     pub fn drive(&mut self, patience: Duration) -> Result<(), ClientError> {
         self.keep_open()?;
+        self.choose();
         self.transmit()?;
         if !self.listen()? && !patience.is_zero() {
             let now = self.clock.elapsed();
             let wake = self.sender.wake_at().map_or(patience, |at| at.saturating_sub(now));
-            self.socket.wait_message(patience.min(wake.max(Duration::from_millis(1))))?;
+            let patience = if self.choice.is_alone() { patience } else { patience.min(LOOK) };
+            let active = &self.targets[self.choice.active()].socket;
+            active.wait_message(patience.min(wake.max(Duration::from_millis(1))))?;
             self.listen()?;
             self.transmit()?;
         }
@@ -169,28 +216,33 @@ impl AckedSender {
     }
 
     fn keep_open(&mut self) -> Result<(), ClientError> {
-        let ended = self.socket.connections_ended();
-        if ended != self.ended {
-            self.ended = ended;
-            self.lost = Some(Instant::now());
-            self.sender.lost();
-        }
-        // After a frame that is too long libzmq never calls that receiver again.
-        let stays_away = self.socket.connections() == 0
-            && self.lost.is_some_and(|since| since.elapsed() > STAYS_AWAY);
-        if stays_away || self.socket.renewal() == Renewal::Reopen {
-            self.socket = self.context.open(&self.spec, self.told.clone())?;
-            (self.ended, self.lost) = (0, None);
-            self.sender.lost();
+        for (place, target) in self.targets.iter_mut().enumerate() {
+            if !target.keep_open(&self.context, &self.told)? {
+                continue;
+            }
+            self.choice.ended(place);
+            if place == self.choice.active() {
+                self.sender.lost();
+            }
         }
         Ok(())
+    }
+
+    /// Turns to another endpoint when it is time to.
+    fn choose(&mut self) {
+        let now = self.clock.elapsed();
+        let is_up = |place: usize| self.targets[place].socket.connections() > 0;
+        let back = self.choice.go_back(now, is_up, &mut self.sender);
+        let turn = back.or_else(|| self.choice.choose(now, is_up, &mut self.sender));
+        self.tell_turn(turn);
     }
 
     fn transmit(&mut self) -> Result<(), ClientError> {
         let now = self.clock.elapsed();
         let before = self.sender.settled();
+        let socket = &self.targets[self.choice.active()].socket;
         while let Some(frame) = self.sender.transmit(now) {
-            if self.socket.send(&[frame])? == Sent::Full {
+            if socket.send(&[frame])? == Sent::Full {
                 break;
             }
             self.sender.transmitted(now);
@@ -202,11 +254,16 @@ impl AckedSender {
 
     fn listen(&mut self) -> Result<bool, ClientError> {
         let mut heard = false;
-        while self.socket.receive(&mut self.received)? {
+        let active = self.choice.active();
+        while self.targets[active].socket.receive(&mut self.received)? {
             heard = true;
-            let before = self.sender.settled();
-            let event = self.sender.receive(self.clock.elapsed(), self.received.body());
+            let (now, before) = (self.clock.elapsed(), self.sender.settled());
+            let event = self.sender.receive(now, self.received.body());
+            let settled = self.sender.settled() > before;
             self.note(before);
+            let turn = self.choice.note(now, &event, settled);
+            self.tell_turn(turn);
+            self.in_vain &= !settled;
             match event {
                 Ok(Event::Nothing | Event::Welcome) => {}
                 Ok(Event::Later(reason)) => {
@@ -220,12 +277,23 @@ impl AckedSender {
                         "the session is lost ({code:?}): {text}. What is unsettled goes on in a new \
                          one, and may arrive twice"
                     ));
-                    self.sender.renumber(new_session());
+                    self.sender.renumber(SessionId(random()));
                 }
                 Err(doubt) => self.tell(doubt.to_string()),
             }
         }
         Ok(heard)
+    }
+
+    fn tell_turn(&mut self, turn: Option<Turn>) {
+        match turn {
+            Some(Turn::News(text)) => self.tell(text),
+            Some(Turn::InVain(text)) if !self.in_vain => {
+                self.in_vain = true;
+                self.tell(text);
+            }
+            Some(Turn::InVain(_)) | None => {}
+        }
     }
 
     fn tell(&self, text: String) {
@@ -243,15 +311,23 @@ impl AckedSender {
     }
 }
 
-pub(crate) fn new_session() -> SessionId {
-    let mut id = [0; 16];
-    let mut filled = 0;
-    while filled < id.len() {
-        // An interrupted call is repeated; the system's generator does not fail otherwise.
-        match rustix::rand::getrandom(&mut id[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(bytes) => filled += bytes,
-            Err(_) => std::thread::yield_now(),
+impl Target {
+    /// Sees to its socket. Answers whether what went over it is in doubt now.
+    fn keep_open(&mut self, context: &Context, told: &Arc<Told>) -> Result<bool, ClientError> {
+        let ended = self.socket.connections_ended();
+        let mut in_doubt = false;
+        if ended != self.ended {
+            (self.ended, self.lost) = (ended, Some(Instant::now()));
+            in_doubt = true;
         }
+        // After a frame that is too long libzmq never calls that receiver again.
+        let stays_away = self.socket.connections() == 0
+            && self.lost.is_some_and(|since| since.elapsed() > STAYS_AWAY);
+        if stays_away || self.socket.renewal() == Renewal::Reopen {
+            self.socket = context.open(&self.spec, told.clone())?;
+            (self.ended, self.lost) = (0, None);
+            in_doubt = true;
+        }
+        Ok(in_doubt)
     }
-    SessionId(id)
 }

@@ -16,10 +16,9 @@ use std::time::{Duration, Instant};
 use rzmq_delivery::{Frame, Hello, SessionId, decode};
 use rzmq_link::{
     Context, HandshakeFailure, Mode, Notice, Notices, Options, PublicKey, Received, Security, Sent,
-    SocketSpec, SocketType, parse_endpoints,
+    SocketSpec, SocketType, parse_endpoints, random,
 };
 
-use crate::acked::new_session;
 use crate::address::needs_ipv6;
 use crate::greeting::{self, Heard};
 use crate::{ClientError, Credentials};
@@ -243,7 +242,7 @@ fn version(socket: &rzmq_link::Socket) -> Result<Option<u8>, ClientError> {
         lowest: 1,
         highest: 1,
         number: 1,
-        session: new_session(),
+        session: SessionId(random()),
         first: 0,
         next: 0,
         software: concat!("rzlog ", env!("CARGO_PKG_VERSION")),

@@ -18,4 +18,7 @@ pub enum ClientError {
     /// There is more than one endpoint, or it is to be bound.
     #[error("\"{0}\": one endpoint that can be called is needed here, such as tcp://loghost:5140")]
     OneToCall(String),
+    /// Some of them are to be bound, or there is none.
+    #[error("\"{0}\": endpoints that can be called are needed here, such as tcp://loghost:5140")]
+    ToCall(String),
 }

@@ -2,7 +2,8 @@
 //! and deadlines come out. No sockets, no threads, no clock, no files, no rsyslog, no ZeroMQ.
 //!
 //! docs/protocol.md defines every byte. `wire` is the codec and holds no state; `block` is the lines
-//! of a frame; [`Sender`] is one session on the sending side; [`Receiver`] is all sessions of one
+//! of a frame; [`Sender`] is one session on the sending side, [`Choice`] which of several receivers it
+//! speaks to; [`Receiver`] is all sessions of one
 //! input; `marks` is what a receiver writes down. Each has its driver in the modules: omrzmq's
 //! channel and imrzmq's listener, which alone know sockets and clocks.
 //!
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod choice;
 mod event;
 mod head;
 mod marks;
@@ -23,12 +25,13 @@ mod sender;
 mod wire;
 
 pub use block::{Block, BlockError};
+pub use choice::{Choice, Turn};
 pub use event::{Doubt, Event, RefusedLine};
 pub use head::Head;
 pub use marks::{MARK_BYTES, Mark};
 pub use outframe::SpooledFrame;
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
-pub use sender::{Sender, SenderOptions};
+pub use sender::{COMPRESS_FAST, Sender, SenderOptions};
 pub use wire::{
     Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
     Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,

@@ -31,6 +31,9 @@ const LATER_MAX: Duration = Duration::from_secs(60);
 /// to stay in the cache.
 const FRAME_TARGET: usize = 256 << 10;
 
+/// The zstd level for lines that are on their way: zstd's own default for speed.
+pub const COMPRESS_FAST: i32 = 1;
+
 /// What does not change while a session lives.
 #[derive(Debug, Clone)]
 pub struct SenderOptions {

@@ -13,7 +13,7 @@ use std::hint;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::{fmt, str};
+use std::{env, fmt, str};
 
 use crate::{raw, z85, zpl};
 
@@ -224,7 +224,7 @@ pub fn load_own(path: &Path) -> Result<KeyPair, CertificateError> {
         );
         return Err(CertificateError::Missing { path: path.to_owned(), missing });
     };
-    if mode & 0o077 != 0 {
+    if mode & forbidden(path) != 0 {
         return Err(CertificateError::Exposed { path: path.to_owned(), mode });
     }
     let secret = Wiped(key(path, line, "secret-key", secret)?);
@@ -236,6 +236,14 @@ pub fn load_own(path: &Path) -> Result<KeyPair, CertificateError> {
         Some(_) => Ok(pair),
         None => Err(no_public(path)),
     }
+}
+
+/// The rights that nobody may have to a secret. systemd hands a credential (LoadCredential=) to its service
+/// by an access control list, whose mask is shown as the group's right to read.
+fn forbidden(path: &Path) -> u32 {
+    let folder = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let is_credential = folder.is_some_and(|it| it.is_absolute() && path.starts_with(it));
+    if is_credential { 0o037 } else { 0o077 }
 }
 
 /// Reads a peer's certificate. A secret key in it is not looked at.

@@ -6,7 +6,7 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `random`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `calls`, `written`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
@@ -24,6 +24,7 @@ mod monitor;
 mod names;
 mod notice;
 mod options;
+mod random;
 mod raw;
 mod roster;
 mod security;
@@ -52,6 +53,7 @@ pub use error::LinkError;
 pub use names::{Names, NamesError};
 pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
 pub use options::Options;
+pub use random::random;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
 pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};

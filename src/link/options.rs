@@ -83,7 +83,16 @@ impl Default for Options {
     }
 }
 
+/// Heartbeats that find a cut connection within the time in which another endpoint takes over.
+const FAILOVER_HEARTBEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
+
 impl Options {
+    /// Heartbeats as often as is needed where another endpoint is to take over; none where there are none.
+    pub fn notice_cuts_early(&mut self) {
+        self.heartbeat_ivl = self.heartbeat_ivl.min(FAILOVER_HEARTBEAT.0);
+        self.heartbeat_timeout = self.heartbeat_timeout.min(FAILOVER_HEARTBEAT.1);
+    }
+
     /// Sets them all; must come before bind and connect.
     pub(crate) fn apply(&self, socket: &Socket, kind: SocketType) -> Result<(), LinkError> {
         let keepalive = self.tcp_keepalive.map_or(-1, i32::from);

@@ -13,7 +13,7 @@ use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
 use crate::targets::Targets;
-use rzmq_delivery::{Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
+use rzmq_delivery::{COMPRESS_FAST, Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Received, Sent};
 use std::collections::VecDeque;
@@ -22,8 +22,6 @@ use std::time::{Duration, Instant};
 
 /// How long a step waits for an answer; a stop waits as long.
 const SLICE: Duration = Duration::from_millis(20);
-/// zstd's own default for speed.
-const ZSTD_LEVEL: i32 = 1;
 /// Frames of the spool that are in flight at once.
 const SPOOL_AHEAD: usize = 64;
 
@@ -57,10 +55,10 @@ impl Acked {
         let options = SenderOptions {
             software: concat!("omrzmq ", env!("CARGO_PKG_VERSION")).into(),
             name: action.statement.name().into(),
-            compress: acked.compress.then_some(ZSTD_LEVEL),
+            compress: acked.compress.then_some(COMPRESS_FAST),
         };
         Self {
-            sender: Sender::new(options.clone(), new_session()),
+            sender: Sender::new(options.clone(), SessionId(rzmq_link::random())),
             options,
             heads: acked,
             targets: Targets::new(action, acked.balance),
@@ -135,11 +133,10 @@ impl Acked {
 
     /// Answers whether the peer took everything that may be transmitted now.
     fn transmit(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
-        let target = self.targets.active();
-        if target.keep_open(context) {
+        if self.targets.keep_open(context) {
             self.sender.lost();
         }
-        let Some(socket) = &target.socket else { return Ok(false) };
+        let Some(socket) = &self.targets.current().socket else { return Ok(false) };
         let now = self.clock.elapsed();
         let before = self.sender.settled();
         let mut taken = true;
@@ -221,7 +218,7 @@ impl Acked {
                         self.sender.session()
                     ),
                 );
-                let shift = self.sender.renumber(new_session());
+                let shift = self.sender.renumber(SessionId(rzmq_link::random()));
                 self.target = self.target.saturating_sub(shift);
                 for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
                     *number = number.saturating_sub(shift);
@@ -318,7 +315,7 @@ impl Acked {
 
     /// A session of their own for lines to come.
     fn renew(&mut self) {
-        self.sender = Sender::new(self.options.clone(), new_session());
+        self.sender = Sender::new(self.options.clone(), SessionId(rzmq_link::random()));
         self.lengths.clear();
         self.resent = 0;
         self.given_up = false;
@@ -472,17 +469,4 @@ impl Carrier for Acked {
 
 fn length(text: &[u8]) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
-}
-
-fn new_session() -> SessionId {
-    let mut id = [0; 16];
-    let mut filled = 0;
-    while filled < id.len() {
-        // An interrupted call is repeated; the system's generator does not fail otherwise.
-        match rustix::rand::getrandom(&mut id[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(bytes) => filled += bytes,
-            Err(_) => thread::yield_now(),
-        }
-    }
-    SessionId(id)
 }

@@ -55,6 +55,11 @@ pub(crate) fn words() -> ArgValueCandidates {
     })
 }
 
+/// Topics that were seen, for completion.
+pub(crate) fn topics() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| Seen::load().topics().map(CompletionCandidate::new).collect())
+}
+
 impl Trust {
     /// Sorts words: `@name` is a profile, what has `://` in it an endpoint.
     pub(crate) fn resolve(&self, words: &[String], endpoints: &[String]) -> Result<Target, Error> {

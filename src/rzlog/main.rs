@@ -2,7 +2,7 @@
 //!
 //! One file a command. What a command does over the network is in src/client; here are its options,
 //! its words and its exit status. `metrics`, `alert` and `top` have threads of their own; SIGINT and
-//! SIGTERM are a flag (signals.rs).
+//! SIGTERM are a flag (signals.rs), HUP is another (reload.rs).
 
 mod alert;
 mod check;
@@ -17,6 +17,7 @@ mod metrics;
 mod migrate;
 mod pick;
 mod profile;
+mod reload;
 mod screen;
 mod seen;
 mod send;

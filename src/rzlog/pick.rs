@@ -6,14 +6,21 @@ use regex::bytes::{Regex, RegexSet};
 use rzlog_client::{Line, Message, Severity};
 use serde_json::Value;
 
-use crate::connect::Target;
+use crate::connect::{self, Target};
 use crate::error::Error;
 
 /// Which lines, as options say it.
 #[derive(Args, Default)]
 pub(crate) struct Lines {
     /// Beginnings of topics, with commas between them
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', help_heading = "Which lines")]
+    #[arg(
+        short,
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        help_heading = "Which lines",
+        add = connect::topics()
+    )]
     pub(crate) topics: Option<Vec<String>>,
     /// The publisher has no topics: ask for all, and look for host and program in the lines
     #[arg(long, help_heading = "Which lines")]

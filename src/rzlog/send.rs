@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rzlog_client::{AckedSender, FACILITIES, Severity};
 
@@ -41,7 +41,8 @@ const SHOWN: u64 = 10;
     time; 10 the receiver refused lines for good; 130 Ctrl-C; 143 SIGTERM."
 )]
 pub(crate) struct Send {
-    /// The receiver, such as tcp://loghost:5140, or a @profile
+    /// The receiver, such as tcp://loghost:5140, or a @profile. Several with commas between them: the
+    /// first that answers is used, the next takes over
     #[arg(required = true, add = connect::profiles())]
     endpoint: String,
     /// Files, or - for standard input [default: -]
@@ -57,12 +58,21 @@ pub(crate) struct Send {
     /// With --tag: facility and severity
     #[arg(long, requires = "tag", default_value = "user.notice", value_parser = priority)]
     priority: u8,
+    /// Pack what is sent, for slow links
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Compress::None)]
+    compress: Compress,
     /// Give up when nothing was acknowledged for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
     /// No progress, no count and no notices but errors
     #[arg(short, long)]
     quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Compress {
+    None,
+    Zstd,
 }
 
 fn word(text: &str) -> Result<String, String> {
@@ -240,7 +250,11 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
     let named = files.iter().filter(|path| *path != Path::new("-"));
     named.into_iter().try_for_each(|path| can_be_read(path).map_err(Error::file(path)))?;
     let signals = Signals::listen().map_err(Error::Output)?;
-    let sender = AckedSender::connect(&target.endpoints, &target.credentials, "rzlog send")?;
+    let connect = match send.compress {
+        Compress::None => AckedSender::connect,
+        Compress::Zstd => AckedSender::connect_packing,
+    };
+    let sender = connect(&target.endpoints, &target.credentials, "rzlog send")?;
     let mut run = Run::new(send, sender);
     let mut lines: Option<Lines> = None;
     let exit = loop {

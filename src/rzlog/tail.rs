@@ -182,6 +182,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
             if let Some(seen) = &mut seen {
                 seen.note(line.host);
                 seen.note(line.program);
+                seen.note(line.topic);
             }
         }
         course.tell_of_flood();

@@ -61,6 +61,24 @@ impl Rzlog {
         self
     }
 
+    /// Under another program, which has these words, and behind them what would be run without it.
+    pub fn under<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        let mut words = words.into_iter();
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
+        }
+        self.command = command;
+        self
+    }
+
     /// Starts it, with files for its output.
     pub fn start(mut self) -> Running {
         let file = |name: &str| {

@@ -237,6 +237,50 @@ fn kills_while_it_is_being_told_lose_nothing_and_double_one_at_most() {
 }
 
 #[test]
+fn hup_keeps_what_is_known_and_a_mistake_keeps_the_old_files() {
+    let slow = "[[rules]]\nalert = \"Slow\"\nmatch = 'SLOW'\n\
+        threshold = { count = 3, window = \"10m\" }\n";
+    let stage = Stage::with("mattermost = { url_file = \"url\" }", &format!("{RULE}{slow}"));
+    let path = stage.path("alert.toml");
+    let text = fs::read_to_string(&path).expect("read");
+    let mut alert = stage.start();
+    stage.until_told(&mut alert, "web0");
+    stage.publisher.says("web1", "app", &["SLOW", "SLOW"]);
+    stage.trouble("web1", "behind them");
+    stage.webhook.wait_text(&["FIRING", "Trouble", "web1"], secs(20));
+
+    fs::write(&path, text.replace("threshold", "treshold")).expect("written");
+    alert.signal("HUP");
+    alert.wait_err(&["alert.toml, line", "treshold", "the old rules stay in use"], SOON);
+    stage.trouble("web2", "with the old rules");
+    stage.webhook.wait_text(&["FIRING", "Trouble", "web2"], secs(20));
+
+    // one is new, and told to somebody new; the lines that were counted before still count
+    let more = "[[rules]]\nalert = \"Novel\"\nmatch = 'NOVEL'\n\
+        [[receivers]]\nname = \"more\"\nmattermost = { url_file = \"url\", username = \"more\" }\n";
+    let route = ROUTE.to_owned()
+        + "[[route.routes]]\nreceiver = \"more\"\nmatch = { alertname = \"Novel\" }\n";
+    fs::write(&path, text.replace(ROUTE, &route) + more).expect("written");
+    alert.signal("HUP");
+    alert.wait_err(&["3 rules were read anew"], SOON);
+    stage.publisher.says("web1", "app", &["SLOW"]);
+    stage.webhook.wait_text(&["FIRING", "Slow", "web1"], secs(20));
+    stage.publisher.says("web1", "app", &["NOVEL"]);
+    stage.webhook.wait("the new one", secs(20), |request| {
+        let text = request["body"]["text"].to_string();
+        request["body"]["username"] == "more" && text.contains("Novel")
+    });
+
+    // a rule that is gone: its alert ends
+    fs::write(&path, text.replace(slow, "")).expect("written");
+    alert.signal("HUP");
+    alert.wait_err(&["1 rules were read anew"], SOON);
+    stage.webhook.wait_text(&["RESOLVED", "Slow", "web1"], secs(20));
+    alert.signal("TERM");
+    alert.wait(SOON).ended(143);
+}
+
+#[test]
 fn an_alertmanager_and_a_command_get_what_they_document() {
     let stage = Stage::new("alertmanager = { url = \"URL\", token_file = \"token\" }");
     let mut alert = stage.start();

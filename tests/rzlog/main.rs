@@ -13,4 +13,5 @@ mod publisher;
 mod send;
 mod tail;
 mod top;
+mod units;
 mod webhook;

@@ -1,5 +1,6 @@
 //! `rzlog send`: what it says was acknowledged has arrived, once and in order.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 
@@ -91,6 +92,73 @@ fn a_receiver_that_is_killed_and_comes_back_has_each_line() {
     // killed between taking a chunk and noting it, it may take that chunk twice
     let doubled: usize = oracle.doubled.iter().map(|(_, times)| times - 1).sum();
     assert!(doubled <= 3 * 128, "{doubled} doubled by three kills");
+}
+
+/// One that writes the id in front of each line, before it is acknowledged.
+fn identified(endpoint: &str) -> Site {
+    let site = Site::new().without_feed();
+    let action = site.file_action("out.log");
+    site.file_template("out.log", "%$!rzmq!id% %msg%\\n")
+        .with("module(load=\"imrzmq\")")
+        .with(&format!("ruleset(name=\"remote\" queue.type=\"Direct\") {{ {action} }}"))
+        .with(&format!(
+            "input(type=\"imrzmq\" ruleset=\"remote\" socktype=\"ROUTER\" metadata=\"on\" \
+             endpoints=\"{endpoint}\")"
+        ))
+}
+
+fn by_id(lines: &[String]) -> Vec<String> {
+    let mut ids = HashSet::new();
+    let id = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+    lines.iter().filter(|line| ids.insert(id(line))).cloned().collect()
+}
+
+#[test]
+fn the_next_receiver_takes_over_and_what_was_in_doubt_has_one_id_at_both() {
+    let endpoints = [free_endpoint(), free_endpoint()];
+    let proxy = Proxy::before(&endpoints[0]);
+    let sites = [identified(&endpoints[0]), identified(&endpoints[1])];
+    let [mut one, mut two] = [sites[0].start(), sites[1].start()];
+    let line = format!("send {},{} --plaintext", proxy.endpoint(), endpoints[1]);
+    let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
+    input.write_all(&numbers(0..5_000)).expect("written");
+    one.wait_lines("out.log", 5_000, SOON);
+    assert!(two.lines("out.log").is_empty(), "the first in order is used");
+    // cut off under load, without a word
+    input.write_all(&numbers(5_000..10_000)).expect("written");
+    proxy.stall();
+    input.write_all(&numbers(10_000..15_000)).expect("written");
+    send.wait_err(&["going on with"], secs(20));
+    two.wait_lines("out.log", 5_000, secs(20));
+    // it is back, and is gone back to once nothing is under way
+    proxy.come_back();
+    send.wait_err(&["is back; going on with"], secs(30));
+    let before = one.lines("out.log").len();
+    input.write_all(&numbers(15_000..16_000)).expect("written");
+    drop(input);
+    send.wait_for("the count", secs(30), |send| send.err().contains("16000 lines acknowledged"));
+    send.wait(SOON).ended(0);
+    assert!(one.lines("out.log").len() >= before + 1_000, "it takes the last thousand");
+    let all = [one.lines("out.log"), two.lines("out.log")].concat();
+    Oracle::judge(0..16_000, &all).nothing_lost();
+    Oracle::judge(0..16_000, &by_id(&all)).once();
+}
+
+#[test]
+fn packed_lines_arrive_and_fewer_bytes_travel() {
+    let (mut receiver, endpoint) = receiver();
+    let carried = |more: &str, range: std::ops::Range<usize>| {
+        let proxy = Proxy::before(&endpoint);
+        let line = format!("send {} --plaintext {more}", proxy.endpoint());
+        let ran = Rzlog::of(&line).input(&numbers(range)).run().ended(0);
+        assert!(ran.err.contains("5000 lines acknowledged"), "{ran:?}");
+        proxy.carried()
+    };
+    let (raw, packed) = (carried("", 0..5_000), carried("--compress zstd", 5_000..10_000));
+    assert!(packed * 3 < raw, "{packed} bytes packed, {raw} bytes as they are");
+    let lines = receiver.wait_lines("out.log", 10_000, SOON);
+    Oracle::judge(0..10_000, &lines).once_in_order();
+    Rzlog::of(&format!("send {endpoint} --plaintext --compress gzip")).run().ended(2);
 }
 
 #[test]

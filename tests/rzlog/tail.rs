@@ -304,6 +304,29 @@ fn completion_knows_hosts_and_programs_seen_on_a_terminal() {
         .out;
     let has = |word: &str| completed.split_whitespace().any(|it| it == word);
     assert!(has("web1") && has("nginx") && !has("db1"), "{completed}");
+    // topics are for --topics
+    assert!(!has("web1.nginx."), "{completed}");
+    let completed = Rzlog::new(["--", "rzlog", "tail", "--topics", "web"])
+        .environment("XDG_STATE_HOME", &state)
+        .environment("RZLOG_COMPLETE", "bash")
+        .environment("_CLAP_COMPLETE_INDEX", "3")
+        .run()
+        .ended(0)
+        .out;
+    assert_eq!(completed.split_whitespace().collect::<Vec<_>>(), ["web1.nginx."]);
+}
+
+#[test]
+fn where_words_that_were_seen_cannot_be_kept_tail_is_as_ever() {
+    let publisher = Publisher::with_topics();
+    // a file where the folder should be
+    let state = publisher.site.path("state");
+    fs::write(&state, "").expect("written");
+    let mut tail = publisher.tail("web1").environment("XDG_STATE_HOME", &state).start_on_terminal();
+    publisher.until_shown(&mut tail, "web1", "nginx");
+    tail.signal("INT");
+    let ran = tail.wait(SOON).ended(130);
+    assert!(!ran.err.contains("state"), "{ran:?}");
 }
 
 #[test]

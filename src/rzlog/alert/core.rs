@@ -42,21 +42,42 @@ const VERSION: u32 = 1;
 /// A state of the future is one of a clock that was wrong: its times are of no use.
 const WRONG: Span = Span::minutes(60);
 
+fn rules(config: &Config) -> Result<Vec<Rule>, Error> {
+    config.rules.iter().map(Rule::new).collect()
+}
+
 impl Core {
     pub(crate) fn new(config: &Config, kept: Kept, now: Time) -> Result<Core, Error> {
         let mut kept = if kept.version == VERSION { kept } else { Kept::default() };
         if kept.at > now.saturating_add(WRONG.0) {
             (kept.rules, kept.told) = (Saved::default(), route::State::default());
         }
-        let rules = config.rules.iter().map(Rule::new).collect::<Result<Vec<_>, _>>()?;
-        let mut engine = Engine::new(rules, kept.rules, now);
-        let mut dispatcher = Dispatcher::new(config, kept.told)?;
-        dispatcher.end_all_but(now, &mut |id| engine.alert(now, id).is_some());
+        let engine = Engine::new(rules(config)?, kept.rules, now);
+        let dispatcher = Dispatcher::new(config, kept.told)?;
+        let mut core = Core { engine, dispatcher, outbox: kept.outbox };
+        core.fit_routes(now);
+        Ok(core)
+    }
+
+    /// Goes on with other rules and routes; a mistake in them changes nothing.
+    pub(crate) fn reload(&mut self, config: &Config, now: Time) -> Result<(), Error> {
+        let rules = rules(config)?;
+        let dispatcher = Dispatcher::new(config, route::State::default())?;
+        self.engine.take_over(now, rules);
+        let old = std::mem::replace(&mut self.dispatcher, dispatcher);
+        self.dispatcher.take_over(old);
+        self.fit_routes(now);
+        Ok(())
+    }
+
+    /// What was told was told by former rules and routes.
+    fn fit_routes(&mut self, now: Time) {
+        let engine = &mut self.engine;
+        self.dispatcher.end_all_but(now, &mut |id| engine.alert(now, id).is_some());
         for alert in engine.firing(now) {
             // its route may be another one now
-            dispatcher.take(now, &alert);
+            self.dispatcher.take(now, &alert);
         }
-        Ok(Core { engine, dispatcher, outbox: kept.outbox })
     }
 
     /// Time went on; true: something happened that must not be forgotten.

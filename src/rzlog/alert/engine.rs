@@ -136,12 +136,34 @@ impl Engine {
     pub(crate) fn new(rules: Vec<Rule>, mut saved: Saved, now: Time) -> Engine {
         let watch = |rule: Rule| {
             let state = saved.0.remove(&rule.alert).filter(|it| it.version == rule.version);
-            let mut state = state.unwrap_or_else(|| State::new(&rule, now));
-            state.groups.values_mut().for_each(|group| group.heard = group.heard.max(now));
-            Watch { rule, state, key: String::new(), told_full: false }
+            let mut watch = Watch::new(rule, now);
+            if let Some(state) = state {
+                watch.state = state;
+            }
+            let groups = watch.state.groups.values_mut();
+            groups.for_each(|group| group.heard = group.heard.max(now));
+            watch
         };
         let watches = rules.into_iter().map(watch).collect();
         Engine { watches, down: BTreeSet::new(), ticked: now }
+    }
+
+    /// Goes on with other rules: one that is still the same knows all it knew.
+    pub(crate) fn take_over(&mut self, now: Time, rules: Vec<Rule>) {
+        let mut old = std::mem::take(&mut self.watches);
+        let watch = |rule: Rule| {
+            let is_same =
+                |it: &Watch| (&it.rule.alert, it.rule.version) == (&rule.alert, rule.version);
+            match old.iter().position(is_same) {
+                Some(at) => old.swap_remove(at),
+                None => Watch::new(rule, now),
+            }
+        };
+        self.watches = rules.into_iter().map(watch).collect();
+        // new rules have to know of them, too
+        for endpoint in self.down.clone() {
+            self.connection(now, &endpoint, false);
+        }
     }
 
     /// What is to be kept, as it is written.
@@ -253,6 +275,11 @@ impl State {
 }
 
 impl Watch {
+    fn new(rule: Rule, now: Time) -> Watch {
+        let state = State::new(&rule, now);
+        Watch { rule, state, key: String::new(), told_full: false }
+    }
+
     fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str) {
         let (meant, labels) = match self.rule.fit(line, endpoint) {
             Fit::No => return,

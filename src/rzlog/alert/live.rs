@@ -22,6 +22,7 @@ use super::outbox::{Attempt, Outcome};
 use super::route::Notification;
 use super::state::StateFile;
 use crate::error::{Error, Exit};
+use crate::reload::{self, Hup};
 use crate::screen::{notice, say};
 use crate::signals::Signals;
 
@@ -55,21 +56,32 @@ impl Clock {
     }
 }
 
-/// The receivers' threads.
+/// The receivers' threads, and the least time between two attempts of each.
+type Tasks = BTreeMap<String, (SyncSender<(Attempt, Time)>, Span)>;
+
+/// The threads, and what comes back from them.
 struct Workers {
-    tasks: BTreeMap<String, (SyncSender<(Attempt, Time)>, Span)>,
+    tasks: Tasks,
+    done: Sender<(String, Attempt, Outcome)>,
     outcomes: Receiver<(String, Attempt, Outcome)>,
 }
 
 impl Workers {
     fn start(channels: Vec<Channel>) -> Result<Workers, Error> {
         let (done, outcomes) = channel();
-        let mut tasks = BTreeMap::new();
+        let mut workers = Workers { tasks: Tasks::new(), done, outcomes };
+        workers.tasks = workers.threads(channels)?;
+        Ok(workers)
+    }
+
+    /// A thread for each receiver. It ends with its place among the tasks, after the attempt that it is at.
+    fn threads(&self, channels: Vec<Channel>) -> Result<Tasks, Error> {
+        let mut tasks = Tasks::new();
         for channel in channels {
             // one is on its way at most
             let (sender, attempts) = sync_channel(1);
             tasks.insert(channel.name.clone(), (sender, channel.pace()));
-            let done: Sender<_> = done.clone();
+            let done = self.done.clone();
             let work = move || {
                 for (attempt, now) in attempts {
                     let outcome = channel.deliver(&attempt, now);
@@ -81,7 +93,7 @@ impl Workers {
             let thread = thread::Builder::new().name("rzlog-receiver".into()).spawn(work);
             thread.map_err(|error| Error::Usage(format!("no thread for a receiver: {error}")))?;
         }
-        Ok(Workers { tasks, outcomes })
+        Ok(tasks)
     }
 
     /// Outcomes that have come, or that come within this time; true: something has left the outbox.
@@ -97,6 +109,16 @@ impl Workers {
             told.iter().for_each(|told| notice(told));
         }
         changed
+    }
+
+    /// Ends the queues of receivers that there are no more.
+    fn forget_others(&self, core: &mut Core) {
+        let gone = core.outbox.forget_all_but(|name| self.tasks.contains_key(name));
+        if gone > 0 {
+            notice(&format!(
+                "{gone} notices are dropped: their receivers are not in the files any more"
+            ));
+        }
     }
 
     fn hand_out(&self, core: &mut Core, now: Time) {
@@ -124,16 +146,12 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
     let clock = Clock::new();
     let mut core = Core::new(config, kept, clock.now())?;
     channels.iter().filter_map(Channel::worries).for_each(|worry| notice(&worry));
-    let is_there = |name: &str| channels.iter().any(|channel| channel.name == name);
-    let gone = core.outbox.forget_all_but(is_there);
-    if gone > 0 {
-        notice(&format!(
-            "{gone} notices are dropped: their receivers are not in the files any more"
-        ));
-    }
+    let mut workers = Workers::start(channels)?;
+    workers.forget_others(&mut core);
     // who cannot keep the state is told so now, not when it is needed
     state.save(&core.keep(clock.now()))?;
     let signals = Signals::listen().map_err(Error::Output)?;
+    let hup = Hup::listen().map_err(Error::Output)?;
     let endpoints = parse_endpoints(&target.endpoints, Mode::Connect)
         .map_err(|error| Error::Usage(error.to_string()))?;
     let mut subscriber =
@@ -141,7 +159,6 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
     for endpoint in &endpoints {
         core.engine.connection(clock.now(), &endpoint.address, false);
     }
-    let workers = Workers::start(channels)?;
     let (mut ticked, mut saved, mut cannot_save) = (0, Instant::now(), false);
     let (mut idle, mut flood_told) = (Instant::now(), None::<Instant>);
     let signal = loop {
@@ -173,6 +190,10 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
         }
         let now = clock.now();
         let mut changed = workers.finish(&mut core, &clock, Duration::ZERO);
+        if hup.came() {
+            reload::tell(&reload_files(alert, &mut core, &mut workers, now));
+            changed = true;
+        }
         if now >= ticked + TICK {
             ticked = now;
             changed |= core.tick(now);
@@ -194,6 +215,25 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
         notice(&format!("{waiting} notices for {receiver} wait in the state file"));
     }
     Ok(Exit::signal(signal))
+}
+
+/// Rules, routes and receivers as the files have them now; answers how many rules. A mistake changes
+/// nothing. An attempt that is on its way ends as it began.
+fn reload_files(
+    alert: &Alert,
+    core: &mut Core,
+    workers: &mut Workers,
+    now: Time,
+) -> Result<usize, Error> {
+    let config = Config::read(&alert.rules)?;
+    let channels = super::channels(&config)?;
+    let worries: Vec<_> = channels.iter().filter_map(Channel::worries).collect();
+    let tasks = workers.threads(channels)?;
+    core.reload(&config, now)?;
+    workers.tasks = tasks;
+    workers.forget_others(core);
+    worries.iter().for_each(|worry| notice(worry));
+    Ok(config.rules.len())
 }
 
 fn note(core: &mut Core, now: Time, event: Event, quiet: bool) {

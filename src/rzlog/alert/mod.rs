@@ -42,7 +42,8 @@ use crate::screen::say;
 #[command(
     after_long_help = "Files: [[rules]] and [[receivers]] are needed, [route] and [[inhibit_rules]] are \
     possible; docs/rzlog.md has them all, and packaging/rules/alert rules that are ready. A receiver's secrets \
-    are in files or in the environment.\n\n\
+    are in files or in the environment. HUP reads the files anew: rules that are the same go on where they \
+    were, and if there is a mistake, the old ones stay in use.\n\n\
     Exit status: 0 --check, --dry-run or --try-receivers is done; 1 a file or an option is wrong, or a \
     receiver could not be reached; 130 Ctrl-C; 143 SIGTERM."
 )]
@@ -60,7 +61,7 @@ pub(crate) struct Alert {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// Beginnings of topics, with commas between them
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', add = connect::topics())]
     topics: Option<Vec<String>>,
     /// A publisher that sends a longer line is cut off
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
@@ -85,7 +86,7 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         // rules alone can be tried, too
         config.receivers.push(dry::receiver());
     }
-    let channels = config.receivers.iter().map(Channel::new).collect::<Result<Vec<_>, Error>>()?;
+    let channels = channels(&config)?;
     if alert.check {
         Core::new(&config, Kept::default(), 0)?;
         say(&format!("fine: {} rules, {} receivers", config.rules.len(), channels.len()))?;
@@ -98,4 +99,8 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         return dry::run(path, &config, &channels);
     }
     live::run(alert, &config, channels)
+}
+
+fn channels(config: &Config) -> Result<Vec<Channel>, Error> {
+    config.receivers.iter().map(Channel::new).collect()
 }

@@ -119,6 +119,11 @@ impl Dispatcher {
         &self.state
     }
 
+    /// Goes on where another one was.
+    pub(crate) fn take_over(&mut self, other: Dispatcher) {
+        self.state = other.state;
+    }
+
     /// An alert began to fire, or ended.
     pub(crate) fn take(&mut self, now: Time, alert: &Alert) {
         if alert.ends.is_some() {

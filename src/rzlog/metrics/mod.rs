@@ -15,13 +15,10 @@ mod tally;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use rzlog_client::{Event, Line, Message, Subscriber};
-use signal_hook::consts::SIGHUP;
 
 use self::dry::Unsaid;
 use self::engine::Engine;
@@ -32,6 +29,7 @@ use self::tally::{Stream, Tally};
 use crate::connect::{self, Trust};
 use crate::error::{Error, Exit};
 use crate::pick::Lines;
+use crate::reload::{self, Hup};
 use crate::screen::notice;
 use crate::signals::Signals;
 
@@ -93,8 +91,7 @@ impl Metrics {
         let lines = Lines { everything: self.everything, ..Lines::default() };
         let mut pick = lines.pick(&target)?;
         let signals = Signals::listen().map_err(Error::Output)?;
-        let hup = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(SIGHUP, Arc::clone(&hup)).map_err(Error::Output)?;
+        let hup = Hup::listen().map_err(Error::Output)?;
         let mut subscriber =
             Subscriber::connect(&target.endpoints, &target.credentials, &pick.topics)?;
         let mut tally = Tally::new(&rules, self.max_series);
@@ -110,8 +107,8 @@ impl Metrics {
             if let Some(signal) = signals.came() {
                 return Ok(Exit::signal(signal));
             }
-            if hup.swap(false, Ordering::Relaxed) {
-                self.reload(&shared, &mut engine);
+            if hup.came() {
+                reload::tell(&self.reload(&shared, &mut engine));
             }
             let events: Vec<_> = subscriber.events().collect();
             for event in events {
@@ -172,20 +169,16 @@ impl Metrics {
         Ok(())
     }
 
-    fn reload(&self, shared: &Shared, engine: &mut Engine) {
-        match Rules::read(&self.rules) {
-            Ok(rules) => {
-                let mut tally = shared.lock();
-                tally.take_over(&rules);
-                tally.reloads += 1;
-                notice(&format!("{} rules were read anew", rules.rules.len()));
-                *engine = Engine::new(rules);
-            }
-            Err(error) => {
-                shared.lock().reloads_failed += 1;
-                notice(&format!("{error}; the old rules stay in use"));
-            }
-        }
+    /// Reads the rules anew; answers how many there are.
+    fn reload(&self, shared: &Shared, engine: &mut Engine) -> Result<usize, Error> {
+        let read = Rules::read(&self.rules);
+        let mut tally = shared.lock();
+        let rules = read.inspect_err(|_| tally.reloads_failed += 1)?;
+        tally.take_over(&rules);
+        tally.reloads += 1;
+        let count = rules.rules.len();
+        *engine = Engine::new(rules);
+        Ok(count)
     }
 }
 

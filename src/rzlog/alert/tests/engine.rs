@@ -256,3 +256,30 @@ fn a_flood_of_groups_is_bounded_and_still_counted() {
     assert_eq!(bench.changed(), "RESOLVED host=(others)");
     assert_eq!(bench.now, START + 1_201_000);
 }
+
+#[test]
+fn a_reload_interrupts_nothing_and_a_rule_that_was_changed_begins_anew() {
+    let mut bench = Bench::new("silent = { after = \"60s\" }\nat_least = 3");
+    bench.says("web1", 14, "x", 3);
+    bench.passes(40);
+    // somebody listened all the time, so the silence goes on
+    bench.reload("\n[[rules]]\nalert = \"B\"\nlost = {}\n");
+    bench.passes(30);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    bench.reload("[[rules]]\nalert = \"C\"\nthreshold = { count = 3, window = \"5m\" }\n");
+    bench.says("web1", 14, "x", 2);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+    bench.reload("");
+    bench.says("web1", 14, "x", 1);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    bench.reload("keep_firing_for = \"1s\"\n");
+    assert!(bench.engine.firing(bench.now).is_empty());
+    // who is not connected is known to rules that are new
+    bench.engine.connection(bench.now, "tcp://a:1", false);
+    bench.reload("[[rules]]\nalert = \"D\"\nlost = {}\n");
+    bench.passes(1);
+    let both = "FIRING endpoint=tcp://a:1; FIRING endpoint=tcp://a:1";
+    assert_eq!(bench.changed(), both);
+}

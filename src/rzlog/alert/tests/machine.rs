@@ -30,6 +30,8 @@ target_match = { alertname = "Burst" }
 equal = ["host"]
 "#;
 
+const MORE: &str = "[[rules]]\nalert = \"Any\"\nkeep_firing_for = \"20s\"\n";
+
 #[derive(Debug, Clone)]
 enum Step {
     Line(u8),
@@ -38,6 +40,8 @@ enum Step {
     Channel(bool),
     /// A kill; true: with an attempt that the channel took and nobody noted.
     Kill(bool),
+    /// The files are read anew, with a rule more or less.
+    Reload,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -46,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1..40u8).prop_map(Step::Passes),
         1 => any::<bool>().prop_map(Step::Channel),
         1 => any::<bool>().prop_map(Step::Kill),
+        1 => Just(Step::Reload),
     ]
 }
 
@@ -116,6 +121,14 @@ impl Model {
         self.core = Core::new(&self.config, kept, self.now).unwrap();
         self.kills += 1;
     }
+
+    fn reload(&mut self) {
+        match self.config.rules.len() {
+            2 => self.config.rules.push(config(MORE).rules.remove(0)),
+            _ => drop(self.config.rules.pop()),
+        }
+        self.core.reload(&self.config, self.now).unwrap();
+    }
 }
 
 proptest! {
@@ -140,6 +153,7 @@ proptest! {
                 Step::Passes(seconds) => (0..seconds).for_each(|_| model.second()),
                 Step::Channel(is_there) => model.is_there = is_there,
                 Step::Kill(in_flight) => model.kill(in_flight),
+                Step::Reload => model.reload(),
             }
         }
         // the channel comes back, and the hosts say something now and then

@@ -41,10 +41,18 @@ impl Bench {
         bench
     }
 
+    fn rules(&self) -> Vec<Rule> {
+        config(&self.rule).rules.iter().map(|rule| Rule::new(rule).unwrap()).collect()
+    }
+
     fn with(&self, saved: Saved) -> Engine {
-        let rules = config(&self.rule).rules;
-        let rules = rules.iter().map(|rule| Rule::new(rule).unwrap()).collect();
-        Engine::new(rules, saved, self.now)
+        Engine::new(self.rules(), saved, self.now)
+    }
+
+    /// The rules are read anew, with more of them.
+    pub(super) fn reload(&mut self, more: &str) {
+        self.rule.push_str(more);
+        self.engine.take_over(self.now, self.rules());
     }
 
     /// A restart, after a time in which nobody listened.
