@@ -99,9 +99,8 @@ pub fn arrives(place: &mut Place, load: &Load) {
     wait_until("all lines fed by now, at both receivers", PATIENCE, || {
         place.read();
         place.alive();
-        let there = place.archived.has(sender)
-            && place.partnered.has(sender)
-            && place.visited.has(visitor);
+        let there =
+            place.archived.has(sender) && place.partnered.has(sender) && place.visited.has(visitor);
         there.then_some(())
     });
 }

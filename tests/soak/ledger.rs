@@ -113,7 +113,10 @@ impl Ledger {
             Some(largest) if largest > number => self.disordered += 1,
             _ => self.largest = Some(number),
         }
-        while self.seen.get(self.complete / 64).is_some_and(|it| it >> (self.complete % 64) & 1 == 1)
+        while self
+            .seen
+            .get(self.complete / 64)
+            .is_some_and(|it| it >> (self.complete % 64) & 1 == 1)
         {
             self.complete += 1;
         }

@@ -71,10 +71,7 @@ impl Load {
     pub fn end(self) -> (usize, usize) {
         self.shared.over.store(true, Ordering::Relaxed);
         self.thread.join().expect("the load");
-        (
-            self.shared.sender.load(Ordering::Relaxed),
-            self.shared.visitor.load(Ordering::Relaxed),
-        )
+        (self.shared.sender.load(Ordering::Relaxed), self.shared.visitor.load(Ordering::Relaxed))
     }
 }
 

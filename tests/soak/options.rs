@@ -62,7 +62,7 @@ fn time(name: &str, value: &str, unit: f64) -> Result<Duration, String> {
     number(name, value, sane).map(|it: f64| Duration::from_secs_f64(it * unit))
 }
 
-fn number<T: FromStr>(name: &str, value: &str, allowed: fn(&T) -> bool) -> Result<T, String> {
+fn number<T: FromStr>(name: &str, value: &str, allowed: impl Fn(&T) -> bool) -> Result<T, String> {
     let number = value.parse().ok().filter(|it| allowed(it));
     number.ok_or_else(|| format!("{name}={value} is not a number that makes sense there"))
 }

@@ -116,12 +116,9 @@ impl Place {
         visitor_keys.write_public(&allowed);
         let own = site.path("keys");
         let as_server = curve_server(&server.write(&own), &allowed);
-        let as_reader = curve_client(
-            &publisher.write_public(&own).display().to_string(),
-            &reader.write(&own),
-        );
-        let receiver = filing(site, "%$!rzmq!peer%.log")
-            .with(&router(&endpoint, &as_server));
+        let as_reader =
+            curve_client(&publisher.write_public(&own).display().to_string(), &reader.write(&own));
+        let receiver = filing(site, "%$!rzmq!peer%.log").with(&router(&endpoint, &as_server));
         let file = receiver.path("news.log").display().to_string();
         let receiver = receiver
             .with(&format!(
@@ -138,8 +135,7 @@ impl Place {
         let allowed = site.path("allowed");
         sender_keys.write_public(&allowed);
         let as_server = curve_server(&partner_keys.write(&site.path("keys")), &allowed);
-        let partner = filing(site, "sender.log")
-            .with(&router(&partner_endpoint, &as_server));
+        let partner = filing(site, "sender.log").with(&router(&partner_endpoint, &as_server));
 
         let site = Site::new();
         let own = site.path("keys");
@@ -226,11 +222,8 @@ impl Place {
             .expect("the next certificate");
         let own = self.receiver.site.path("keys/receiver");
         for end in ["_secret", ""] {
-            fs::rename(
-                format!("{}{end}", coming.display()),
-                format!("{}{end}", own.display()),
-            )
-            .expect("the new key");
+            fs::rename(format!("{}{end}", coming.display()), format!("{}{end}", own.display()))
+                .expect("the new key");
         }
         self.server = new;
     }

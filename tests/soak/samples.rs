@@ -87,7 +87,8 @@ impl Samples {
     pub fn slope(&self, who: usize) -> Option<f64> {
         let points = self.warm(who);
         let count = points.len() as f64;
-        let mean = |value: fn(&(f64, Holdings)) -> f64| points.iter().map(value).sum::<f64>() / count;
+        let mean =
+            |value: fn(&(f64, Holdings)) -> f64| points.iter().map(value).sum::<f64>() / count;
         let (time, memory) = (mean(|it| it.0), mean(|it| it.1.memory as f64));
         let along: f64 =
             points.iter().map(|it| (it.0 - time) * (it.1.memory as f64 - memory)).sum();

@@ -11,6 +11,11 @@ use crate::load::Load;
 use crate::place::Place;
 use crate::samples::{Holdings, Samples, WHO};
 
+/// What must not grow.
+const HELD: [(&str, Number); 2] =
+    [("descriptors", |it| it.descriptors), ("threads", |it| it.threads)];
+type Number = fn(&Holdings) -> u64;
+
 /// Ends the load, waits for the last line, and says whether all is well; each finding is a line.
 pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) -> bool {
     let length = start.elapsed();
@@ -21,9 +26,8 @@ pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) ->
     harness::wait_until("the last lines", harness::secs(90), || {
         place.read();
         place.alive();
-        let all = place.archived.has(sender)
-            && place.partnered.has(sender)
-            && place.visited.has(visitor);
+        let all =
+            place.archived.has(sender) && place.partnered.has(sender) && place.visited.has(visitor);
         all.then_some(())
     });
     // Every counter of everybody, in a report that is newer than the last line.
@@ -51,31 +55,38 @@ pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) ->
         ("partner", &place.partnered, sender),
         ("visitor", &place.visited, visitor),
     ] {
-        finding(once(ledger, fed), format!("{name}: {fed} fed, {ledger}, lost {}", ledger.missing(fed)));
+        finding(
+            once(ledger, fed),
+            format!("{name}: {fed} fed, {ledger}, lost {}", ledger.missing(fed)),
+        );
     }
     let news = &place.published;
     finding(
         news.doubled + news.disordered + news.foreign == 0 && news.lines > 0,
-        format!("published: {sender} fed, {news}; cuts cost {} (best effort)", news.missing(sender)),
+        format!(
+            "published: {sender} fed, {news}; cuts cost {} (best effort)",
+            news.missing(sender)
+        ),
     );
     for (name, counted, truth) in sums(&place, sender, visitor) {
         finding(counted == truth as i64, format!("counter {name}: {counted}, in truth {truth}"));
     }
     for (who, name) in WHO.iter().enumerate() {
-        for (what, value) in [
-            ("descriptors", (|it| it.descriptors) as fn(&Holdings) -> u64),
-            ("threads", |it| it.threads),
-        ] {
+        for (what, value) in HELD {
             match samples.ends(who, value) {
                 Some((before, after)) => finding(
                     after <= before,
-                    format!("{name}: {what} {before} at most in the beginning, {after} at least in the end"),
+                    format!(
+                        "{name}: {what} {before} at most in the beginning, {after} at least in the end"
+                    ),
                 ),
                 None => finding(false, format!("{name}: no sample of its {what}")),
             }
         }
         if let (Some((from, to)), Some(slope)) = (samples.memory(who), samples.slope(who)) {
-            println!("  told    {name}: memory {from} KiB after warm-up, {to} KiB at the end, {slope:+.0} KiB an hour");
+            println!(
+                "  told    {name}: memory {from} KiB after warm-up, {to} KiB at the end, {slope:+.0} KiB an hour"
+            );
         }
     }
     // An orderly stop of everybody is part of it.
@@ -94,7 +105,8 @@ fn once(ledger: &Ledger, fed: usize) -> bool {
 fn sums(place: &Place, sender: usize, visitor: usize) -> Vec<(&'static str, i64, usize)> {
     let (out, into) = (place.sender.daemon.stats(), place.receiver.daemon.stats());
     let action = |name: &str| out.get("omrzmq", name).map_or(-1, handed_over);
-    let counter = |stats: &Stats, name: &str| stats.value("imrzmq", name, "submitted").unwrap_or(-1);
+    let counter =
+        |stats: &Stats, name: &str| stats.value("imrzmq", name, "submitted").unwrap_or(-1);
     vec![
         ("omrzmq[archive] handed over", action("archive"), sender),
         ("omrzmq[partner] handed over", action("partner"), sender),
