@@ -1,5 +1,5 @@
-//! What goes wrong on the way, drawn from a seed. Each deed ends when all lines that were fed by then
-//! have arrived wherever they must.
+//! What goes wrong on the way, drawn from a seed. Each deed ends when all lines that were fed by then, and
+//! one more, have arrived wherever they must.
 
 use std::time::Instant;
 
@@ -80,7 +80,12 @@ pub fn any(place: &mut Place, load: &Load, dice: &mut Dice, start: Instant) {
         }
         10 => {
             place.change_list();
+            let before = place.archive.accepted();
             place.replace_key();
+            // Its endpoint is bound anew, and the sender comes back with the next certificate.
+            wait_until("the receiver's new key", PATIENCE, || {
+                (place.archive.accepted() > before).then_some(())
+            });
             arrives(place, load);
             place.settle_key();
             "key replaced"
@@ -93,9 +98,9 @@ pub fn any(place: &mut Place, load: &Load, dice: &mut Dice, start: Instant) {
     place.deeds += 1;
 }
 
-/// Waits until what was fed by now is where it must be.
+/// Waits until what was fed by now, and the next line, is where it must be.
 pub fn arrives(place: &mut Place, load: &Load) {
-    let (sender, visitor) = (load.of_sender(), load.of_visitor());
+    let (sender, visitor) = (load.of_sender() + 1, load.of_visitor() + 1);
     wait_until("all lines fed by now, at both receivers", PATIENCE, || {
         place.read();
         place.alive();
