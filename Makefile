@@ -29,7 +29,7 @@ RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery Cargo.t
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## imrzmq.so and omrzmq.so in target/modules, and target/release/rzlog
@@ -116,6 +116,27 @@ test-drafts: ## the draft socket types, with a libzmq built from Debian's source
 	@scripts/setup drafts
 	@$(MAKE) --no-print-directory build
 	scripts/test-drafts
+
+.PHONY: test-asan
+test-asan: ## the tests on modules built with AddressSanitizer, a selection; ARGS=all for every one
+	@scripts/setup test
+	scripts/test-asan $(ARGS)
+
+.PHONY: miri
+miri: ## the protocol's machines and the parameter tables in an interpreter that sees undefined behaviour
+	@scripts/setup build
+	scripts/miri
+
+.PHONY: soak
+soak: ## two rsyslogd for hours, under load and mishaps: memory, descriptors, threads; ARGS="--hours 4"
+	@scripts/setup test
+	@$(MAKE) --no-print-directory build
+	scripts/soak $(ARGS)
+
+.PHONY: cross-arm64
+cross-arm64: ## both modules for arm64, and arm64's rsyslogd in an emulator that loads them
+	@scripts/setup arm64
+	scripts/cross-arm64
 
 .PHONY: demo
 demo: ## two rsyslogd, real logs, an encrypted link: what this project does, in half a minute

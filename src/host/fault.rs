@@ -1,17 +1,35 @@
-//! Faults on demand, in test builds only: proves that a panic in a callback leaves rsyslogd alive, and
-//! what becomes of a module on a rsyslogd of the future.
+//! Faults on demand, in test builds only: proves that a panic in a callback leaves rsyslogd alive, that
+//! AddressSanitizer looks at the modules (`make test-asan`), and what becomes of a module on a rsyslogd
+//! of the future.
 
 /// In a build with the feature `fault-injection`: panics when the environment variable RZMQ_FAULT
-/// names this point (such as `omrzmq:commit`). In every other build: nothing, not even a look.
+/// names this point (such as `omrzmq:commit`), and reads freed memory when it names the point and
+/// `:use-after-free` behind it. In every other build: nothing, not even a look.
 #[inline]
 pub fn fault_point(name: &str) {
     #[cfg(feature = "fault-injection")]
     #[allow(clippy::panic)]
-    if std::env::var_os("RZMQ_FAULT").is_some_and(|wanted| wanted == name) {
-        panic!("fault {name} was asked for by RZMQ_FAULT");
+    if let Some(wanted) = std::env::var_os("RZMQ_FAULT") {
+        let wanted = wanted.to_string_lossy();
+        if wanted == name {
+            panic!("fault {name} was asked for by RZMQ_FAULT");
+        }
+        if wanted.strip_suffix(":use-after-free") == Some(name) {
+            use_after_free();
+        }
     }
     #[cfg(not(feature = "fault-injection"))]
     let _ = name;
+}
+
+/// One byte is read that is no longer ours: nobody notices but a sanitizer.
+#[cfg(feature = "fault-injection")]
+fn use_after_free() {
+    let byte = std::hint::black_box(Box::into_raw(Box::new(0_u8)));
+    // SAFETY: the box was made above and nobody else has it.
+    unsafe { drop(Box::from_raw(byte)) };
+    // SAFETY: none, on purpose: this is the mistake that is to be found.
+    std::hint::black_box(unsafe { byte.read_volatile() });
 }
 
 /// In a build with the feature `fault-injection`: how much newer than those known the interface versions

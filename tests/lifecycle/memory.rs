@@ -1,10 +1,11 @@
-//! valgrind over whole runs.
+//! valgrind over whole runs; whether AddressSanitizer sees anything.
 
 use harness::skip::skipped;
 use harness::valgrind::{Findings, Valgrind};
 use harness::{Keys, Oracle, Peer, Site, ports::free_endpoint, secs};
 
 use crate::Both;
+use crate::panics::faulty;
 
 /// Load, HUP and shutdown below valgrind, every line through both modules with CURVE.
 #[test]
@@ -60,4 +61,22 @@ fn valgrind_finds_nothing_of_ours_with_a_spool() {
     daemon.stop();
     Findings::of(&daemon).no_errors();
     Findings::of(&daemon).no_leaks();
+}
+
+/// Both modules are what AddressSanitizer looks at: a mistake of theirs ends rsyslogd.
+#[test]
+#[ignore = "needs a build with AddressSanitizer: make test-asan"]
+fn address_sanitizer_finds_a_mistake_made_on_purpose() {
+    let endpoint = free_endpoint();
+    for (module, statement) in [
+        ("imrzmq", format!("input(type=\"imrzmq\" endpoints=\"{endpoint}\" socktype=\"PULL\")")),
+        ("omrzmq", format!("action(type=\"omrzmq\" endpoints=\"{endpoint}\" socktype=\"PUSH\")")),
+    ] {
+        faulty(&format!("{module}:newinstance:use-after-free"))
+            .environment("ASAN_OPTIONS", "log_path=stderr")
+            .with(&format!("module(load=\"{module}\")"))
+            .with(&statement)
+            .check()
+            .refuses(&["AddressSanitizer: heap-use-after-free"]);
+    }
 }

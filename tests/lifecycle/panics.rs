@@ -4,8 +4,8 @@ use harness::{Oracle, Peer, Rsyslogd, SOON, Site, paths, ports::free_endpoint, s
 
 use crate::STOP;
 
-/// A build in which a callback panics on demand.
-fn faulty(fault: &str) -> Site {
+/// A build in which a callback goes wrong on demand.
+pub(crate) fn faulty(fault: &str) -> Site {
     let folder = paths::fault_modules();
     assert!(
         folder.join("omrzmq.so").exists(),
