@@ -15,7 +15,7 @@ const TRUST: &[&str] = &["authtype", "authenticator", "servercertpath", "clientc
 
 /// Of `module(load="imrzmq")` and `module(load="omrzmq")`.
 const GENERAL: &[&str] =
-    &["iothreads", "authtype", "authenticator", "servercertpath", "clientcertpath"];
+    &["iothreads", "authtype", "authenticator", "servercertpath", "clientcertpath", "allowednames"];
 
 /// Of `input(type="imczmq")`, as 8.2302 has it.
 const INPUT_CZMQ: &[&str] = &["endpoints", "socktype", "ruleset", "topics"];
@@ -45,6 +45,7 @@ const INSTANCE: &[&str] = &[
     "authenticator",
     "servercertpath",
     "clientcertpath",
+    "allowednames",
     "ipv6",
     "tcpkeepalive",
     "tcpkeepaliveidle",
@@ -78,6 +79,7 @@ const INPUT: &[&str] = &[
     "metadata",
     "trustrelays",
     "enforcehost",
+    "earlyparse",
 ];
 
 const ACTION: &[&str] = &[
