@@ -118,6 +118,47 @@ action(
     );
 }
 
+/// Which module() counts: the first that is enabled, in the order of reading; and what is not known of it.
+#[test]
+fn the_first_load_that_counts_is_the_one_that_rsyslogd_takes() {
+    let host = Host::new();
+    let action = "action(type=\"omczmq\" socktype=\"PUSH\" endpoints=\"tcp://loghost:1\")\n";
+    // rsyslogd takes "on" alone for enabled
+    for off in ["off", "yes", "ON", ""] {
+        let text = format!(
+            "module(load=\"omczmq\" config.enabled=\"{off}\")\nmodule(load=\"omczmq\" {CLIENT})\n{action}\
+             include(file=\"{{s}}/none\" config.enabled=\"{off}\")\n"
+        );
+        finds(&host, &text, &[]);
+    }
+    host.write("keyed.conf", &format!("module(load=\"omczmq\" {CLIENT})\n"));
+    let include = "include(file=\"{s}/keyed.conf\")\n";
+    finds(&host, &format!("{include}module(load=\"omczmq\")\n{action}"), &[]);
+    finds(
+        &host,
+        &format!("module(load=\"omczmq\")\n{include}{action}"),
+        &["3: unsafe: tcp://loghost:1 in plaintext: whoever is on the way reads and writes lines"],
+    );
+    for (text, line) in [
+        ("module(load=`echo $X`)\n", "1: not read: load=`…`"),
+        ("action(type=`echo $X`)\n", "1: not read: type=`…`"),
+        ("include(file=\"/none\" config.enabled=`echo $X`)\n", "1: not read: whether this include()"),
+        (
+            "module(load=\"omrzmq\")\naction(type=\"omrzmq\" socktype=\"PUSH\" endpoints=`echo $X`)\n",
+            "2: not read: endpoints=`…`",
+        ),
+        (
+            "module(load=\"omczmq\")\naction(type=\"omczmq\" socktype=\"PUSH\" endpoints=`echo $X`)\n",
+            "2: not read: endpoints=`…`",
+        ),
+    ] {
+        host.write("rsyslog.conf", text);
+        let ran = host.check();
+        assert!(ran.out.starts_with(&format!("rsyslog.conf:{line}")), "{text}: {ran:?}");
+        assert_eq!((ran.status, ran.out.lines().count()), (12, 1), "{text}: {ran:?}");
+    }
+}
+
 /// As LogTalez' published configuration has it.
 #[test]
 fn logtalez_publishes_in_plaintext() {
@@ -211,7 +252,28 @@ fn what_the_c_modules_ignore_or_die_of_is_told() {
             "\"PUSH\" sendhwm=\"10\" connecttimeout=\"5\"",
             &[
                 "2: broken: connecttimeout makes omczmq reject the action: nothing is sent",
-                "2: ignored: sendhwm is read and never applied",
+                "2: broken: sendhwm: omczmq takes it for sendtimeout, in milliseconds, and not for a high-water mark: each time the action is suspended, what the socket holds is thrown away, and counts as sent",
+            ],
+        ),
+        (
+            "",
+            "\"PUSH\" sendhwm=\"10\" sendtimeout=\"-1\" heartbeativl=\"5\"",
+            &[
+                "2: ignored: heartbeativl: omczmq never applies heartbeats",
+                "2: ignored: sendhwm: omczmq takes it for sendtimeout, and that is written, too",
+            ],
+        ),
+        // of what is written twice the last counts
+        (
+            "",
+            "\"PUSSH\" socktype=\"PUSH\"",
+            &["2: broken: socktype is written twice: rsyslogd takes the last one"],
+        ),
+        (
+            "",
+            "\"PUB\" topics=[\"a\"]",
+            &[
+                "2: broken: topics is a list in brackets; omczmq needs one text, with commas if there are several",
             ],
         ),
         (

@@ -132,7 +132,7 @@ fn what_behaves_differently_is_told() {
         ),
         "=",
         &[
-            "2: differs: sendhwm was never applied",
+            "2: differs: sendhwm was the time-out of omczmq, in milliseconds",
             "3: differs: ipv6 was unknown to omczmq",
             "3: differs: connecttimeout made omczmq reject the action",
             "4: differs: topics has white space in it",
@@ -232,6 +232,31 @@ fn what_must_be_decided_first_stays() {
             module("")
                 + "action(type=\"omczmq\" socktype=\"PUSH\" endpoints=\"tcp://127.0.0.1:1\"\n",
             &["3: stays: the statement has no closing parenthesis"],
+        ),
+        (
+            module("") + action + "\"PUB\" topics=\"a\\\\,\")\n",
+            &["3: stays: topics is written with escapes"],
+        ),
+        (
+            module("") + action + "\"PUB\" topics=\"a\\\"b,\")\n",
+            &["3: stays: topics is written with escapes"],
+        ),
+        (
+            module("") + action + "\"PUSH\"\n socktype=\"DEALER\")\n",
+            &["4: stays: socktype is written twice"],
+        ),
+        (
+            module("config.enabled=`echo $X`"),
+            &["1: not read: config.enabled=`…`", "1: stays: whether it is enabled depends"],
+        ),
+        (
+            module("") + action + "\"PUB\" topics=[\"a\"])\n",
+            &["3: stays: topics is a list in brackets"],
+        ),
+        // what omczmq ignores would let any key in
+        (
+            module(SERVER) + action + "\"PUSH\" clientcertpath=\"*\")\n",
+            &["3: stays: clientcertpath was ignored here by omczmq"],
         ),
         (
             module("") + "module(load=\"omrzmq\")\n",

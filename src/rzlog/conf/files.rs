@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern, PatternError};
 
 use super::finding::{Finding, Kind, Place};
-use super::scan::{Directive, Item, Scan, Statement, scan};
+use super::scan::{Item, Scan, Statement, scan};
+use super::tables::Module;
 use crate::error::Error;
 
 /// Larger files are no configurations.
@@ -32,28 +34,13 @@ pub(crate) struct Source {
     pub(crate) scan: Scan,
 }
 
-impl Source {
-    /// Its statements.
-    pub(crate) fn statements(&self) -> impl Iterator<Item = &Statement> {
-        self.scan.items.iter().filter_map(|item| match item {
-            Item::Statement(statement) => Some(statement),
-            Item::Directive(_) => None,
-        })
-    }
-
-    /// Its `$` directives.
-    pub(crate) fn directives(&self) -> impl Iterator<Item = &Directive> {
-        self.scan.items.iter().filter_map(|item| match item {
-            Item::Directive(directive) => Some(directive),
-            Item::Statement(_) => None,
-        })
-    }
-}
-
 /// All files of a configuration, each once, the one that was named first.
 #[derive(Debug)]
 pub(crate) struct Configuration {
     pub(crate) sources: Vec<Source>,
+    /// Which items of which file follow each other, as rsyslog reads them: what is included stands where
+    /// it is included.
+    order: Vec<(usize, Range<usize>)>,
     /// What could not be read, and what is included wrongly.
     pub(crate) findings: Vec<Finding>,
 }
@@ -64,8 +51,16 @@ impl Configuration {
         let text = read(path).map_err(Error::file(path))?;
         let mut reader = Reader::default();
         reader.add(path.to_owned(), text, 0);
-        let Reader { sources, findings, .. } = reader;
-        Ok(Configuration { sources, findings })
+        let Reader { sources, order, findings, .. } = reader;
+        Ok(Configuration { sources, order, findings })
+    }
+
+    /// All that is said, in the order in which rsyslog reads it, with the numbers of the files.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (usize, &Item)> {
+        self.order.iter().flat_map(|(number, range)| {
+            let items = self.sources.get(*number).and_then(|it| it.scan.items.get(range.clone()));
+            items.unwrap_or_default().iter().map(|item| (*number, item))
+        })
     }
 
     /// The name of a place's file.
@@ -77,6 +72,7 @@ impl Configuration {
 #[derive(Default)]
 struct Reader {
     sources: Vec<Source>,
+    order: Vec<(usize, Range<usize>)>,
     findings: Vec<Finding>,
     /// By their real paths; whether they are being read just now.
     known: HashMap<PathBuf, bool>,
@@ -94,16 +90,30 @@ impl Reader {
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         self.known.insert(real.clone(), true);
         let scan = scan(&text);
-        let includes: Vec<_> = scan.items.iter().filter_map(Include::of).collect();
         let source = self.sources.len();
+        for item in &scan.items {
+            let Item::Statement(statement) = item else { continue };
+            if let Some(why) = depends(statement) {
+                let place = Place { source, line: statement.line };
+                self.tell(&place, Kind::Unread, why);
+            }
+        }
+        let items = scan.items.iter().enumerate();
+        let includes: Vec<_> =
+            items.filter_map(|(at, item)| Some((at, Include::of(item)?))).collect();
+        let count = scan.items.len();
         self.sources.push(Source { path, text, scan });
-        for include in includes {
+        let mut read = 0;
+        for (at, include) in includes {
+            self.order.push((source, read..at));
+            read = at;
             let place = Place { source, line: include.line };
             match include.what {
                 Ok(pattern) => self.follow(&pattern, include.optional, &place, depth + 1),
                 Err(kind_and_why) => self.tell(&place, kind_and_why.0, kind_and_why.1),
             }
         }
+        self.order.push((source, read..count));
         self.known.insert(real, false);
     }
 
@@ -205,9 +215,16 @@ impl Include {
                 Some(Include { line: directive.line, what, optional: false })
             }
             Item::Statement(statement) if statement.word == "include" => {
+                let enabled = statement.is_enabled();
+                if enabled == Some(false) {
+                    return None;
+                }
                 let optional = statement.text("mode") == Some("optional");
                 let unread = |what: &str| Err((Kind::Unread, what.to_owned()));
                 let what = match (statement.get("file"), statement.get("text")) {
+                    _ if enabled.is_none() => unread(
+                        "whether this include() counts depends on rsyslogd's environment; it is not followed",
+                    ),
                     (Some(file), None) if file.is_evaluated() => unread(
                         "what include(file=`…`) includes depends on rsyslogd's environment; it is not read",
                     ),
@@ -220,6 +237,29 @@ impl Include {
             _ => None,
         }
     }
+}
+
+/// What of a statement, which may be about ZeroMQ, is known only when rsyslogd starts.
+fn depends(statement: &Statement) -> Option<String> {
+    let word = statement.word.as_str();
+    let name = match word {
+        "module" => "load",
+        "input" | "action" => "type",
+        _ => return None,
+    };
+    let named = statement.get(name)?;
+    if statement.is_enabled() == Some(false) {
+        return None;
+    }
+    if named.is_evaluated() {
+        return Some(format!(
+            "{name}=`…` depends on rsyslogd's environment: whether this {word}() is about ZeroMQ is not known"
+        ));
+    }
+    let text = named.text()?;
+    let module = if word == "module" { Module::loaded_as(text) } else { Module::of_type(word, text) };
+    let why = "config.enabled=`…` depends on rsyslogd's environment: whether this counts is not known";
+    (module.is_some() && statement.is_enabled().is_none()).then(|| why.to_owned())
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

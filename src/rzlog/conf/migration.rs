@@ -134,6 +134,16 @@ impl Draft {
         }
     }
 
+    /// Replaces what stands between a text's quotes by what is made of its meaning.
+    fn rewrite(&mut self, place: Place, name: &str, value: &Value, new: String) {
+        if value.plain {
+            self.replace(place, value, new);
+        } else {
+            let why = format!("{name} is written with escapes, and has to become \"{new}\": by hand");
+            self.stops(place, why);
+        }
+    }
+
     /// Replaces what stands between a text's quotes.
     fn replace(&mut self, place: Place, value: &Value, new: String) {
         self.edits.push((place.source, Edit { range: value.inner.clone(), text: new }));
@@ -233,7 +243,18 @@ impl Draft {
         self.form(module, Level::Instance, statement, place.source);
         let of_its_own = Trust::of(statement, place.source);
         let encrypted = self.trust(&ours::trust(instance, parties), place);
-        if let Some((parameter, said)) = of_its_own.first() {
+        let own = of_its_own.first();
+        if let Some((parameter, said)) = own.filter(|_| theirs::is_curve(module, parties) == Some(true))
+        {
+            let why = format!(
+                "{parameter} was ignored here by {}, which goes by what its module() says; {} would go by \
+                 it: take out what {}() says of trust, or decide whom it lets in",
+                module.name(),
+                ours.name(),
+                module.word()
+            );
+            self.stops(said.place, why);
+        } else if let Some((parameter, said)) = own {
             let why = format!(
                 "{parameter} is understood here by {}, as it was not by {}: CURVE from now on, if it was \
                  plaintext, and the other side needs it too",
@@ -266,6 +287,15 @@ impl Draft {
             let place = Place { source, line: statement.line };
             self.stops(place, "the statement has no closing parenthesis");
         }
+        for parameter in statement.repeated() {
+            let place = Place { source, line: parameter.line };
+            let why = format!("{} is written twice: rsyslogd takes the last one", parameter.name);
+            self.stops(place, why);
+        }
+        if statement.is_enabled().is_none() {
+            let place = Place { source, line: statement.line };
+            self.stops(place, "whether it is enabled depends on rsyslogd's environment");
+        }
         for parameter in &statement.parameters {
             let place = Place { source, line: parameter.line };
             let name = parameter.name.as_str();
@@ -280,6 +310,10 @@ impl Draft {
                     ours.name()
                 );
                 self.differs(place, why);
+            }
+            if parameter.bracketed && ours.has_of_its_own(level, name) {
+                let why = format!("{name} is a list in brackets, which {} refuses", module.name());
+                self.stops(place, format!("{why}: write one text, with commas"));
             }
             if parameter.text() == Some("") && name != "topics" && !name.contains('.') {
                 self.stops(place, format!("{name} is empty"));
@@ -327,7 +361,11 @@ impl Draft {
         let Some(parameter) = instance.statement.get("endpoints") else {
             return self.stops(place, "endpoints is missing");
         };
-        let Some(value) = parameter.value().filter(|value| !value.evaluated) else { return };
+        if parameter.is_evaluated() {
+            let why = "endpoints=`…` depends on rsyslogd's environment: it is left, and not looked at";
+            return self.differs(place, why);
+        }
+        let Some(value) = parameter.value() else { return };
         // czmq's other sign for any free port
         let mut text = value.text.clone();
         while let Some(at) = any_port(&text) {
@@ -349,7 +387,7 @@ impl Draft {
             Err(why) => return self.stops(place, why.to_string()),
         }
         if text != value.text {
-            self.replace(place, value, text);
+            self.rewrite(place, "endpoints", value, text);
         }
     }
 
@@ -371,7 +409,7 @@ impl Draft {
         }
         if let Some(shorter) = value.text.strip_suffix(',') {
             // to ours it would be one topic more, the empty one
-            self.replace(place, value, shorter.to_owned());
+            self.rewrite(place, "topics", value, shorter.to_owned());
         }
     }
 
@@ -415,7 +453,14 @@ impl Draft {
             self.differs(place("topicframe"), why);
         }
         for (name, why) in [
-            ("sendhwm", "sendhwm was never applied; from now on it is the high-water mark"),
+            (
+                "sendhwm",
+                "sendhwm was the time-out of omczmq, in milliseconds, and what waited longer was thrown away; \
+                 from now on it is the high-water mark, and without sendtimeout the action waits for its peer",
+            ),
+            ("heartbeativl", "heartbeativl was never applied by omczmq; omrzmq applies it"),
+            ("heartbeattimeout", "heartbeattimeout was never applied by omczmq; omrzmq applies it"),
+            ("heartbeatttl", "heartbeatttl was never applied by omczmq; omrzmq applies it"),
             (
                 "connecttimeout",
                 "connecttimeout made omczmq reject the action; with omrzmq it works",

@@ -23,6 +23,8 @@ pub(crate) use migration::{Migration, rewritten};
 
 use finding::{Findings, Report};
 use parties::{Parties, is_disabled};
+use scan::Statement;
+use tables::{Level, Module};
 
 /// What there is to say of a configuration, in its order.
 pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
@@ -34,6 +36,9 @@ pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
             continue;
         }
         let mut report = Report { source: load.place.source, findings: &mut findings };
+        if let Some(statement) = load.statement {
+            form(load.module, Level::Module, statement, &mut report);
+        }
         if load.module.is_czmq() {
             theirs::of_load(load, &parties, &mut report);
         } else {
@@ -56,6 +61,7 @@ pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
                 "the statement has no closing parenthesis",
             );
         }
+        form(instance.module, Level::Instance, instance.statement, &mut report);
         links.extend(if instance.module.is_czmq() {
             theirs::of_instance(instance, &parties, &mut report)
         } else {
@@ -65,6 +71,27 @@ pub(crate) fn judge(configuration: &Configuration) -> Vec<Finding> {
     links::disagreements(&links, configuration, &mut findings);
     findings.list.sort_by_key(|finding| (finding.place, finding.kind));
     findings.list
+}
+
+/// What is wrong with a statement, whichever module it is of.
+fn form(module: Module, level: Level, statement: &Statement, report: &mut Report<'_>) {
+    for parameter in statement.repeated() {
+        let why = format!("{} is written twice: rsyslogd takes the last one", parameter.name);
+        report.tell(parameter.line, Kind::Broken, why);
+    }
+    let lists = statement.parameters.iter().filter(|parameter| parameter.bracketed);
+    // ours alone take topics so
+    let refused = |name: &str| {
+        module.has_of_its_own(level, name) && (module.is_czmq() || name != "topics")
+    };
+    for parameter in lists.filter(|parameter| refused(&parameter.name)) {
+        let why = format!(
+            "{} is a list in brackets; {} needs one text, with commas if there are several",
+            parameter.name,
+            module.name()
+        );
+        report.tell(parameter.line, Kind::Broken, why);
+    }
 }
 
 /// How many statements of each side there are: of the C modules, and of ours.

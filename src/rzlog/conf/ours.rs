@@ -58,7 +58,11 @@ pub(super) fn of_instance(
             report.tell(line, Kind::Broken, "endpoints is missing");
             return None;
         }
-        Some(text) => text?,
+        Some(None) => {
+            endpoints_depend(statement, line, report);
+            return None;
+        }
+        Some(Some(text)) => text,
     };
     let habit = socket_type.map_or(Mode::Bind, SocketType::habit);
     let endpoints = match parse_endpoints(text, habit) {
@@ -84,6 +88,15 @@ pub(super) fn of_instance(
         }
     }
     Some(Link { place: Place { line, ..place }, endpoints, encrypted: encrypted? })
+}
+
+/// Endpoints in backticks.
+pub(super) fn endpoints_depend(statement: &Statement, line: usize, report: &mut Report<'_>) {
+    if statement.get("endpoints").is_some_and(|parameter| parameter.is_evaluated()) {
+        let why = "endpoints=`…` depends on rsyslogd's environment: where it goes, and whether that is safe, \
+                   is not known";
+        report.tell(line, Kind::Unread, why);
+    }
 }
 
 fn unknown_names(module: Module, level: Level, statement: &Statement, report: &mut Report<'_>) {

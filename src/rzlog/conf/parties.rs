@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::files::{Configuration, Source};
+use super::files::Configuration;
 use super::finding::Place;
-use super::scan::{Directive, Statement, Value};
-use super::tables::{Module, switch};
+use super::scan::{Directive, Item, Statement, Value};
+use super::tables::Module;
 
 /// `module(load="…")` or `$ModLoad`.
 #[derive(Debug, Clone, Copy)]
@@ -35,49 +35,49 @@ impl Instance<'_> {
     }
 }
 
-/// All of them, in order.
+/// All of them, in the order in which rsyslog reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Parties<'a> {
     pub(crate) loads: Vec<Load<'a>>,
     pub(crate) instances: Vec<Instance<'a>>,
-    /// The first of each module.
+    /// The first of each module that counts.
     first: HashMap<Module, usize>,
 }
 
 impl<'a> Parties<'a> {
     pub(crate) fn of(configuration: &'a Configuration) -> Parties<'a> {
         let mut parties = Parties::default();
-        for (number, source) in configuration.sources.iter().enumerate() {
-            parties.add(number, source);
+        for (number, item) in configuration.items() {
+            match item {
+                Item::Directive(directive) => parties.loads.extend(mod_load(number, directive)),
+                Item::Statement(statement) => parties.add(number, statement),
+            }
         }
-        for (number, load) in parties.loads.iter().enumerate() {
+        let loads = parties.loads.iter().enumerate();
+        for (number, load) in loads.filter(|(_, load)| !load.statement.is_some_and(is_disabled)) {
             parties.first.entry(load.module).or_insert(number);
         }
         parties
     }
 
-    fn add(&mut self, number: usize, source: &'a Source) {
-        for directive in source.directives() {
-            self.loads.extend(mod_load(number, directive));
-        }
-        for statement in source.statements() {
-            let place = Place { source: number, line: statement.line };
-            let named = |name| statement.get(name).and_then(|parameter| parameter.value());
-            match statement.word.as_str() {
-                "module" => {
-                    let named = named("load").filter(|value| !value.evaluated);
-                    let Some(named) = named else { continue };
-                    let Some(module) = Module::loaded_as(&named.text) else { continue };
-                    self.loads.push(Load { module, place, named, statement: Some(statement) });
-                }
-                word @ ("input" | "action") => {
-                    let named = named("type").filter(|value| !value.evaluated);
-                    let Some(named) = named else { continue };
-                    let Some(module) = Module::of_type(word, &named.text) else { continue };
-                    self.instances.push(Instance { module, place, named, statement });
-                }
-                _ => {}
+    fn add(&mut self, number: usize, statement: &'a Statement) {
+        let place = Place { source: number, line: statement.line };
+        let named = |name| {
+            let value = statement.get(name).and_then(|parameter| parameter.value());
+            value.filter(|value| !value.evaluated)
+        };
+        match statement.word.as_str() {
+            "module" => {
+                let Some(named) = named("load") else { return };
+                let Some(module) = Module::loaded_as(&named.text) else { return };
+                self.loads.push(Load { module, place, named, statement: Some(statement) });
             }
+            word @ ("input" | "action") => {
+                let Some(named) = named("type") else { return };
+                let Some(module) = Module::of_type(word, &named.text) else { return };
+                self.instances.push(Instance { module, place, named, statement });
+            }
+            _ => {}
         }
     }
 
@@ -93,7 +93,7 @@ fn mod_load(source: usize, directive: &Directive) -> Option<Load<'_>> {
     Some(Load { module: Module::loaded_as(&named.text)?, place, named, statement: None })
 }
 
-/// `config.enabled="off"`: rsyslog passes it over.
+/// rsyslog passes it over.
 pub(crate) fn is_disabled(statement: &Statement) -> bool {
-    statement.text("config.enabled").and_then(switch) == Some(false)
+    statement.is_enabled() == Some(false)
 }

@@ -6,6 +6,7 @@
 //! one. Blocks (`ruleset(…) { … }`, `if … then { … }`) need no nesting for that: a statement is one
 //! wherever it stands. What is a mistake to rsyslog is passed over.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 #[path = "joined.rs"]
@@ -46,9 +47,23 @@ pub(crate) struct Statement {
 }
 
 impl Statement {
-    /// The parameter of this name; the first, as rsyslog takes it.
+    /// The parameter of this name; of several the last, as rsyslog takes it: its grammar puts each in front
+    /// of those before it (grammar.y), and looks from there.
     pub(crate) fn get(&self, name: &str) -> Option<&Parameter> {
-        self.parameters.iter().find(|parameter| parameter.name == name)
+        self.parameters.iter().rfind(|parameter| parameter.name == name)
+    }
+
+    /// The parameters whose names are written before already.
+    pub(crate) fn repeated(&self) -> impl Iterator<Item = &Parameter> {
+        let mut known = HashSet::new();
+        self.parameters.iter().filter(move |parameter| !known.insert(parameter.name.as_str()))
+    }
+
+    /// Whether rsyslog looks at it: `config.enabled` is not written, or exactly `on`. None: known only when
+    /// rsyslogd starts.
+    pub(crate) fn is_enabled(&self) -> Option<bool> {
+        let Some(parameter) = self.get("config.enabled") else { return Some(true) };
+        if parameter.is_evaluated() { None } else { Some(parameter.text() == Some("on")) }
     }
 
     /// Its text.
@@ -64,6 +79,8 @@ pub(crate) struct Parameter {
     pub(crate) name: String,
     pub(crate) line: usize,
     pub(crate) values: Vec<Value>,
+    /// It is a list, in brackets, if of one value only.
+    pub(crate) bracketed: bool,
 }
 
 impl Parameter {
@@ -407,7 +424,8 @@ impl Scanner<'_> {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
         let name = self.at..self.at + self.run(self.at, is_part);
         self.at = name.end;
-        let mut parameter = Parameter { name: self.lower(name), line, values: Vec::new() };
+        let name = self.lower(name);
+        let mut parameter = Parameter { name, line, values: Vec::new(), bracketed: false };
         self.gap();
         if self.peek(0) != Some(b'=') {
             return parameter;
@@ -418,6 +436,7 @@ impl Scanner<'_> {
             Some(quote @ (b'"' | b'`')) => parameter.values.push(self.quoted(quote)),
             Some(b'[') => {
                 self.at += 1;
+                parameter.bracketed = true;
                 self.array(&mut parameter.values);
             }
             _ => {}

@@ -6,6 +6,7 @@ use rzmq_link::{Mode, SocketType, parse_endpoints};
 
 use super::finding::{Kind, Place, Report};
 use super::links::{Link, leaves_the_host};
+use super::ours;
 use super::parties::{Instance, Load, Parties};
 use super::scan::{Parameter, Statement};
 use super::tables::{Level, Module, closest, switch};
@@ -141,7 +142,7 @@ fn authenticator(
 }
 
 /// What a module's sockets speak: whether it is CURVE.
-fn is_curve(module: Module, parties: &Parties<'_>) -> Option<bool> {
+pub(super) fn is_curve(module: Module, parties: &Parties<'_>) -> Option<bool> {
     let load = parties.load(module)?;
     let Some(statement) = load.statement else { return Some(false) };
     let trust = Trust::of(statement, load.place.source);
@@ -177,6 +178,7 @@ pub(super) fn of_instance(
         if endpoints.is_none() {
             report.tell(statement.line, Kind::Broken, "endpoints is missing");
         }
+        ours::endpoints_depend(statement, instance.line_of("endpoints"), report);
         return None;
     };
     let line = instance.line_of("endpoints");
@@ -302,7 +304,19 @@ fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &
     tell("template", Kind::Broken, "template makes rsyslogd crash at each stop (freed twice)");
     let why = "connecttimeout makes omczmq reject the action: nothing is sent";
     tell("connecttimeout", Kind::Broken, why);
-    tell("sendhwm", Kind::Ignored, "sendhwm is read and never applied");
+    for name in ["heartbeativl", "heartbeattimeout", "heartbeatttl"] {
+        // omczmq takes heartbeatttl for another heartbeattimeout, and wants all three
+        tell(name, Kind::Ignored, &format!("{name}: omczmq never applies heartbeats"));
+    }
+    // what is no number is 0, at which nothing waits
+    let hwm = statement.text("sendhwm").map(|text| text.parse::<i64>().unwrap_or(0));
+    if statement.get("sendtimeout").is_some() {
+        tell("sendhwm", Kind::Ignored, "sendhwm: omczmq takes it for sendtimeout, and that is written, too");
+    } else if hwm.is_some_and(|milliseconds| milliseconds >= 0) {
+        let why = "sendhwm: omczmq takes it for sendtimeout, in milliseconds, and not for a high-water mark: \
+                   each time the action is suspended, what the socket holds is thrown away, and counts as sent";
+        tell("sendhwm", Kind::Broken, why);
+    }
     let written = statement.text("sendtimeout").and_then(|text| text.parse::<i64>().ok());
     if written.is_some_and(|milliseconds| milliseconds >= 0) {
         let why = "sendtimeout: each time the action is suspended, what the socket holds is thrown away, \
