@@ -3,12 +3,14 @@
 //! configuration keeps us for ever.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern, PatternError};
+use rustix::fs::OFlags;
 
 use super::finding::{Finding, Kind, Place};
 use super::scan::{Item, Scan, Statement, scan};
@@ -25,6 +27,8 @@ const DEPTH_MAX: usize = 32;
 const TOTAL_MAX: usize = 32 << 20;
 /// Names looked at for patterns and folders, all in all.
 const NAMES_MAX: usize = 20_000;
+/// Statements and directives, all in all.
+const ITEMS_MAX: usize = 100_000;
 
 /// A file.
 #[derive(Debug)]
@@ -80,6 +84,8 @@ struct Reader {
     bytes: usize,
     /// Names looked at.
     names: usize,
+    /// Statements and directives.
+    items: usize,
     /// A limit of all is reached, and that is told: nothing more is included.
     full: bool,
 }
@@ -89,8 +95,20 @@ impl Reader {
         self.bytes += text.len();
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         self.known.insert(real.clone(), true);
-        let scan = scan(&text);
+        let mut scan = scan(&text);
         let source = self.sources.len();
+        let room = ITEMS_MAX - self.items;
+        if let Some(first) = scan.items.get(room) {
+            let line = match first {
+                Item::Statement(statement) => statement.line,
+                Item::Directive(directive) => directive.line,
+            };
+            self.full = true;
+            let why = "100,000 statements are the most; nothing more is read";
+            self.tell(&Place { source, line }, Kind::Unread, why.to_owned());
+            scan.items.truncate(room);
+        }
+        self.items += scan.items.len();
         for item in &scan.items {
             let Item::Statement(statement) = item else { continue };
             if let Some(why) = depends(statement) {
@@ -107,6 +125,9 @@ impl Reader {
         for (at, include) in includes {
             self.order.push((source, read..at));
             read = at;
+            if self.full {
+                continue;
+            }
             let place = Place { source, line: include.line };
             match include.what {
                 Ok(pattern) => self.follow(&pattern, include.optional, &place, depth + 1),
@@ -161,13 +182,15 @@ impl Reader {
     }
 
     fn include(&mut self, path: PathBuf, place: &Place, depth: usize) {
+        if path.to_str().is_none() {
+            let why =
+                format!("includes {}, whose name is not UTF-8: it is not read", path.display());
+            return self.tell(place, Kind::Unread, why);
+        }
         if path.is_dir() {
             // as rsyslog does it: all in it, and below it
             let below = path.join("*");
-            return match below.to_str() {
-                Some(below) => self.follow(below, true, place, depth + 1),
-                None => self.tell(place, Kind::Unread, format!("{}: is not read", path.display())),
-            };
+            return self.follow(&below.to_string_lossy(), true, place, depth + 1);
         }
         // rsyslog passes over what is neither a file nor a folder
         if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -257,8 +280,10 @@ fn depends(statement: &Statement) -> Option<String> {
         ));
     }
     let text = named.text()?;
-    let module = if word == "module" { Module::loaded_as(text) } else { Module::of_type(word, text) };
-    let why = "config.enabled=`…` depends on rsyslogd's environment: whether this counts is not known";
+    let module =
+        if word == "module" { Module::loaded_as(text) } else { Module::of_type(word, text) };
+    let why =
+        "config.enabled=`…` depends on rsyslogd's environment: whether this counts is not known";
     (module.is_some() && statement.is_enabled().is_none()).then(|| why.to_owned())
 }
 
@@ -267,12 +292,14 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if path.extension().is_some_and(|it| it == "yaml" || it == "yml") {
         return other("configurations in YAML are not understood here");
     }
-    // a pipe would keep us waiting
-    if !fs::metadata(path)?.is_file() {
+    // a pipe would keep us waiting, at once or when it is read
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    if !file.metadata()?.is_file() {
         return other("it is no file");
     }
     let mut text = Vec::new();
-    File::open(path)?.take(SIZE_MAX + 1).read_to_end(&mut text)?;
+    file.take(SIZE_MAX + 1).read_to_end(&mut text)?;
     if text.len() as u64 > SIZE_MAX {
         return other("it is larger than 4 MiB");
     }
@@ -314,7 +341,8 @@ fn expand(pattern: &str, looked_at: &mut usize) -> Result<Option<Vec<PathBuf>>, 
                     return Ok(None);
                 }
                 let name = entry.file_name();
-                if name.to_str().is_some_and(|name| pattern.matches_with(name, AS_A_SHELL)) {
+                // one that is not UTF-8 is told by who includes it
+                if pattern.matches_with(&name.to_string_lossy(), AS_A_SHELL) {
                     next.push(folder.join(name));
                 }
             }
@@ -334,6 +362,7 @@ const AS_A_SHELL: MatchOptions = MatchOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
 
     fn names(configuration: &Configuration) -> Vec<String> {
         let names = configuration.sources.iter().map(|source| source.path.file_name());
@@ -345,6 +374,10 @@ mod tests {
         findings
             .map(|it| format!("{} {}: {}", it.place.source, it.place.line, it.sentence))
             .collect()
+    }
+
+    fn told_of(configuration: &Configuration) -> String {
+        told(configuration).join("\n")
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -439,11 +472,20 @@ mod tests {
         for words in ["32 files within", "larger than 4 MiB", "1000 files are the most"] {
             assert!(told.contains(words), "{words}: {told}");
         }
+        fs::write(at("statements"), "a()\n".repeat(ITEMS_MAX + 10)).unwrap();
+        let configuration = Configuration::read(&at("statements")).unwrap();
+        assert_eq!(configuration.items().count(), ITEMS_MAX);
+        assert!(told_of(&configuration).contains("0 100001: 100,000 statements are the most"));
         for everything in ["/".to_owned(), "/*".repeat(30)] {
             fs::write(at("all"), format!("$IncludeConfig {everything}\n").repeat(10)).unwrap();
             let configuration = Configuration::read(&at("all")).unwrap();
             assert!(configuration.sources.len() <= FILES_MAX);
         }
+        let name = std::ffi::OsStr::from_bytes(b"x\xff.strange");
+        fs::write(folder.path().join(name), "").unwrap();
+        fs::write(at("named"), format!("$IncludeConfig {}\n", path("*.strange"))).unwrap();
+        let configuration = Configuration::read(&at("named")).unwrap();
+        assert!(told_of(&configuration).contains("not UTF-8"), "{configuration:?}");
         assert!(Configuration::read(&at("large")).is_err());
         assert!(Configuration::read(&at("many")).is_err());
         assert!(Configuration::read(&at("none.yaml")).is_err());
