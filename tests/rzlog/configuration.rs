@@ -142,7 +142,10 @@ fn the_first_load_that_counts_is_the_one_that_rsyslogd_takes() {
     for (text, line) in [
         ("module(load=`echo $X`)\n", "1: not read: load=`…`"),
         ("action(type=`echo $X`)\n", "1: not read: type=`…`"),
-        ("include(file=\"/none\" config.enabled=`echo $X`)\n", "1: not read: whether this include()"),
+        (
+            "include(file=\"/none\" config.enabled=`echo $X`)\n",
+            "1: not read: whether this include()",
+        ),
         (
             "module(load=\"omrzmq\")\naction(type=\"omrzmq\" socktype=\"PUSH\" endpoints=`echo $X`)\n",
             "2: not read: endpoints=`…`",
@@ -157,6 +160,26 @@ fn the_first_load_that_counts_is_the_one_that_rsyslogd_takes() {
         assert!(ran.out.starts_with(&format!("rsyslog.conf:{line}")), "{text}: {ran:?}");
         assert_eq!((ran.status, ran.out.lines().count()), (12, 1), "{text}: {ran:?}");
     }
+}
+
+/// As our modules refuse it on releases that have the setting.
+#[test]
+fn strict_defaults_make_open_statements_broken() {
+    let host = Host::new();
+    let strict = "global(compatibility.defaults.secure=\"strict\")\nmodule(load=\"imrzmq\")\n";
+    let input = "input(type=\"imrzmq\" socktype=\"PULL\" endpoints=\"tcp://127.0.0.1:1\"";
+    let why = "which global(compatibility.defaults.secure=\"strict\") does not allow: the statement is not used";
+    finds(&host, &format!("{strict}{input})\n"), &[&format!("3: broken: plaintext, {why}")]);
+    finds(
+        &host,
+        &format!("{strict}{input} {})\n", SERVER.replace("{s}/allowed", "*")),
+        &[
+            "3: unsafe: clientcertpath=\"*\" lets any key in",
+            &format!("3: broken: clientcertpath=\"*\" lets any key in, {why}"),
+        ],
+    );
+    finds(&host, &format!("{strict}{input} {SERVER})\n"), &[]);
+    finds(&host, &format!("{}{input})\n", strict.replace("strict", "warn")), &[]);
 }
 
 /// As LogTalez' published configuration has it.

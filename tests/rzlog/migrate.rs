@@ -253,6 +253,15 @@ fn what_must_be_decided_first_stays() {
             module("") + action + "\"PUB\" topics=[\"a\"])\n",
             &["3: stays: topics is a list in brackets"],
         ),
+        (
+            "global(compatibility.defaults.secure=\"strict\")\n".to_owned() + &module(""),
+            &["3: stays: plaintext, which global("],
+        ),
+        (
+            "global(compatibility.defaults.secure=\"strict\")\n".to_owned()
+                + &module(&SERVER.replace("{s}/allowed", "*")),
+            &["3: stays: clientcertpath=\"*\" lets any key in, which global("],
+        ),
         // what omczmq ignores would let any key in
         (
             module(SERVER) + action + "\"PUSH\" clientcertpath=\"*\")\n",

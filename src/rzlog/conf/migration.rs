@@ -139,7 +139,8 @@ impl Draft {
         if value.plain {
             self.replace(place, value, new);
         } else {
-            let why = format!("{name} is written with escapes, and has to become \"{new}\": by hand");
+            let why =
+                format!("{name} is written with escapes, and has to become \"{new}\": by hand");
             self.stops(place, why);
         }
     }
@@ -242,9 +243,16 @@ impl Draft {
         }
         self.form(module, Level::Instance, statement, place.source);
         let of_its_own = Trust::of(statement, place.source);
-        let encrypted = self.trust(&ours::trust(instance, parties), place);
+        let trust = ours::trust(instance, parties);
+        let encrypted = self.trust(&trust, place);
+        if parties.strict && (encrypted == Some(false) || trust.is_open()) {
+            let what =
+                if trust.is_open() { "clientcertpath=\"*\" lets any key in" } else { "plaintext" };
+            self.stops(place, format!("{what}, {}", trust::STRICT));
+        }
         let own = of_its_own.first();
-        if let Some((parameter, said)) = own.filter(|_| theirs::is_curve(module, parties) == Some(true))
+        if let Some((parameter, said)) =
+            own.filter(|_| theirs::is_curve(module, parties) == Some(true))
         {
             let why = format!(
                 "{parameter} was ignored here by {}, which goes by what its module() says; {} would go by \
@@ -362,7 +370,8 @@ impl Draft {
             return self.stops(place, "endpoints is missing");
         };
         if parameter.is_evaluated() {
-            let why = "endpoints=`…` depends on rsyslogd's environment: it is left, and not looked at";
+            let why =
+                "endpoints=`…` depends on rsyslogd's environment: it is left, and not looked at";
             return self.differs(place, why);
         }
         let Some(value) = parameter.value() else { return };

@@ -81,9 +81,8 @@ fn form(module: Module, level: Level, statement: &Statement, report: &mut Report
     }
     let lists = statement.parameters.iter().filter(|parameter| parameter.bracketed);
     // ours alone take topics so
-    let refused = |name: &str| {
-        module.has_of_its_own(level, name) && (module.is_czmq() || name != "topics")
-    };
+    let refused =
+        |name: &str| module.has_of_its_own(level, name) && (module.is_czmq() || name != "topics");
     for parameter in lists.filter(|parameter| refused(&parameter.name)) {
         let why = format!(
             "{} is a list in brackets; {} needs one text, with commas if there are several",

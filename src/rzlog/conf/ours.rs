@@ -34,7 +34,14 @@ pub(super) fn of_instance(
 ) -> Option<Link> {
     let Instance { module, statement, place, .. } = *instance;
     unknown_names(module, Level::Instance, statement, report);
-    let encrypted = trust::judge(&trust(instance, parties), place, report);
+    let trusted = trust(instance, parties);
+    let encrypted = trust::judge(&trusted, place, report);
+    if parties.strict && (encrypted == Some(false) || trusted.is_open()) {
+        let what =
+            if trusted.is_open() { "clientcertpath=\"*\" lets any key in" } else { "plaintext" };
+        let why = format!("{what}, {}: the statement is not used", trust::STRICT);
+        report.tell_at(place, Kind::Broken, why);
+    }
     let known = if module.is_output() { SocketType::OUTPUTS } else { SocketType::INPUTS };
     let socket_type = match statement.get("socktype").map(|it| it.text()) {
         None => {

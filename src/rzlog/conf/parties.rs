@@ -40,6 +40,8 @@ impl Instance<'_> {
 pub(crate) struct Parties<'a> {
     pub(crate) loads: Vec<Load<'a>>,
     pub(crate) instances: Vec<Instance<'a>>,
+    /// `global(compatibility.defaults.secure="strict")`: what lets anybody in is refused by our modules.
+    pub(crate) strict: bool,
     /// The first of each module that counts.
     first: HashMap<Module, usize>,
 }
@@ -76,6 +78,11 @@ impl<'a> Parties<'a> {
                 let Some(named) = named("type") else { return };
                 let Some(module) = Module::of_type(word, &named.text) else { return };
                 self.instances.push(Instance { module, place, named, statement });
+            }
+            "global" if !is_disabled(statement) => {
+                if let Some(text) = statement.text("compatibility.defaults.secure") {
+                    self.strict = text == "strict";
+                }
             }
             _ => {}
         }

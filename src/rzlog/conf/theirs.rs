@@ -311,7 +311,11 @@ fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &
     // what is no number is 0, at which nothing waits
     let hwm = statement.text("sendhwm").map(|text| text.parse::<i64>().unwrap_or(0));
     if statement.get("sendtimeout").is_some() {
-        tell("sendhwm", Kind::Ignored, "sendhwm: omczmq takes it for sendtimeout, and that is written, too");
+        tell(
+            "sendhwm",
+            Kind::Ignored,
+            "sendhwm: omczmq takes it for sendtimeout, and that is written, too",
+        );
     } else if hwm.is_some_and(|milliseconds| milliseconds >= 0) {
         let why = "sendhwm: omczmq takes it for sendtimeout, in milliseconds, and not for a high-water mark: \
                    each time the action is suspended, what the socket holds is thrown away, and counts as sent";

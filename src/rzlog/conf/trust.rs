@@ -75,6 +75,14 @@ impl<'a> Trust<'a> {
         self.authenticator.and_then(|said| switch(said.text))
     }
 
+    /// A server that lets any key in.
+    pub(crate) fn is_open(&self) -> bool {
+        let is = |said: Option<Said<'_>>, text| {
+            said.is_some_and(|said| said.text.trim().eq_ignore_ascii_case(text))
+        };
+        is(self.authtype, "CURVESERVER") && is(self.clientcertpath, "*")
+    }
+
     /// As our modules read them, without a look at the files.
     pub(crate) fn settings(&self) -> SecuritySettings<'a> {
         let text = |said: Option<Said<'a>>| said.map(|said| said.text);
@@ -98,6 +106,10 @@ impl<'a> Trust<'a> {
         said.or(self.authtype).map_or(otherwise, |said| said.place)
     }
 }
+
+/// What rsyslog's "strict" makes of trust that lets anybody in.
+pub(crate) const STRICT: &str =
+    "which global(compatibility.defaults.secure=\"strict\") does not allow";
 
 /// Whether a link is encrypted, and what else there is to say of it: for a statement of ours.
 pub(crate) fn judge(trust: &Trust<'_>, place: Place, report: &mut Report<'_>) -> Option<bool> {
