@@ -92,7 +92,7 @@ impl Trust {
             endpoints.clone_from(&profile.endpoints);
         }
         let credentials = self.credentials(&profile)?;
-        Ok(Target { endpoints: endpoints.join(","), credentials, profile, rest })
+        Ok(Target { endpoints: each_once(&endpoints.join(",")), credentials, profile, rest })
     }
 
     fn credentials(&self, profile: &Profile) -> Result<Credentials, Error> {
@@ -125,6 +125,17 @@ impl Trust {
     }
 }
 
+/// Endpoints without those that are named before already: every line would come, and count, twice.
+fn each_once(endpoints: &str) -> String {
+    let mut once = Vec::new();
+    for endpoint in endpoints.split(',').map(str::trim) {
+        if !once.contains(&endpoint) {
+            once.push(endpoint);
+        }
+    }
+    once.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +165,7 @@ mod tests {
             (target.endpoints.as_str(), target.rest),
             ("tcp://a:1,@tcp://b:2", words("h p"))
         );
+        let target = trust.resolve(&words("tcp://a:1,tcp://b:2"), &words("tcp://a:1")).unwrap();
+        assert_eq!(target.endpoints, "tcp://a:1,tcp://b:2");
     }
 }

@@ -50,7 +50,10 @@ fn watch(reader: &mut Reader, lens: Lens, signals: &Signals) -> Result<Exit, Err
             Act::Quit => return Ok(Exit::DONE),
             // what the terminal would have sent
             Act::Interrupt => return Ok(Exit::signal(SIGINT)),
-            Act::Suspend => terminal.suspend().map_err(Error::Terminal)?,
+            Act::Suspend => {
+                terminal.suspend().map_err(Error::Terminal)?;
+                reader.paused();
+            }
             Act::Repaint => terminal.repaint(),
             Act::Show | Act::Nothing => {}
         }

@@ -11,8 +11,9 @@ use crate::connect::Target;
 use crate::error::Error;
 use crate::pick::{Pick, severity_in_json};
 
-/// Lines that are taken before anything else is looked at.
+/// Lines that are taken before anything else is looked at, and how long that may take: keys wait.
 const BURST: usize = 4096;
+const BURST_TIME: Duration = Duration::from_millis(50);
 /// Without a pause for this long, lines may come faster than they are read; how often that is said.
 const FLOOD: Duration = Duration::from_secs(5);
 const FLOOD_AGAIN: Duration = Duration::from_secs(60);
@@ -101,6 +102,11 @@ impl Reader {
         }
     }
 
+    /// It was not read for a while, on purpose: that says nothing of how fast lines come.
+    pub(super) fn paused(&mut self) {
+        self.idle = Instant::now();
+    }
+
     /// Counts what comes within this time, and no more than a burst; told is where each line was counted.
     pub(super) fn read(
         &mut self,
@@ -112,12 +118,17 @@ impl Reader {
             self.table.make_room(self.began.elapsed());
         }
         let mut patience = patience;
+        let mut until = None;
         for _ in 0..BURST {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
             let Some(message) = self.subscriber.receive(patience)? else {
                 self.idle = Instant::now();
                 break;
             };
             patience = Duration::ZERO;
+            until.get_or_insert_with(|| Instant::now() + BURST_TIME);
             self.ever_connected = true;
             let line = Line::parse(message.topic, message.text);
             if !self.pick.wants(&message, &line) {

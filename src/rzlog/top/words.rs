@@ -15,14 +15,28 @@ pub(super) fn clean(bytes: &[u8]) -> String {
     text.replace('\t', " ")
 }
 
+/// The same of a name. Selectors of pictures, which a text may have, would make two names look alike.
+fn clean_name(bytes: &[u8]) -> String {
+    let mut name = String::new();
+    for sign in clean(bytes).chars() {
+        match sign {
+            '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => {
+                name.extend(sign.escape_unicode())
+            }
+            _ => name.push(sign),
+        }
+    }
+    name
+}
+
 /// A name; none of a line's own looks like ours.
 pub(super) fn name(name: &Name) -> String {
     match name {
         Name::Others => "(others)".into(),
         Name::Own(name) if name.is_empty() => "-".into(),
         Name::Own(name) => match name.strip_prefix(b"(") {
-            Some(rest) => format!("\\x28{}", clean(rest)),
-            None => clean(name),
+            Some(rest) => format!("\\x28{}", clean_name(rest)),
+            None => clean_name(name),
         },
     }
 }
@@ -120,6 +134,7 @@ mod tests {
         assert_eq!(name(&Name::Others), "(others)");
         assert_eq!(own("(others)"), "\\x28others)");
         assert_eq!(own(""), "-");
+        assert_eq!(own("web1\u{fe0f}\u{e0100}"), "web1\\u{fe0f}\\u{e0100}");
         assert_eq!(own("a\tb\x1b[2J"), "a b\\x1b[2J");
     }
 
