@@ -105,11 +105,17 @@ impl Rzlog {
         (running, input)
     }
 
-    /// Starts it on a terminal of so many columns and rows, which is its controlling one: it hears of
-    /// another size and of its end.
-    pub fn start_on_terminal_of(mut self, columns: u16, rows: u16) -> Running {
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(self.command.get_program()).args(self.command.get_args());
+    /// As the job of a shell, beside another process of the job that waits for it, as sudo does. When the
+    /// job has stopped, the shell says so, reads a line, and lets it go on.
+    pub fn under_a_shell(mut self) -> Rzlog {
+        let mut command = Command::new("sh");
+        command.args(["-mc", "(\"$@\"; exit $?); echo the job has stopped; read go; fg", "sh"]);
+        self.wrap(command);
+        self
+    }
+
+    fn wrap(&mut self, mut command: Command) {
+        command.arg(self.command.get_program()).args(self.command.get_args());
         for (name, value) in self.command.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -117,6 +123,14 @@ impl Rzlog {
             };
         }
         self.command = command;
+    }
+
+    /// Starts it on a terminal of so many columns and rows, which is its controlling one: it hears of
+    /// another size and of its end.
+    pub fn start_on_terminal_of(mut self, columns: u16, rows: u16) -> Running {
+        let mut command = Command::new("setsid");
+        command.arg("--ctty");
+        self.wrap(command);
         let running = self.start_on_terminal();
         running.resizes(columns, rows);
         running

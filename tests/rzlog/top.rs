@@ -196,17 +196,16 @@ fn a_second_signal_gives_a_terminal_back_that_takes_nothing() {
     assert!(!top.has_the_keys());
 }
 
+/// As the job of a shell, which sees that it has stopped.
 #[test]
 fn it_stops_and_goes_on() {
-    let mut top = alone();
-    let state = |top: &Running| {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", top.pid())).unwrap_or_default();
-        stat.rsplit(") ").next().and_then(|rest| rest.chars().next())
-    };
+    let line = format!("top {} --plaintext", free_endpoint());
+    let mut top = Rzlog::of(&line).under_a_shell().start_on_terminal_of(COLUMNS, ROWS);
+    wait_row(&mut top, &["rzlog top", "0 of 1 publishers"]);
     top.types("\x1a");
-    top.wait_for("a stop", SOON, |top| state(top) == Some('T'));
+    top.wait_for("a stop", SOON, |top| top.out().contains("the job has stopped"));
     assert!(is_given_back(&top));
-    top.signal("CONT");
+    top.types("\n");
     top.wait_for("the screen again", SOON, |top| {
         let screen = screen(top);
         screen.alternate_screen() && row(&screen, &["rzlog top"]).is_some() && top.has_the_keys()

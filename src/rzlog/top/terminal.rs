@@ -20,7 +20,7 @@ use crossterm::terminal::{
 };
 use crossterm::{execute, queue};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, getpid, kill_process};
+use rustix::process::{Signal, kill_current_process_group};
 
 use super::picture::{Ink, Row};
 
@@ -119,11 +119,11 @@ impl Terminal {
         out.flush()
     }
 
-    /// Gives it back, and stops this process until somebody lets it go on.
+    /// Gives it back, and stops until somebody lets it go on: as the terminal's own ^Z does, with all that
+    /// was started with it (sudo, a pipe). Where no shell could let it go on, the system stops nobody.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         give_back();
-        // not TSTP, which a shell without job control would not see
-        kill_process(getpid(), Signal::STOP)?;
+        kill_current_process_group(Signal::TSTP)?;
         enter()?;
         self.repaint();
         Ok(())
