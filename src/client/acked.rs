@@ -72,7 +72,7 @@ impl AckedSender {
     /// Whether it is there shows later.
     ///
     /// Of several endpoints, with commas between them, the first that answers is spoken to; the next one
-    /// takes over when it takes no line for two seconds, and it is gone back to once it has been up for a
+    /// takes over within five seconds of its taking none any more, and it is gone back to once it has been up for a
     /// while and nothing is unsettled. What was unsettled when an endpoint was left may be at both, under
     /// the same number of the same session.
     pub fn connect(
