@@ -79,6 +79,8 @@ struct Target {
     ended: u64,
     /// Since when the connection is lost, while the socket is the one it was lost on.
     lost: Option<Instant>,
+    /// Another socket could not be opened: when that is tried again.
+    again: Option<Instant>,
 }
 
 struct Told(Sender<String>);
@@ -149,7 +151,7 @@ impl AckedSender {
                 topics: Vec::new(),
             };
             let socket = context.open(&spec, told.clone())?;
-            targets.push(Target { spec, socket, ended: 0, lost: None });
+            targets.push(Target { spec, socket, ended: 0, lost: None, again: None });
         }
         let options = SenderOptions {
             software: concat!("rzlog ", env!("CARGO_PKG_VERSION")).into(),
@@ -243,9 +245,22 @@ impl AckedSender {
         self.notices.try_iter().collect()
     }
 
+    /// A socket that cannot be opened again is an endpoint less; without any of them it is an error.
     fn keep_open(&mut self) -> Result<(), ClientError> {
+        let mut failed = None;
         for (place, target) in self.targets.iter_mut().enumerate() {
-            if !target.keep_open(&self.context, &self.told)? {
+            let mut in_doubt = target.has_ended();
+            match target.keep_open(&self.context, &self.told) {
+                Ok(is_new) => in_doubt |= is_new,
+                Err(error) => {
+                    if target.again.replace(Instant::now() + STAYS_AWAY).is_none() {
+                        // this sender holds the other end
+                        let _ = self.told.0.send(format!("{error}; it is tried again"));
+                    }
+                    failed = Some(error);
+                }
+            }
+            if !in_doubt {
                 continue;
             }
             self.choice.ended(place);
@@ -253,7 +268,8 @@ impl AckedSender {
                 self.sender.lost();
             }
         }
-        Ok(())
+        let all = self.targets.iter().all(|target| target.again.is_some());
+        failed.filter(|_| all).map_or(Ok(()), Err)
     }
 
     /// Turns to another endpoint when it is time to.
@@ -337,23 +353,31 @@ impl AckedSender {
 }
 
 impl Target {
-    /// Sees to its socket. Answers whether what went over it is in doubt now.
-    fn keep_open(&mut self, context: &Context, told: &Arc<Told>) -> Result<bool, ClientError> {
+    /// Whether a connection has ended since the last call: what went over it is in doubt.
+    fn has_ended(&mut self) -> bool {
         let ended = self.socket.connections_ended();
-        let mut in_doubt = false;
-        if ended != self.ended {
+        let is_new = ended != self.ended;
+        if is_new {
             (self.ended, self.lost) = (ended, Some(Instant::now()));
-            in_doubt = true;
         }
+        is_new
+    }
+
+    /// Sees to its socket. Answers whether it is a new one.
+    fn keep_open(&mut self, context: &Context, told: &Arc<Told>) -> Result<bool, ClientError> {
         // After a frame that is too long libzmq never calls that receiver again.
         let stays_away = self.socket.connections() == 0
             && self.lost.is_some_and(|since| since.elapsed() > STAYS_AWAY);
-        if stays_away || self.socket.renewal() == Renewal::Reopen {
-            self.socket = context.open(&self.spec, told.clone())?;
-            (self.ended, self.lost) = (0, None);
-            in_doubt = true;
+        if !stays_away && self.socket.renewal() != Renewal::Reopen {
+            self.again = None;
+            return Ok(false);
         }
-        Ok(in_doubt)
+        if self.again.is_some_and(|at| Instant::now() < at) {
+            return Ok(false);
+        }
+        self.socket = context.open(&self.spec, told.clone())?;
+        (self.ended, self.lost, self.again) = (0, None, None);
+        Ok(true)
     }
 }
 
@@ -388,5 +412,25 @@ mod tests {
         refusals.renumbered();
         refusals.note(Vec::new(), 20);
         assert_eq!(taken(&mut refusals), [7]);
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_be_opened_again_ends_only_what_has_no_other() {
+        let endpoint = |name: &str| format!("ipc:///nobody-is-here/{name}");
+        let both = [endpoint("one"), endpoint("two")].join(",");
+        let mut sender = AckedSender::connect(&both, &Credentials::Plaintext, "trial").unwrap();
+        let too_long = endpoint(&"x".repeat(200));
+        let breaks = |sender: &mut AckedSender, place: usize| {
+            let target = &mut sender.targets[place];
+            target.spec.endpoints[0].address.clone_from(&too_long);
+            target.lost = Instant::now().checked_sub(2 * STAYS_AWAY);
+        };
+        breaks(&mut sender, 0);
+        sender.drive(Duration::ZERO).unwrap();
+        sender.drive(Duration::ZERO).unwrap();
+        let told = sender.take_notices();
+        assert!(matches!(told.as_slice(), [one] if one.contains("xxx")), "{told:?}");
+        breaks(&mut sender, 1);
+        assert!(sender.drive(Duration::ZERO).unwrap_err().to_string().contains("xxx"));
     }
 }
