@@ -7,6 +7,7 @@
 //!
 //! Own threads and locks: none.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -41,7 +42,33 @@ pub struct AckedSender {
     received: Received,
     offered: u64,
     settled: u64,
-    refused: Vec<RefusedLine>,
+    refused: Refusals,
+}
+
+/// Lines that were refused. A refusal comes before its line is settled, and after a cut, or from the next
+/// receiver, again.
+#[derive(Default)]
+struct Refusals {
+    /// Those that are not settled, by their numbers.
+    open: BTreeMap<u64, RefusedLine>,
+    settled: Vec<RefusedLine>,
+}
+
+impl Refusals {
+    /// What lies below this number is settled.
+    fn note(&mut self, refused: Vec<RefusedLine>, settled: u64) {
+        for mut line in refused {
+            line.text = Head::split(&line.text).1.to_vec();
+            self.open.insert(line.number, line);
+        }
+        let open = self.open.split_off(&settled);
+        self.settled.extend(std::mem::replace(&mut self.open, open).into_values());
+    }
+
+    /// The lines have new numbers, and are sent anew.
+    fn renumbered(&mut self) {
+        self.open.clear();
+    }
 }
 
 /// An endpoint with its socket.
@@ -52,6 +79,8 @@ struct Target {
     ended: u64,
     /// Since when the connection is lost, while the socket is the one it was lost on.
     lost: Option<Instant>,
+    /// Another socket could not be opened: when that is tried again.
+    again: Option<Instant>,
 }
 
 struct Told(Sender<String>);
@@ -72,7 +101,7 @@ impl AckedSender {
     /// Whether it is there shows later.
     ///
     /// Of several endpoints, with commas between them, the first that answers is spoken to; the next one
-    /// takes over when it takes no line for two seconds, and it is gone back to once it has been up for a
+    /// takes over within five seconds of its taking none any more, and it is gone back to once it has been up for a
     /// while and nothing is unsettled. What was unsettled when an endpoint was left may be at both, under
     /// the same number of the same session.
     pub fn connect(
@@ -122,7 +151,7 @@ impl AckedSender {
                 topics: Vec::new(),
             };
             let socket = context.open(&spec, told.clone())?;
-            targets.push(Target { spec, socket, ended: 0, lost: None });
+            targets.push(Target { spec, socket, ended: 0, lost: None, again: None });
         }
         let options = SenderOptions {
             software: concat!("rzlog ", env!("CARGO_PKG_VERSION")).into(),
@@ -141,7 +170,7 @@ impl AckedSender {
             received: Received::new(),
             offered: 0,
             settled: 0,
-            refused: Vec::new(),
+            refused: Refusals::default(),
         })
     }
 
@@ -205,9 +234,10 @@ impl AckedSender {
         self.settled
     }
 
-    /// The lines that the receiver has refused for good since the last call.
+    /// The lines that the receiver has refused for good, and that were settled by it since the last call: each
+    /// is one of [`AckedSender::settled`].
     pub fn take_refused(&mut self) -> Vec<RefusedLine> {
-        std::mem::take(&mut self.refused)
+        std::mem::take(&mut self.refused.settled)
     }
 
     /// What happened to the connection since the last call, as sentences.
@@ -215,9 +245,22 @@ impl AckedSender {
         self.notices.try_iter().collect()
     }
 
+    /// A socket that cannot be opened again is an endpoint less; without any of them it is an error.
     fn keep_open(&mut self) -> Result<(), ClientError> {
+        let mut failed = None;
         for (place, target) in self.targets.iter_mut().enumerate() {
-            if !target.keep_open(&self.context, &self.told)? {
+            let mut in_doubt = target.has_ended();
+            match target.keep_open(&self.context, &self.told) {
+                Ok(is_new) => in_doubt |= is_new,
+                Err(error) => {
+                    if target.again.replace(Instant::now() + STAYS_AWAY).is_none() {
+                        // this sender holds the other end
+                        let _ = self.told.0.send(format!("{error}; it is tried again"));
+                    }
+                    failed = Some(error);
+                }
+            }
+            if !in_doubt {
                 continue;
             }
             self.choice.ended(place);
@@ -225,7 +268,8 @@ impl AckedSender {
                 self.sender.lost();
             }
         }
-        Ok(())
+        let all = self.targets.iter().all(|target| target.again.is_some());
+        failed.filter(|_| all).map_or(Ok(()), Err)
     }
 
     /// Turns to another endpoint when it is time to.
@@ -278,6 +322,7 @@ impl AckedSender {
                          one, and may arrive twice"
                     ));
                     self.sender.renumber(SessionId(random()));
+                    self.refused.renumbered();
                 }
                 Err(doubt) => self.tell(doubt.to_string()),
             }
@@ -303,31 +348,89 @@ impl AckedSender {
 
     fn note(&mut self, before: u64) {
         self.settled += self.sender.settled() - before;
-        let refused = self.sender.take_refused();
-        self.refused.extend(refused.into_iter().map(|mut line| {
-            line.text = Head::split(&line.text).1.to_vec();
-            line
-        }));
+        self.refused.note(self.sender.take_refused(), self.sender.settled());
     }
 }
 
 impl Target {
-    /// Sees to its socket. Answers whether what went over it is in doubt now.
-    fn keep_open(&mut self, context: &Context, told: &Arc<Told>) -> Result<bool, ClientError> {
+    /// Whether a connection has ended since the last call: what went over it is in doubt.
+    fn has_ended(&mut self) -> bool {
         let ended = self.socket.connections_ended();
-        let mut in_doubt = false;
-        if ended != self.ended {
+        let is_new = ended != self.ended;
+        if is_new {
             (self.ended, self.lost) = (ended, Some(Instant::now()));
-            in_doubt = true;
         }
+        is_new
+    }
+
+    /// Sees to its socket. Answers whether it is a new one.
+    fn keep_open(&mut self, context: &Context, told: &Arc<Told>) -> Result<bool, ClientError> {
         // After a frame that is too long libzmq never calls that receiver again.
         let stays_away = self.socket.connections() == 0
             && self.lost.is_some_and(|since| since.elapsed() > STAYS_AWAY);
-        if stays_away || self.socket.renewal() == Renewal::Reopen {
-            self.socket = context.open(&self.spec, told.clone())?;
-            (self.ended, self.lost) = (0, None);
-            in_doubt = true;
+        if !stays_away && self.socket.renewal() != Renewal::Reopen {
+            self.again = None;
+            return Ok(false);
         }
-        Ok(in_doubt)
+        if self.again.is_some_and(|at| Instant::now() < at) {
+            return Ok(false);
+        }
+        self.socket = context.open(&self.spec, told.clone())?;
+        (self.ended, self.lost, self.again) = (0, None, None);
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(numbers: &[u64]) -> Vec<RefusedLine> {
+        let reason = rzmq_delivery::RefusedReason::TooLong;
+        let line =
+            |number: &u64| RefusedLine { number: *number, reason, bytes: 1, text: b"x".to_vec() };
+        numbers.iter().map(line).collect()
+    }
+
+    fn taken(refusals: &mut Refusals) -> Vec<u64> {
+        std::mem::take(&mut refusals.settled).iter().map(|line| line.number).collect()
+    }
+
+    #[test]
+    fn a_refusal_counts_once_and_when_its_line_is_settled() {
+        let mut refusals = Refusals::default();
+        refusals.note(refused(&[3, 5]), 3);
+        assert_eq!(taken(&mut refusals), []);
+        // a cut: the next receiver refuses them, too
+        refusals.note(refused(&[3]), 3);
+        refusals.note(refused(&[5]), 5);
+        assert_eq!(taken(&mut refusals), [3]);
+        refusals.note(Vec::new(), 6);
+        assert_eq!(taken(&mut refusals), [5]);
+        // a new session: nothing of the former one is known
+        refusals.note(refused(&[7, 8]), 8);
+        refusals.renumbered();
+        refusals.note(Vec::new(), 20);
+        assert_eq!(taken(&mut refusals), [7]);
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_be_opened_again_ends_only_what_has_no_other() {
+        let endpoint = |name: &str| format!("ipc:///nobody-is-here/{name}");
+        let both = [endpoint("one"), endpoint("two")].join(",");
+        let mut sender = AckedSender::connect(&both, &Credentials::Plaintext, "trial").unwrap();
+        let too_long = endpoint(&"x".repeat(200));
+        let breaks = |sender: &mut AckedSender, place: usize| {
+            let target = &mut sender.targets[place];
+            target.spec.endpoints[0].address.clone_from(&too_long);
+            target.lost = Instant::now().checked_sub(2 * STAYS_AWAY);
+        };
+        breaks(&mut sender, 0);
+        sender.drive(Duration::ZERO).unwrap();
+        sender.drive(Duration::ZERO).unwrap();
+        let told = sender.take_notices();
+        assert!(matches!(told.as_slice(), [one] if one.contains("xxx")), "{told:?}");
+        breaks(&mut sender, 1);
+        assert!(sender.drive(Duration::ZERO).unwrap_err().to_string().contains("xxx"));
     }
 }

@@ -6,7 +6,7 @@
 //! in doubt then: the next one gets it under the same numbers.
 //!
 //! The driver has the connections: it says which are up, when one has ended, and what the active one
-//! answered. Its clock is that of the [`Sender`].
+//! answered. All times are of one clock of the driver's, which need not be that of the [`Sender`].
 
 use crate::event::{Doubt, Event};
 use crate::sender::Sender;

@@ -239,10 +239,11 @@ pub fn load_own(path: &Path) -> Result<KeyPair, CertificateError> {
 }
 
 /// The rights that nobody may have to a secret. systemd hands a credential (LoadCredential=) to its service
-/// by an access control list, whose mask is shown as the group's right to read.
+/// by an access control list, whose mask is shown as the group's right to read. All lie in the folder itself.
 fn forbidden(path: &Path) -> u32 {
     let folder = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let is_credential = folder.is_some_and(|it| it.is_absolute() && path.starts_with(it));
+    let is_credential =
+        folder.as_deref().is_some_and(|it| it.is_absolute() && path.parent() == Some(it));
     if is_credential { 0o037 } else { 0o077 }
 }
 

@@ -399,7 +399,7 @@ impl<'a> Run<'a> {
     }
 
     fn taken(&self) -> u64 {
-        self.sender.settled() - self.refused
+        self.sender.settled().saturating_sub(self.refused)
     }
 
     fn show_progress(&mut self) {

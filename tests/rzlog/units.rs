@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -211,10 +212,47 @@ fn a_secret_that_others_can_read_is_refused_unless_systemd_handed_it_over() {
         .run()
         .ended(1)
         .complains(&["credentials/client", "440"]);
+    let way_out = "/etc/rzlog/state/../credentials/client";
+    let beside = machine.rzlog(
+        &unit.replace("${CREDENTIALS_DIRECTORY}/client", way_out),
+        &["--listen=127.0.0.1:0"],
+    );
+    beside
+        .environment("CREDENTIALS_DIRECTORY", machine.path("state"))
+        .run()
+        .ended(1)
+        .complains(&["credentials/client", "440"]);
     let client = machine.path("credentials/client");
     let rzlog = machine.rzlog(&unit, &["--listen=127.0.0.1:0"]);
     fs::set_permissions(&client, fs::Permissions::from_mode(0o444)).expect("mode");
     rzlog.run().ended(1).complains(&["credentials/client", "444"]);
+}
+
+#[test]
+fn a_reload_in_the_first_moments_ends_nothing() {
+    let machine = Machine::new("https://chat.example.org/hooks/x\n");
+    let rules = machine.path("late.toml");
+    for (name, example) in [("metrics", "metrics/rules.toml"), ("alert", "alert/alert.toml")] {
+        let unit = unit(&format!("rzlog-{name}"));
+        // systemd takes a HUP for a usual end, too
+        assert_eq!(setting(&unit, "Restart"), "always");
+        let unit =
+            unit.replace(&format!("--rules=/etc/rzlog/{name}"), "--rules=/etc/rzlog/late.toml");
+        let made = Command::new("mkfifo").arg(&rules).status();
+        assert!(made.is_ok_and(|it| it.success()), "mkfifo");
+        let more: &[&str] = if name == "metrics" { &["--listen=127.0.0.1:0"] } else { &[] };
+        let mut running = machine.rzlog(&unit, more).start();
+        // opened when rzlog reads it, which then waits
+        let mut late = fs::File::options().write(true).open(&rules).expect("a reader");
+        machine.reload(&unit, &running);
+        fs::rename(machine.path(example), &rules).expect("in its place");
+        late.write_all(&fs::read(&rules).expect("an example")).expect("written");
+        drop(late);
+        // the reload that came early is made up for
+        running.wait_err(&["1 rules were read anew"], SOON);
+        machine.stop(&unit, running);
+        fs::remove_file(&rules).expect("removed");
+    }
 }
 
 fn systemd_analyze(arguments: &[&str], path: &Path) -> Option<Output> {

@@ -74,8 +74,9 @@ impl Core {
     fn fit_routes(&mut self, now: Time) {
         let engine = &mut self.engine;
         self.dispatcher.end_all_but(now, &mut |id| engine.alert(now, id).is_some());
+        self.dispatcher.fit();
         for alert in engine.firing(now) {
-            // its route may be another one now
+            // it may have a receiver more
             self.dispatcher.take(now, &alert);
         }
     }

@@ -132,7 +132,11 @@ impl Workers {
     }
 }
 
-pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Result<Exit, Error> {
+pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
+    // before anything else: until then a HUP ends it
+    let hup = Hup::listen().map_err(Error::Output)?;
+    let config = Config::read(&alert.rules)?;
+    let channels = super::channels(&config)?;
     let target = alert.trust.resolve(&alert.words, &[])?;
     if let Some(word) = target.rest.first() {
         return Err(Error::Usage(format!(
@@ -144,14 +148,13 @@ pub(crate) fn run(alert: &Alert, config: &Config, channels: Vec<Channel>) -> Res
     let (kept, told) = state.load()?;
     told.iter().for_each(|told| notice(told));
     let clock = Clock::new();
-    let mut core = Core::new(config, kept, clock.now())?;
+    let mut core = Core::new(&config, kept, clock.now())?;
     channels.iter().filter_map(Channel::worries).for_each(|worry| notice(&worry));
     let mut workers = Workers::start(channels)?;
     workers.forget_others(&mut core);
     // who cannot keep the state is told so now, not when it is needed
     state.save(&core.keep(clock.now()))?;
     let signals = Signals::listen().map_err(Error::Output)?;
-    let hup = Hup::listen().map_err(Error::Output)?;
     let endpoints = parse_endpoints(&target.endpoints, Mode::Connect)
         .map_err(|error| Error::Usage(error.to_string()))?;
     let mut subscriber =

@@ -81,6 +81,9 @@ pub(crate) struct Alert {
 }
 
 pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
+    if !alert.check && !alert.try_receivers && alert.dry_run.is_none() {
+        return live::run(alert);
+    }
     let mut config = Config::read(&alert.rules)?;
     if alert.dry_run.is_some() && config.receivers.is_empty() {
         // rules alone can be tried, too
@@ -92,13 +95,10 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         say(&format!("fine: {} rules, {} receivers", config.rules.len(), channels.len()))?;
         return Ok(Exit::DONE);
     }
-    if alert.try_receivers {
-        return live::try_receivers(&channels);
+    match &alert.dry_run {
+        Some(path) if !alert.try_receivers => dry::run(path, &config, &channels),
+        _ => live::try_receivers(&channels),
     }
-    if let Some(path) = &alert.dry_run {
-        return dry::run(path, &config, &channels);
-    }
-    live::run(alert, &config, channels)
 }
 
 fn channels(config: &Config) -> Result<Vec<Channel>, Error> {

@@ -131,11 +131,7 @@ impl Dispatcher {
         } else {
             self.state.firing.insert(alert.id.clone(), alert.labels.clone());
         }
-        let mut routes = Vec::new();
-        self.root.find(&alert.labels, &mut routes);
-        for route in routes {
-            let labels = route.group_labels(&alert.labels);
-            let key = route.key(&labels);
+        for (route, labels, key) in self.root.places(&alert.labels) {
             let groups = &mut self.state.groups;
             if alert.ends.is_some() && !groups.contains_key(&key) {
                 continue;
@@ -153,12 +149,55 @@ impl Dispatcher {
 
     /// Alerts that fire no more although nobody said so: their rules are gone or were changed.
     pub(crate) fn end_all_but(&mut self, now: Time, fires: &mut dyn FnMut(&str) -> bool) {
-        let gone: Vec<_> = self.state.firing.keys().filter(|id| !fires(id)).cloned().collect();
-        for id in gone {
-            self.state.firing.remove(&id);
-            for group in self.state.groups.values_mut() {
-                if let Some(alert) = group.alerts.get_mut(&id) {
-                    alert.ends = alert.ends.or(Some(now));
+        self.state.firing.retain(|id, _| fires(id));
+        for alert in self.state.groups.values_mut().flat_map(|group| group.alerts.values_mut()) {
+            if alert.ends.is_none() && !fires(&alert.id) {
+                alert.ends = Some(now);
+            }
+        }
+    }
+
+    /// Alerts that other routes, or other groups of the same, are for now go there, with what their receiver
+    /// was told of them. One that has another receiver now leaves its group; who fires is to be taken anew.
+    pub(crate) fn fit(&mut self) {
+        let mut leaving = Vec::new();
+        for (key, mut group) in std::mem::take(&mut self.state.groups) {
+            let here = |alert: &Alert| {
+                self.root.places(&alert.labels).iter().any(|(.., place)| *place == key)
+            };
+            let alerts = std::mem::take(&mut group.alerts);
+            let (stay, leave) = alerts.into_iter().partition(|(_, alert)| here(alert));
+            group.alerts = stay;
+            let told = group.told.clone();
+            leaving.push((group.receiver.clone(), group.next, told, leave));
+            group.forget_others();
+            if !group.alerts.is_empty() {
+                self.state.groups.insert(key, group);
+            }
+        }
+        for (receiver, next, told, alerts) in leaving {
+            for (id, alert) in alerts {
+                let told =
+                    told.as_ref().filter(|(_, known)| known.contains(&id)).map(|(at, _)| *at);
+                let places = self.root.places(&alert.labels);
+                for (_, labels, key) in
+                    places.into_iter().filter(|(it, ..)| it.receiver == receiver)
+                {
+                    let group = self.state.groups.entry(key).or_insert_with(|| Group {
+                        receiver: receiver.clone(),
+                        labels,
+                        alerts: BTreeMap::new(),
+                        next,
+                        told: None,
+                    });
+                    group.alerts.entry(id.clone()).or_insert_with(|| alert.clone());
+                    if let Some(at) = told {
+                        let (first, known) =
+                            group.told.get_or_insert_with(|| (at, BTreeSet::new()));
+                        // of several groups that became one, none waits longer for its repetition
+                        *first = at.min(*first);
+                        known.insert(id.clone());
+                    }
                 }
             }
         }
@@ -186,7 +225,7 @@ impl Dispatcher {
             if now < group.next {
                 return true;
             }
-            // the route of a former configuration: its alerts fire under another key now, or will
+            // there is one for each group since `fit`
             let Some(route) = root.of_key(key) else { return false };
             for alert in group.alerts.values_mut().filter(|alert| alert.ends.is_none()) {
                 if let Some(newer) = current(&alert.id) {
@@ -248,10 +287,15 @@ impl Group {
             self.told = Some((now, firing));
         }
         self.alerts.retain(|_, alert| alert.ends.is_none());
+        self.forget_others();
+        notification
+    }
+
+    /// Of alerts that are not here any more nothing is known.
+    fn forget_others(&mut self) {
         if let Some((_, told)) = &mut self.told {
             told.retain(|id| self.alerts.contains_key(id));
         }
-        notification
     }
 }
 
@@ -333,6 +377,18 @@ impl Route {
             found.push(self);
         }
         true
+    }
+
+    /// The groups that an alert belongs to, by route, labels and key.
+    fn places<'a>(&'a self, labels: &Labels) -> Vec<(&'a Route, Labels, String)> {
+        let mut routes = Vec::new();
+        self.find(labels, &mut routes);
+        let place = |route: &'a Route| {
+            let labels = route.group_labels(labels);
+            let key = route.key(&labels);
+            (route, labels, key)
+        };
+        routes.into_iter().map(place).collect()
     }
 
     fn group_labels(&self, labels: &Labels) -> Labels {

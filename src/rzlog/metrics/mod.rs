@@ -77,21 +77,23 @@ pub(crate) struct Metrics {
 }
 
 pub(crate) fn run(command: &Metrics) -> Result<Exit, Error> {
-    let rules = Rules::read(&command.rules)?;
-    if !command.test.is_empty() {
-        let unsaid = Unsaid { host: command.host.as_deref(), program: command.program.as_deref() };
-        return dry::run(rules, &command.test, &unsaid, command.max_series);
+    if command.test.is_empty() {
+        return command.watch();
     }
-    command.watch(rules)
+    let rules = Rules::read(&command.rules)?;
+    let unsaid = Unsaid { host: command.host.as_deref(), program: command.program.as_deref() };
+    dry::run(rules, &command.test, &unsaid, command.max_series)
 }
 
 impl Metrics {
-    fn watch(&self, rules: Rules) -> Result<Exit, Error> {
+    fn watch(&self) -> Result<Exit, Error> {
+        // before anything else: until then a HUP ends it
+        let hup = Hup::listen().map_err(Error::Output)?;
+        let rules = Rules::read(&self.rules)?;
         let target = self.trust.resolve(&self.words, &[])?;
         let lines = Lines { everything: self.everything, ..Lines::default() };
         let mut pick = lines.pick(&target)?;
         let signals = Signals::listen().map_err(Error::Output)?;
-        let hup = Hup::listen().map_err(Error::Output)?;
         let mut subscriber =
             Subscriber::connect(&target.endpoints, &target.credentials, &pick.topics)?;
         let mut tally = Tally::new(&rules, self.max_series);
