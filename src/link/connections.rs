@@ -85,8 +85,9 @@ pub(crate) struct Connections {
     callers: HashMap<RawFd, String>,
     /// Of a client: what servers have said to it that have yet to let it in.
     servers: HashMap<RawFd, Server>,
-    /// The connections that this side has made, by libzmq's names for the endpoints.
-    made: HashMap<String, RawFd>,
+    /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
+    /// endpoints.
+    made: Vec<(String, RawFd)>,
     /// Those of them who said too much, and are being closed.
     shut_out: HashSet<RawFd>,
     /// Endpoints that this side calls, where the end of the last connection, or attempt, was told.
@@ -142,7 +143,7 @@ impl Connections {
             threshold,
             callers: HashMap::new(),
             servers: HashMap::new(),
-            made: HashMap::new(),
+            made: Vec::new(),
             shut_out: HashSet::new(),
             role,
             handshake_ivl,
@@ -166,9 +167,13 @@ impl Connections {
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
             zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
-                if let Some(fd) = self.made.get(told) {
-                    self.roster.past_handshake(*fd);
-                    self.servers.remove(fd);
+                // where two names lead to one address, it is not known which of the two it is
+                let mut called_so = self.made.iter().filter(|(name, _)| name == told);
+                if let (Some((_, fd)), None) = (called_so.next(), called_so.next()) {
+                    let fd = *fd;
+                    self.roster.past_handshake(fd);
+                    self.servers.remove(&fd);
+                    self.made.retain(|(_, made)| *made != fd);
                 }
                 self.connected(endpoint, now);
             }
@@ -246,7 +251,8 @@ impl Connections {
         self.peers.calls.begun(endpoint);
         let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
-        self.made.insert(told.to_owned(), fd);
+        self.made.retain(|(_, made)| *made != fd);
+        self.made.push((told.to_owned(), fd));
         if let Some(key) = self.roster.connected(fd, peer, now) {
             self.late(peer, key, now);
         }
@@ -405,7 +411,7 @@ impl Connections {
             self.peers.calls.ended(endpoint, now);
         }
         self.callers.remove(&fd);
-        self.made.retain(|_, made| *made != fd);
+        self.made.retain(|(_, made)| *made != fd);
         let server = self.servers.remove(&fd);
         let shut_out = self.shut_out.remove(&fd);
         let ended = self.roster.ended(fd, now);
@@ -832,6 +838,25 @@ mod tests {
         let told = story.told();
         assert_eq!(told[..2], ["connected at tcp://one:1", "connection lost at tcp://one:1"]);
         assert!(told[2].starts_with("handshake failed at tcp://two:1: it does not speak ZeroMQ"));
+    }
+
+    /// Two names that lead to one address: the end of one's handshake is not the other's.
+    #[test]
+    fn of_two_connections_of_one_name_neither_is_taken_for_the_other() {
+        let key = PublicKey::from_bytes([3; 32]);
+        let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
+        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, B);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0), 1);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        let told = story.told();
+        assert!(
+            told[1].contains("handshake failed") && told[2].contains("connection lost"),
+            "{told:?}"
+        );
     }
 
     /// The authenticator has let it in, and its certificate is gone, before the monitor hears of it.
