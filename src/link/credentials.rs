@@ -339,3 +339,39 @@ fn stamps_in(folder: &Path) -> std::io::Result<BTreeMap<OsString, Option<Stamp>>
     }
     Ok(stamps)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_the_names_that_count_is_told_with_the_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = certificate::generate().unwrap().public;
+        let write = |file: &str, name: &str| {
+            let text =
+                format!("metadata\n    name = \"{name}\"\ncurve\n    public-key = \"{key}\"\n");
+            fs::write(folder.path().join(file), text).unwrap();
+        };
+        let refresh = |list: &AllowList| {
+            let mut findings = Findings::default();
+            list.refresh(&mut findings);
+            findings.notices.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        // another file of the same key comes first
+        write("a", "other");
+        write("b", "web1");
+        let list = AllowList::load(folder.path(), Names::parse("Web*").unwrap()).unwrap();
+        assert_eq!(list.find(&key).map(|it| it.label()).as_deref(), Some("web1"));
+        write("b", "web22");
+        assert!(refresh(&list).is_empty() && list.contains(&key));
+        write("b", "another");
+        let told = refresh(&list);
+        assert!(told[0].contains("with a name that fits allowednames=\"Web*\":"), "{told:?}");
+        assert!(list.is_empty());
+        let list = AllowList::load(folder.path(), Names::default()).unwrap();
+        ["a", "b"].map(|file| fs::remove_file(folder.path().join(file)).unwrap());
+        let told = refresh(&list);
+        assert!(told[0].ends_with("holds no usable certificate any more: nobody is allowed in"));
+    }
+}
