@@ -83,6 +83,8 @@ pub(crate) struct Connections {
     pub(crate) threshold: Option<Threshold>,
     /// Of a server: those, and the endpoints of ours that they called.
     callers: HashMap<RawFd, String>,
+    /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
+    suspects: HashSet<RawFd>,
     /// Of a client: what servers have said to it that have yet to let it in.
     servers: HashMap<RawFd, Server>,
     /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
@@ -142,6 +144,7 @@ impl Connections {
             written,
             threshold,
             callers: HashMap::new(),
+            suspects: HashSet::new(),
             servers: HashMap::new(),
             made: Vec::new(),
             shut_out: HashSet::new(),
@@ -279,10 +282,12 @@ impl Connections {
         }
     }
 
-    /// Whether it is not known yet of a server if it has shown its key. What of ours has reached it, the
-    /// system does not tell of itself: it is to be looked for again.
-    pub(crate) fn wait_for_servers(&self) -> bool {
-        self.servers.values().any(|server| server.said < Said::RightWelcome)
+    /// Whether it is not known yet of a server if it has shown its key, or of a caller whose key may be
+    /// refused by now if it is past its handshake. What of ours has reached them, the system does not tell of
+    /// itself: it is to be looked for again.
+    pub(crate) fn look_again(&self) -> bool {
+        !self.suspects.is_empty()
+            || self.servers.values().any(|server| server.said < Said::RightWelcome)
     }
 
     /// A connection was closed, as its key was taken off the list while it shook hands.
@@ -320,6 +325,9 @@ impl Connections {
             self.callers.insert(fd, endpoint.to_owned());
             // what it has said already
             self.judge(fd, now);
+            if self.callers.contains_key(&fd) && self.refused(fd).is_some() {
+                self.suspects.insert(fd);
+            }
         }
         if !is_closed {
             self.watch_server(fd, now);
@@ -338,6 +346,7 @@ impl Connections {
         notice::count(&*self.notices, Change::ConnectionRefused);
         if half_open {
             self.callers.remove(&fd);
+            self.suspects.remove(&fd);
             self.shut_out.insert(fd);
         }
         let peer = peer.map_or("a local peer".into(), |it| it.to_string());
@@ -354,7 +363,9 @@ impl Connections {
     pub(crate) fn look_at_threshold(&mut self, now: Instant) {
         let heard = self.threshold.as_ref().map(Threshold::heard).unwrap_or_default();
         if self.role == Role::Server {
-            return heard.into_iter().for_each(|fd| self.judge(fd, now));
+            let suspects = self.suspects.iter().copied();
+            let all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
+            return all.into_iter().for_each(|fd| self.judge(fd, now));
         }
         let waiting = self.servers.iter().filter(|(_, server)| server.said < Said::RightWelcome);
         for fd in waiting.map(|(fd, _)| *fd).collect::<Vec<_>>() {
@@ -377,6 +388,7 @@ impl Connections {
         if let Some(threshold) = &self.threshold {
             threshold.forget(fd);
         }
+        self.suspects.remove(&fd);
         match (self.callers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
@@ -386,15 +398,20 @@ impl Connections {
             (Some(_), _) => {
                 self.roster.past_handshake(fd);
                 // its key may have been taken off the list before the connection was known
-                let security = Arc::clone(&self.security);
-                let is_refused =
-                    |key: &PublicKey| matches!(security.admission(key), Admission::Refused);
-                if let Some((peer, key)) = self.roster.close_refused(fd, is_refused) {
+                if let Some(key) = self.refused(fd) {
+                    let peer = self.roster.close(fd);
                     self.late(peer, key, now);
                 }
             }
             (None, _) => {}
         }
+    }
+
+    /// The key of a connection that can only be of keys that are refused.
+    fn refused(&self, fd: RawFd) -> Option<PublicKey> {
+        let is_refused =
+            |key: &PublicKey| matches!(self.security.admission(key), Admission::Refused);
+        self.roster.refused(fd, is_refused)
     }
 
     fn unreachable(&mut self, endpoint: &str, now: Instant) {
@@ -411,6 +428,7 @@ impl Connections {
             self.peers.calls.ended(endpoint, now);
         }
         self.callers.remove(&fd);
+        self.suspects.remove(&fd);
         self.made.retain(|(_, made)| *made != fd);
         let server = self.servers.remove(&fd);
         let shut_out = self.shut_out.remove(&fd);
@@ -904,11 +922,26 @@ mod tests {
         let removed = PublicKey::from_bytes([3; 32]);
         story.connections.roster.admit("127.0.0.1", removed, story.now).unwrap();
         assert_eq!(story.connections.roster.close_all_of(&removed), 1);
-        let (mut far, silent) = past_handshake(&listener);
-        accepted(&mut story, silent.as_raw_fd());
+        let cut = format!(
+            "cut 127.0.0.1 as it connected: its key {removed} was no longer among those allowed"
+        );
+        let (mut far, near) = past_handshake(&listener);
+        accepted(&mut story, near.as_raw_fd());
         assert!(is_closed(&mut decoy) && is_closed(&mut far));
-        let cut = "cut 127.0.0.1 as it connected: its key ";
-        assert_eq!(story.told(), [format!("{cut}{removed} was no longer among those allowed")]);
+        assert_eq!(story.told(), [cut.as_str()]);
+        // one that says nothing: what has reached it tells
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut near = listener.accept().unwrap().0;
+        accepted(&mut story, near.as_raw_fd());
+        assert!(!is_closed(&mut far) && story.connections.look_again());
+        near.write_all(&[0; 300]).unwrap();
+        far.read_exact(&mut [0; 300]).unwrap();
+        while story.connections.look_again() {
+            story.connections.look_at_threshold(story.now);
+        }
+        assert!(is_closed(&mut far));
+        assert_eq!(story.log.1.lock().unwrap().len(), 2);
+        story.told();
         // one that may be an allowed key's stays
         let (mut far, neighbour) = past_handshake(&listener);
         story.connections.roster.admit("127.0.0.1", allowed, story.now).unwrap();

@@ -370,7 +370,9 @@ mod tests {
         assert!(told[0].contains("with a name that fits allowednames=\"Web*\":"), "{told:?}");
         assert!(list.is_empty());
         let list = AllowList::load(folder.path(), Names::default()).unwrap();
-        ["a", "b"].map(|file| fs::remove_file(folder.path().join(file)).unwrap());
+        for file in ["a", "b"] {
+            fs::remove_file(folder.path().join(file)).unwrap();
+        }
         let told = refresh(&list);
         assert!(told[0].ends_with("holds no usable certificate any more: nobody is allowed in"));
     }

@@ -396,21 +396,17 @@ impl Roster {
         }
     }
 
-    /// Closes a connection all of whose candidates are refused by now; answers its peer and one of them.
-    /// It is to be past its handshake: before that its owner may have yet to be let in.
-    pub(crate) fn close_refused(
+    /// Of a connection all of whose candidates are refused by now: one of them. Unless it is past its
+    /// handshake its owner may have yet to be let in.
+    pub(crate) fn refused(
         &self,
         fd: RawFd,
         is_refused: impl Fn(&PublicKey) -> bool,
-    ) -> Option<(Option<SocketAddr>, PublicKey)> {
-        let mut connections = self.connections();
-        let connection = connections.get_mut(&fd).filter(|it| !it.closed_here)?;
-        let key = match &connection.keys {
-            Candidates::Any(keys) => *keys.first().filter(|_| keys.iter().all(is_refused))?,
-            Candidates::Anybody | Candidates::Proven(_) => return None,
-        };
-        connection.close(fd);
-        Some((connection.peer, key))
+    ) -> Option<PublicKey> {
+        match &self.connections().get(&fd).filter(|it| !it.closed_here)?.keys {
+            Candidates::Any(keys) => keys.first().filter(|_| keys.iter().all(is_refused)).copied(),
+            Candidates::Anybody | Candidates::Proven(_) => None,
+        }
     }
 
     /// Closes one connection; answers its peer.
