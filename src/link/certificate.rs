@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, str};
 
+use crate::names::Names;
 use crate::{raw, z85, zpl};
 
 /// Certificates are a few hundred bytes; what is larger is something else.
@@ -257,9 +258,14 @@ pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
     Ok(Certificate { public, name, path: path.to_owned() })
 }
 
-/// Reads every certificate of a directory. Hidden files, back-ups, and X_secret beside X are
-/// passed over.
+/// Reads every certificate of a directory, of each key the first. Hidden files, back-ups, and X_secret
+/// beside X are passed over.
 pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
+    load_named(path, &Names::default())
+}
+
+/// The same, of the certificates with these names: a key may have one beside others.
+pub(crate) fn load_named(path: &Path, wanted: &Names) -> Result<Directory, CertificateError> {
     let entries = fs::read_dir(path).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOTDIR) => CertificateError::NotADirectory { path: path.to_owned() },
         _ => CertificateError::unreadable(path, &error),
@@ -285,7 +291,9 @@ pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
             continue;
         }
         match load_peer(&file) {
-            Ok(new) if known.insert(new.public) => directory.certificates.push(new),
+            Ok(new) if wanted.have(&new) && known.insert(new.public) => {
+                directory.certificates.push(new);
+            }
             Ok(_) => {}
             Err(error) => directory.broken.push(error),
         }
@@ -663,6 +671,11 @@ curve
         assert_eq!(broken.len(), 2, "{broken:?}");
         assert!(broken[0].contains("broken, line 1"), "{broken:?}");
         assert!(broken[1].contains("link: cannot be read: No such file"), "{broken:?}");
+        // a name that is wanted counts, whichever other file has the key too
+        let wanted = Names::parse("a again,b").unwrap();
+        let directory = load_named(folder.0.path(), &wanted).unwrap();
+        let labels: Vec<_> = directory.certificates.iter().map(Certificate::label).collect();
+        assert_eq!(labels, ["B", "A again"]);
         let error = load_directory(&folder.path("a")).unwrap_err().to_string();
         assert!(error.contains("a is not a directory: it must be one"), "{error}");
     }

@@ -49,6 +49,9 @@ impl Peers {
 /// A server that has said nothing for longer than this did not hang up at once, but did not answer.
 const SILENCE: Duration = Duration::from_millis(900);
 
+/// The same of one that has our key. It is heard of a little late, and its own deadline may be a second.
+const SILENCE_MIDWAY: Duration = Duration::from_millis(500);
+
 /// libzmq does not say what was wrong; of a peer that was refused and goes on all the same, it says this.
 const UNSPECIFIED: HandshakeFailure =
     HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
@@ -80,10 +83,13 @@ pub(crate) struct Connections {
     pub(crate) threshold: Option<Threshold>,
     /// Of a server: those, and the endpoints of ours that they called.
     callers: HashMap<RawFd, String>,
+    /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
+    suspects: HashSet<RawFd>,
     /// Of a client: what servers have said to it that have yet to let it in.
     servers: HashMap<RawFd, Server>,
-    /// The connections that this side has made, by libzmq's names for the endpoints.
-    made: HashMap<String, RawFd>,
+    /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
+    /// endpoints.
+    made: Vec<(String, RawFd)>,
     /// Those of them who said too much, and are being closed.
     shut_out: HashSet<RawFd>,
     /// Endpoints that this side calls, where the end of the last connection, or attempt, was told.
@@ -113,6 +119,18 @@ enum Failure {
     Known(HandshakeFailure),
 }
 
+impl Failure {
+    /// libzmq tells a frame that cannot be decrypted or is none of CURVE's as a failed handshake also where
+    /// the handshake was over (libzmq, curve_mechanism_base.cpp); any other failure is never one's that is
+    /// past it.
+    fn may_come_later(&self) -> bool {
+        matches!(
+            self,
+            Failure::Known(HandshakeFailure::Cryptographic | HandshakeFailure::Protocol { .. })
+        )
+    }
+}
+
 impl Connections {
     pub(crate) fn new(
         role: Role,
@@ -126,8 +144,9 @@ impl Connections {
             written,
             threshold,
             callers: HashMap::new(),
+            suspects: HashSet::new(),
             servers: HashMap::new(),
-            made: HashMap::new(),
+            made: Vec::new(),
             shut_out: HashSet::new(),
             role,
             handshake_ivl,
@@ -151,9 +170,13 @@ impl Connections {
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
             zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
-                if let Some(fd) = self.made.get(told) {
-                    self.roster.past_handshake(*fd);
-                    self.servers.remove(fd);
+                // where two names lead to one address, it is not known which of the two it is
+                let mut called_so = self.made.iter().filter(|(name, _)| name == told);
+                if let (Some((_, fd)), None) = (called_so.next(), called_so.next()) {
+                    let fd = *fd;
+                    self.roster.past_handshake(fd);
+                    self.servers.remove(&fd);
+                    self.made.retain(|(_, made)| *made != fd);
                 }
                 self.connected(endpoint, now);
             }
@@ -231,7 +254,8 @@ impl Connections {
         self.peers.calls.begun(endpoint);
         let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
-        self.made.insert(told.to_owned(), fd);
+        self.made.retain(|(_, made)| *made != fd);
+        self.made.push((told.to_owned(), fd));
         if let Some(key) = self.roster.connected(fd, peer, now) {
             self.late(peer, key, now);
         }
@@ -258,10 +282,12 @@ impl Connections {
         }
     }
 
-    /// Whether it is not known yet of a server if it has shown its key. What of ours has reached it, the
-    /// system does not tell of itself: it is to be looked for again.
-    pub(crate) fn wait_for_servers(&self) -> bool {
-        self.servers.values().any(|server| server.said < Said::RightWelcome)
+    /// Whether it is not known yet of a server if it has shown its key, or of a caller whose key may be
+    /// refused by now if it is past its handshake. What of ours has reached them, the system does not tell of
+    /// itself: it is to be looked for again.
+    pub(crate) fn look_again(&self) -> bool {
+        !self.suspects.is_empty()
+            || self.servers.values().any(|server| server.said < Said::RightWelcome)
     }
 
     /// A connection was closed, as its key was taken off the list while it shook hands.
@@ -299,6 +325,9 @@ impl Connections {
             self.callers.insert(fd, endpoint.to_owned());
             // what it has said already
             self.judge(fd, now);
+            if self.callers.contains_key(&fd) && self.refused(fd).is_some() {
+                self.suspects.insert(fd);
+            }
         }
         if !is_closed {
             self.watch_server(fd, now);
@@ -317,6 +346,7 @@ impl Connections {
         notice::count(&*self.notices, Change::ConnectionRefused);
         if half_open {
             self.callers.remove(&fd);
+            self.suspects.remove(&fd);
             self.shut_out.insert(fd);
         }
         let peer = peer.map_or("a local peer".into(), |it| it.to_string());
@@ -333,7 +363,9 @@ impl Connections {
     pub(crate) fn look_at_threshold(&mut self, now: Instant) {
         let heard = self.threshold.as_ref().map(Threshold::heard).unwrap_or_default();
         if self.role == Role::Server {
-            return heard.into_iter().for_each(|fd| self.judge(fd, now));
+            let suspects = self.suspects.iter().copied();
+            let all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
+            return all.into_iter().for_each(|fd| self.judge(fd, now));
         }
         let waiting = self.servers.iter().filter(|(_, server)| server.said < Said::RightWelcome);
         for fd in waiting.map(|(fd, _)| *fd).collect::<Vec<_>>() {
@@ -356,15 +388,30 @@ impl Connections {
         if let Some(threshold) = &self.threshold {
             threshold.forget(fd);
         }
+        self.suspects.remove(&fd);
         match (self.callers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
                 self.shut_out.insert(fd);
                 self.failed(&endpoint, peer, HandshakeFailure::TooMuch, now);
             }
-            (Some(_), _) => self.roster.past_handshake(fd),
+            (Some(_), _) => {
+                self.roster.past_handshake(fd);
+                // its key may have been taken off the list before the connection was known
+                if let Some(key) = self.refused(fd) {
+                    let peer = self.roster.close(fd);
+                    self.late(peer, key, now);
+                }
+            }
             (None, _) => {}
         }
+    }
+
+    /// The key of a connection that can only be of keys that are refused.
+    fn refused(&self, fd: RawFd) -> Option<PublicKey> {
+        let is_refused =
+            |key: &PublicKey| matches!(self.security.admission(key), Admission::Refused);
+        self.roster.refused(fd, is_refused)
     }
 
     fn unreachable(&mut self, endpoint: &str, now: Instant) {
@@ -381,7 +428,8 @@ impl Connections {
             self.peers.calls.ended(endpoint, now);
         }
         self.callers.remove(&fd);
-        self.made.retain(|_, made| *made != fd);
+        self.suspects.remove(&fd);
+        self.made.retain(|(_, made)| *made != fd);
         let server = self.servers.remove(&fd);
         let shut_out = self.shut_out.remove(&fd);
         let ended = self.roster.ended(fd, now);
@@ -392,7 +440,8 @@ impl Connections {
         let peer = peer.map(|peer| peer.to_string());
         let was_connected = past_handshake
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
-        let failure = self.failures.pop_front();
+        let takes = self.failures.front().is_some_and(|it| !past_handshake || it.may_come_later());
+        let failure = if takes { self.failures.pop_front() } else { None };
         if closed_here {
             // Whoever closed it has told why. libzmq tells of a handshake as failed, of one that it
             // has told of as refused not again, and of one that was over not at all.
@@ -506,7 +555,9 @@ impl Connections {
             Role::Client { key, server: file } => {
                 let said = server.as_ref().map(|it| it.said);
                 let quiet = server.map(|it| now.saturating_duration_since(it.since)).or(age);
-                let is_silent = quiet.is_some_and(|it| it > SILENCE.min(self.handshake_ivl / 2));
+                let silence =
+                    if said == Some(Said::RightWelcome) { SILENCE_MIDWAY } else { SILENCE };
+                let is_silent = quiet.is_some_and(|it| it > silence.min(self.handshake_ivl / 2));
                 match (said, is_silent) {
                     (Some(Said::RightWelcome) | None, true) => {
                         HandshakeFailure::Ignored { key: *key }
@@ -550,8 +601,14 @@ fn protocol_failure(code: u32) -> HandshakeFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::AllowList;
+    use crate::names::Names;
     use crate::roster::Limits;
+    use crate::security::Allowed;
+    use std::io::{Read, Write};
     use std::mem;
+    use std::net::TcpStream;
+    use std::os::fd::AsRawFd;
     use std::sync::Mutex;
 
     struct Log(Mutex<Vec<String>>, Mutex<Vec<Change>>);
@@ -564,6 +621,22 @@ mod tests {
         fn count(&self, change: Change) {
             self.1.lock().unwrap().push(change);
         }
+    }
+
+    /// Both ends of a connection that is past its handshake, as far as the kernel has counted.
+    fn past_handshake(listener: &std::net::TcpListener) -> (TcpStream, TcpStream) {
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut near = listener.accept().unwrap().0;
+        near.write_all(&[0; 300]).unwrap();
+        far.read_exact(&mut [0; 300]).unwrap();
+        far.write_all(b"a subscription carries the acknowledgement").unwrap();
+        near.read_exact(&mut [0]).unwrap();
+        (far, near)
+    }
+
+    fn is_closed(far: &mut TcpStream) -> bool {
+        far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        matches!(far.read(&mut [0]), Ok(0))
     }
 
     struct Story {
@@ -682,6 +755,37 @@ mod tests {
         assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
     }
 
+    /// With several I/O threads the events of two connections may come mixed.
+    #[test]
+    fn one_that_is_past_its_handshake_takes_no_others_failure() {
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        story.connections.roster.past_handshake(A as RawFd);
+        story.event(
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+            zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH,
+        );
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B);
+        let told = story.told();
+        assert_eq!(told[1], "connection lost at tcp://here:1");
+        assert!(told[2].contains("one side speaks CURVE"), "{told:?}");
+        // its own is not left to the next
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, C);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.connections.roster.past_handshake(A as RawFd);
+        story.event(
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
+            zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC,
+        );
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        assert!(story.connections.failures.is_empty());
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
+    }
+
     /// However many others are at their handshake meanwhile.
     #[test]
     fn one_that_was_connected_and_is_closed_here_is_counted_down() {
@@ -711,6 +815,28 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
     }
 
+    /// Its deadline is a second, of which some is over when the monitor sees how far it has come.
+    #[test]
+    fn a_server_that_refuses_a_key_within_a_second_is_told_from_one_that_breaks_off() {
+        let key = PublicKey::from_bytes([3; 32]);
+        for (quiet, part) in [
+            (700, "the server refused our key"),
+            (100, "it hung up in the middle of the handshake"),
+        ] {
+            let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
+            story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
+            story.now += Duration::from_millis(300);
+            let ends = (1, "127.0.0.1:1".parse().unwrap());
+            let server = Server { ends, said: Said::RightWelcome, since: story.now };
+            story.connections.servers.insert(A as RawFd, server);
+            story.now += Duration::from_millis(quiet);
+            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32);
+            story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
+            let told = story.told();
+            assert!(told[0].contains(part), "{told:?}");
+        }
+    }
+
     /// Two connections of this side, one in the middle of its handshake: which of them ends is known by
     /// what it is called.
     #[test]
@@ -730,6 +856,25 @@ mod tests {
         let told = story.told();
         assert_eq!(told[..2], ["connected at tcp://one:1", "connection lost at tcp://one:1"]);
         assert!(told[2].starts_with("handshake failed at tcp://two:1: it does not speak ZeroMQ"));
+    }
+
+    /// Two names that lead to one address: the end of one's handshake is not the other's.
+    #[test]
+    fn of_two_connections_of_one_name_neither_is_taken_for_the_other() {
+        let key = PublicKey::from_bytes([3; 32]);
+        let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
+        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_CONNECTED, B);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0), 1);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        let told = story.told();
+        assert!(
+            told[1].contains("handshake failed") && told[2].contains("connection lost"),
+            "{told:?}"
+        );
     }
 
     /// The authenticator has let it in, and its certificate is gone, before the monitor hears of it.
@@ -752,6 +897,56 @@ mod tests {
             )]
         );
         assert_eq!(*story.log.1.lock().unwrap(), [Change::Cut(1)]);
+    }
+
+    /// Its owner has opened another before, which looked like the one that was let in.
+    #[test]
+    fn a_connection_of_refused_keys_alone_is_cut_once_it_is_past_its_handshake() {
+        let folder = tempfile::tempdir().unwrap();
+        let allowed = crate::certificate::generate().unwrap().public;
+        let certificate = format!("curve\n    public-key = \"{allowed}\"\n");
+        std::fs::write(folder.path().join("neighbour"), certificate).unwrap();
+        let list = AllowList::load(folder.path(), Names::default()).unwrap();
+        let security = Security::Server { own: Vec::new(), allowed: Allowed::Folder(list) };
+        let mut story = Story::new(Role::Server);
+        story.connections.security = Arc::new(security);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let accepted = |story: &mut Story, fd: RawFd| {
+            let now = story.now;
+            story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd as u32, &endpoint, now);
+        };
+        let mut decoy = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let near = listener.accept().unwrap().0;
+        accepted(&mut story, near.as_raw_fd());
+        let removed = PublicKey::from_bytes([3; 32]);
+        story.connections.roster.admit("127.0.0.1", removed, story.now).unwrap();
+        assert_eq!(story.connections.roster.close_all_of(&removed), 1);
+        let cut = format!(
+            "cut 127.0.0.1 as it connected: its key {removed} was no longer among those allowed"
+        );
+        let (mut far, near) = past_handshake(&listener);
+        accepted(&mut story, near.as_raw_fd());
+        assert!(is_closed(&mut decoy) && is_closed(&mut far));
+        assert_eq!(story.told(), [cut.as_str()]);
+        // one that says nothing: what has reached it tells
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut near = listener.accept().unwrap().0;
+        accepted(&mut story, near.as_raw_fd());
+        assert!(!is_closed(&mut far) && story.connections.look_again());
+        near.write_all(&[0; 300]).unwrap();
+        far.read_exact(&mut [0; 300]).unwrap();
+        while story.connections.look_again() {
+            story.connections.look_at_threshold(story.now);
+        }
+        assert!(is_closed(&mut far));
+        assert_eq!(story.log.1.lock().unwrap().len(), 2);
+        story.told();
+        // one that may be an allowed key's stays
+        let (mut far, neighbour) = past_handshake(&listener);
+        story.connections.roster.admit("127.0.0.1", allowed, story.now).unwrap();
+        accepted(&mut story, neighbour.as_raw_fd());
+        assert!(!is_closed(&mut far) && story.told().is_empty());
     }
 
     #[test]

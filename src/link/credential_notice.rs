@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::certificate::PublicKey;
+use crate::names::Names;
 
 /// Something that became of a credential while the program runs, as a sentence (`Display`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +36,12 @@ pub enum CredentialNotice {
         /// Which, and why not.
         why: String,
     },
-    /// The folder holds no certificate any more.
+    /// The folder holds no certificate any more that counts.
     NobodyAllowed {
         /// The folder.
         folder: PathBuf,
+        /// The names that count.
+        names: Names,
     },
     /// The own key is another one now.
     OwnKeyReplaced {
@@ -94,9 +97,15 @@ impl fmt::Display for CredentialNotice {
             CredentialNotice::ListKept { why } => {
                 write!(f, "{why}; whoever was allowed stays allowed until it can be read")
             }
-            CredentialNotice::NobodyAllowed { folder } => write!(
+            CredentialNotice::NobodyAllowed { folder, names } if names.are_all() => write!(
                 f,
                 "{} holds no usable certificate any more: nobody is allowed in",
+                folder.display()
+            ),
+            CredentialNotice::NobodyAllowed { folder, names } => write!(
+                f,
+                "{} holds no usable certificate any more with a name that fits \
+                 allowednames=\"{names}\": nobody is allowed in",
                 folder.display()
             ),
             CredentialNotice::OwnKeyReplaced { path, key } => {

@@ -224,14 +224,13 @@ impl AllowList {
     /// Reads a folder, of which certificates with these names count.
     pub fn load(folder: &Path, names: Names) -> Result<AllowList, CertificateError> {
         let stamps = stamps_in(folder).unwrap_or_default();
-        let directory = certificate::load_directory(folder)?;
+        let directory = certificate::load_named(folder, &names)?;
         let told = directory.broken.iter().map(ToString::to_string).collect();
-        let certificates = directory.certificates.into_iter().filter(|it| names.have(it)).collect();
         Ok(AllowList {
             folder: folder.to_owned(),
             names,
             seen: Mutex::new(Seen { stamps, told }),
-            admitted: RwLock::new(Arc::new(by_key(certificates))),
+            admitted: RwLock::new(Arc::new(by_key(directory.certificates))),
             generation: AtomicU64::new(0),
         })
     }
@@ -291,7 +290,7 @@ impl AllowList {
                 return;
             }
         };
-        let directory = match certificate::load_directory(&self.folder) {
+        let directory = match certificate::load_named(&self.folder, &self.names) {
             Ok(directory) => directory,
             Err(why) => {
                 findings.notices.push(CredentialNotice::ListKept { why: why.to_string() });
@@ -309,8 +308,7 @@ impl AllowList {
         *seen = Seen { stamps, told };
         let old = self.admitted();
         let kept = old.values().filter(|it| out_of_reach.contains(&it.path.as_path())).cloned();
-        let read = directory.certificates.into_iter().filter(|it| self.names.have(it));
-        let new = by_key(kept.chain(read).collect());
+        let new = by_key(kept.chain(directory.certificates).collect());
         for (key, certificate) in new.iter().filter(|(key, _)| !old.contains_key(key)) {
             let name = certificate.label();
             findings.notices.push(CredentialNotice::Allowed { name, key: *key });
@@ -318,7 +316,8 @@ impl AllowList {
         let removed: Vec<_> = old.iter().filter(|(key, _)| !new.contains_key(key)).collect();
         findings.removed.extend(removed.iter().map(|(key, it)| (**key, it.label())));
         if new.is_empty() && !old.is_empty() {
-            findings.notices.push(CredentialNotice::NobodyAllowed { folder: self.folder.clone() });
+            let (folder, names) = (self.folder.clone(), self.names.clone());
+            findings.notices.push(CredentialNotice::NobodyAllowed { folder, names });
         }
         if *old != new {
             *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
@@ -339,4 +338,42 @@ fn stamps_in(folder: &Path) -> std::io::Result<BTreeMap<OsString, Option<Stamp>>
         stamps.insert(name, stamp);
     }
     Ok(stamps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_the_names_that_count_is_told_with_the_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = certificate::generate().unwrap().public;
+        let write = |file: &str, name: &str| {
+            let text =
+                format!("metadata\n    name = \"{name}\"\ncurve\n    public-key = \"{key}\"\n");
+            fs::write(folder.path().join(file), text).unwrap();
+        };
+        let refresh = |list: &AllowList| {
+            let mut findings = Findings::default();
+            list.refresh(&mut findings);
+            findings.notices.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        // another file of the same key comes first
+        write("a", "other");
+        write("b", "web1");
+        let list = AllowList::load(folder.path(), Names::parse("Web*").unwrap()).unwrap();
+        assert_eq!(list.find(&key).map(|it| it.label()).as_deref(), Some("web1"));
+        write("b", "web22");
+        assert!(refresh(&list).is_empty() && list.contains(&key));
+        write("b", "another");
+        let told = refresh(&list);
+        assert!(told[0].contains("with a name that fits allowednames=\"Web*\":"), "{told:?}");
+        assert!(list.is_empty());
+        let list = AllowList::load(folder.path(), Names::default()).unwrap();
+        for file in ["a", "b"] {
+            fs::remove_file(folder.path().join(file)).unwrap();
+        }
+        let told = refresh(&list);
+        assert!(told[0].ends_with("holds no usable certificate any more: nobody is allowed in"));
+    }
 }

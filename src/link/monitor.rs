@@ -122,7 +122,7 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
         items.extend(all.iter().map(|watched| Awaited::message(&watched.pair)));
         let thresholds = all.iter().filter_map(|watched| watched.connections.threshold.as_ref());
         items.extend(thresholds.map(|threshold| Awaited::descriptor(threshold.as_raw_fd())));
-        let waits = all.iter().any(|watched| watched.connections.wait_for_servers());
+        let waits = all.iter().any(|watched| watched.connections.look_again());
         match raw::wait(&mut items, if waits { LOOK } else { -1 }) {
             Err(errno) if errno.is_interrupted() => continue,
             Err(_) => return,

@@ -1,7 +1,8 @@
 //! Patterns of names: which of the certificates in a folder are meant.
 //!
-//! The names are those that the administrator has written into the certificates he keeps, or given their
-//! files; a peer says none of its own.
+//! The names are those in the certificates that the administrator keeps in the folder, or of their files; a
+//! peer says none when it connects. A certificate's name was written by whoever made it, the host itself as a
+//! rule, and is right only if whoever put it into the folder has looked at it.
 
 use std::fmt;
 
@@ -20,7 +21,7 @@ pub struct NamesError(String);
 impl Names {
     /// Reads a list with commas; `*` among them means everybody, as no list does.
     pub fn parse(text: &str) -> Result<Names, NamesError> {
-        let patterns: Vec<_> = text.split(',').map(|it| it.trim().to_ascii_lowercase()).collect();
+        let patterns: Vec<_> = text.split(',').map(|it| it.trim().to_owned()).collect();
         if patterns.iter().any(String::is_empty) {
             return Err(NamesError(text.to_owned()));
         }
@@ -36,7 +37,7 @@ impl Names {
     /// Whether this certificate is meant.
     pub(crate) fn have(&self, certificate: &Certificate) -> bool {
         let Some(patterns) = &self.0 else { return true };
-        let name = certificate.label().to_ascii_lowercase();
+        let name = certificate.label();
         patterns.iter().any(|pattern| fits(pattern.as_bytes(), name.as_bytes()))
     }
 }
@@ -60,7 +61,7 @@ fn fits(pattern: &[u8], name: &[u8]) -> bool {
                 star = Some((at, from));
                 at += 1;
             }
-            (Some(byte), _) if *byte == name[from] => {
+            (Some(byte), _) if byte.eq_ignore_ascii_case(&name[from]) => {
                 at += 1;
                 from += 1;
             }
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_met_by_the_whole_name_in_any_case_of_letters() {
-        let list = "web*.example.com, archive,*-db-*";
+        let list = "Web*.example.com, archive,*-db-*";
         let names = Names::parse(list).unwrap();
         for (name, expected) in [
             ("web1.example.com", true),
@@ -107,7 +108,7 @@ mod tests {
             assert_eq!(names.have(&certificate(Some(name), "archive")), expected, "{name}");
         }
         assert!(names.have(&certificate(None, "/etc/keys/web7.example.com")), "its file's name");
-        assert_eq!(names.to_string(), "web*.example.com,archive,*-db-*");
+        assert_eq!(names.to_string(), "Web*.example.com,archive,*-db-*");
     }
 
     #[test]

@@ -282,12 +282,12 @@ impl fmt::Display for HandshakeFailure {
             HandshakeFailure::Ignored { key } => write!(
                 f,
                 "the server refused our key {key}: it does not answer it, as a server does that has \
-                 no certificate of it"
+                 no certificate of it, or as many connections of it as it takes"
             ),
             HandshakeFailure::HungUpOnClient { file } => write!(
                 f,
                 "the server's key is not the one in {}: it hung up at once (so does a server without \
-                 CURVE, or one that is just being stopped)",
+                 CURVE, one that is just being stopped, or one that has as many connections as it takes)",
                 file.display()
             ),
             HandshakeFailure::Unanswered => f.write_str(

@@ -55,10 +55,10 @@ struct Admitted {
     at: Instant,
     /// How often, each time while the time before was not long ago.
     times: usize,
-    /// A connection is known that may be the one.
-    found: bool,
-    /// Taken off the list since.
-    revoked: bool,
+    /// How many connections are known that may be these.
+    found: usize,
+    /// Taken off the list since: how many are yet to be known, and closed.
+    revoked: usize,
     /// How many of its handshakes may be under way: those whose good end was not told of as its own.
     open: usize,
 }
@@ -177,21 +177,22 @@ impl Connection {
         Connection { peer, local: None, accepted, since, keys, past_handshake, closed_here }
     }
 
-    /// Makes the key a candidate, and answers whether it is one: not on another's connection, nor on
-    /// one that was past its handshake before.
+    /// Makes the key a candidate, and answers whether it is a new one: not on another's connection, nor on
+    /// one that was past its handshake, or may have been its, before.
     fn may_be_of(&mut self, admitted: &Admitted) -> bool {
         if self.past_handshake || self.peer.map(|peer| peer.ip()) != admitted.address {
             return false;
         }
         match &mut self.keys {
             Candidates::Any(keys) => {
-                if !keys.contains(&admitted.key) {
+                let is_new = !keys.contains(&admitted.key);
+                if is_new {
                     keys.push(admitted.key);
                 }
                 if keys.len() > CANDIDATES {
                     self.keys = Candidates::Anybody;
                 }
-                true
+                is_new
             }
             Candidates::Anybody => true,
             Candidates::Proven(_) => false,
@@ -235,12 +236,12 @@ impl Roster {
         let now = connection.since;
         let mut admitted = self.admitted();
         for it in admitted.iter_mut().filter(|it| self.is_recent(it.at, now)) {
-            it.found |= connection.may_be_of(it);
+            it.found += usize::from(connection.may_be_of(it));
         }
-        let revoked = |it: &&mut Admitted| it.revoked && connection.keys.contain(&it.key);
+        let revoked = |it: &&mut Admitted| it.revoked > 0 && connection.keys.contain(&it.key);
         let found = admitted.iter_mut().find(revoked)?;
         // one handshake, one connection: whoever calls next from there is another
-        found.revoked = false;
+        found.revoked -= 1;
         Some(found.key)
     }
 
@@ -367,11 +368,12 @@ impl Roster {
         }
         let is_same = |it: &Admitted| (it.key, it.address) == (key, address);
         let before = admitted.iter().position(is_same).map(|index| admitted.swap_remove(index));
-        let (times, open) = before.map_or((1, 1), |it| (it.times + 1, it.open + 1));
-        let (at, found, revoked) = (now, false, false);
-        let mut new = Admitted { key, address, at, times, found, revoked, open };
+        let (times, open, found) =
+            before.map_or((1, 1, 0), |it| (it.times + 1, it.open + 1, it.found));
+        // a key that is let in is on the list, or is again
+        let mut new = Admitted { key, address, at: now, times, found, revoked: 0, open };
         for connection in connections.values_mut().filter(|it| self.is_recent(it.since, now)) {
-            new.found |= connection.may_be_of(&new);
+            new.found += usize::from(connection.may_be_of(&new));
         }
         admitted.push(new);
         Ok(())
@@ -391,6 +393,19 @@ impl Roster {
     pub(crate) fn past_handshake(&self, fd: RawFd) {
         if let Some(connection) = self.connections().get_mut(&fd) {
             connection.past_handshake = true;
+        }
+    }
+
+    /// Of a connection all of whose candidates are refused by now: one of them. Unless it is past its
+    /// handshake its owner may have yet to be let in.
+    pub(crate) fn refused(
+        &self,
+        fd: RawFd,
+        is_refused: impl Fn(&PublicKey) -> bool,
+    ) -> Option<PublicKey> {
+        match &self.connections().get(&fd).filter(|it| !it.closed_here)?.keys {
+            Candidates::Any(keys) => keys.first().filter(|_| keys.iter().all(is_refused)).copied(),
+            Candidates::Anybody | Candidates::Proven(_) => None,
         }
     }
 
@@ -427,7 +442,9 @@ impl Roster {
         let mut connections = self.connections();
         // the monitor may have yet to tell of one
         let mut admitted = self.admitted();
-        admitted.iter_mut().filter(|it| it.key == *key).for_each(|it| it.revoked = !it.found);
+        for it in admitted.iter_mut().filter(|it| it.key == *key) {
+            it.revoked = it.times.saturating_sub(it.found);
+        }
         let may_be_of_key = |it: &Connection| {
             let is_anybodys = it.keys.are_unknown() && it.peer.is_some();
             it.keys.contain(key) || (is_anybodys && !self.is_recent(it.since, now))
@@ -565,6 +582,22 @@ mod tests {
         // it was that one; a neighbour behind the same address is welcome
         welcome(&roster, calls.call(), calls.port(), now);
         assert!(!calls.is_closed(1));
+    }
+
+    /// One of the key's connections is known, and silent; the second is not known yet.
+    #[test]
+    fn a_key_with_a_silent_connection_keeps_no_second_one() {
+        let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+        welcome(&roster, calls.call(), calls.port(), now);
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        roster.admit("127.0.0.1", key(1), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+        assert!(matches!(arrival, Arrival::Revoked(Some(_), it) if it == key(1)), "{arrival:?}");
+        assert!(calls.is_closed(0) && calls.is_closed(1));
+        // a message that had been waiting costs no neighbour his
+        assert_eq!(roster.close_all_of(&key(1)), 0);
+        welcome(&roster, calls.call(), calls.port(), now);
     }
 
     /// A connection that was known and is gone leaves no guilt to whoever calls next.

@@ -211,7 +211,7 @@ fn a_server_that_does_not_answer_is_not_said_to_refuse_our_key() {
 
 /// It has shown its key, has taken ours, and is gone: as one that is killed just then.
 #[test]
-fn a_server_that_breaks_off_in_the_middle_is_not_said_to_hold_another_key() {
+fn a_server_that_breaks_off_in_the_middle_is_said_to_and_not_to_refuse_our_key() {
     let keys = Keys::new(&["server", "web"]);
     let context = context();
     let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
