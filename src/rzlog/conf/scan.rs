@@ -547,5 +547,5 @@ fn number(digits: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
-#[path = "scan_tests.rs"]
+#[path = "tests/scan.rs"]
 mod tests;
