@@ -43,9 +43,18 @@ impl Ground {
 
     /// With a receiver that is changed by this.
     fn on(change: impl FnOnce(Site) -> Site) -> Ground {
+        Ground::of(change, "")
+    }
+
+    /// With more parameters of both inputs.
+    fn with(parameters: &str) -> Ground {
+        Ground::of(|site| site, parameters)
+    }
+
+    fn of(change: impl FnOnce(Site) -> Site, parameters: &str) -> Ground {
         let (server, honest) = (Keys::new("server"), Keys::new("honest"));
         let endpoints: Vec<_> = INPUTS.iter().map(|_| free_endpoint()).collect();
-        let receiving = change(receiving(&endpoints, &server, &[&honest]));
+        let receiving = change(receiving(&endpoints, &server, &[&honest], parameters));
         let sender = sending(&endpoints, &server, &honest).start();
         receiving.check().accepts();
         let receiver = receiving.start();
@@ -149,7 +158,7 @@ fn search(folder: &Path, secrets: &[Vec<u8>]) -> usize {
 }
 
 /// Lines go to a file for each input, with all that the input tells of their sender.
-fn receiving(endpoints: &[String], server: &Keys, allowed: &[&Keys]) -> Site {
+fn receiving(endpoints: &[String], server: &Keys, allowed: &[&Keys], parameters: &str) -> Site {
     let site = Site::new().without_feed();
     let certificate = server.write(&site.path("keys"));
     let folder = site.path("allowed");
@@ -171,7 +180,7 @@ fn receiving(endpoints: &[String], server: &Keys, allowed: &[&Keys]) -> Site {
             ))
             .with(&format!(
                 "input(type=\"imrzmq\" name=\"{name}\" ruleset=\"{name}\" socktype=\"{kind}\" \
-                 endpoints=\"{endpoint}\" metadata=\"on\")"
+                 endpoints=\"{endpoint}\" metadata=\"on\" {parameters})"
             ));
     }
     site
