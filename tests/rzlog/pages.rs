@@ -15,7 +15,9 @@ use crate::publisher::Publisher;
 /// The words of a command in a shell, up to a pipe, another command or a comment.
 fn words(command: &str) -> Vec<String> {
     let end = [" | ", " # ", " && ", " &"].iter().filter_map(|sign| command.find(sign)).min();
+    // a variable of the page stands for itself; a command within stays one
     let command = &command[..end.unwrap_or(command.len())];
+    let command = command.replace("\"$(", "\"\0").replace("\"$", "\"").replace('\0', "$(");
     let script = format!("for word in {command}; do printf '%s\\n' \"$word\"; done");
     let output = Command::new("sh").args(["-fc", &script]).output().expect("sh");
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
