@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use harness::ports::free_endpoint;
-use harness::{Half, Oracle, Proxy, Rsyslogd, Site, millis, secs};
+use harness::{Dice, Half, Oracle, Proxy, Rsyslogd, Site, millis, secs};
 
 use crate::{
     CHUNK, DIRECT, Progress, by_id, doubled, feed_meanwhile, kill_and_start, lines, patience,
@@ -29,19 +29,6 @@ impl Source {
         let site = sender(&proxy.endpoint(), heartbeat).with(queue);
         let daemon = site.start();
         Source { site, proxy, daemon }
-    }
-}
-
-/// A small generator of numbers (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
     }
 }
 

@@ -5,6 +5,7 @@
 //! started is killed on drop; when a test fails, the configuration and rsyslogd's log are printed.
 
 pub mod check;
+pub mod dice;
 pub mod feed;
 pub mod flavour;
 pub mod keys;
@@ -27,6 +28,7 @@ pub mod valgrind;
 pub mod wait;
 
 pub use check::Check;
+pub use dice::Dice;
 pub use flavour::Flavour;
 pub use keys::Keys;
 pub use oracle::Oracle;

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use harness::{Half, millis, secs, wait_until};
+use harness::{Dice, Half, millis, secs, wait_until};
 
 use crate::junk;
 use crate::load::Load;
@@ -11,19 +11,6 @@ use crate::place::Place;
 
 /// How long all may take to be well again; a handshake and a reconnection are part of it.
 const PATIENCE: std::time::Duration = secs(90);
-
-/// A small generator of numbers (splitmix64), and the deeds done by it.
-pub struct Dice(pub u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
-    }
-}
 
 /// Does one of them, and waits until all is well.
 pub fn any(place: &mut Place, load: &Load, dice: &mut Dice, start: Instant) {

@@ -22,7 +22,7 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use deeds::Dice;
+use harness::Dice;
 use load::Load;
 use options::Options;
 use place::Place;
