@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::raw;
 use crate::{
-    CHUNK, DIRECT, Figures, Progress, by_id, feed_meanwhile, input, receiver, sender, wait_for_all,
+    CHUNK, DIRECT, Figures, Progress, feed_meanwhile, input, receiver, sender, wait_for_all,
 };
 
 /// A small file system of its own, unmounted on drop.
@@ -79,10 +79,12 @@ pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
         .with(&input(endpoint, ""))
 }
 
-/// The queue's disk is full: the sender is told "later" wherever the engine says so. What it does not
-/// say is lost in the engine, and that is what is allowed here: nothing of it is our doing.
+/// The queue's disk is full: the sender is told "later" where the engine says so. The engine leaves a
+/// torn record in its file, and with it swallows the first line that it takes after that
+/// (docs/guarantees.md): that line alone may be lost, and only where the engine owns up to it.
 #[test]
-fn queue_on_a_full_disk_makes_the_sender_wait_and_everything_arrives_once_there_is_space() {
+fn queue_on_a_full_disk_makes_the_sender_wait_and_what_the_engine_took_arrives_once_there_is_space()
+{
     let endpoint = free_endpoint();
     let site = receiver(&endpoint, DIRECT);
     let Some(disk) = Small::mount("receiver's disk full", 1024) else { return };
@@ -100,12 +102,17 @@ fn queue_on_a_full_disk_makes_the_sender_wait_and_everything_arrives_once_there_
     sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now", "QueueError"], SOON);
     fs::remove_file(ballast).expect("ballast");
     feeding.join().expect("fed");
-    wait_for_all(&mut receiver, total);
+    sender.wait_stats("omrzmq", "out", "all acknowledged", |stats| stats["sent"] == total as i64);
     end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     let figures = Figures::of("disk of the queue full", since, total, &lines);
-    figures.all.nothing_lost();
-    Oracle::judge(0..total, &by_id(&lines)).once();
+    figures.by_id.nothing_doubled();
+    let swallowed = figures.by_id.lost.len();
+    assert!(
+        swallowed == 0 || swallowed == 1 && receiver.logged(&["qDeqDisk error"]),
+        "expected at most the engine's own loss: {}",
+        figures.by_id
+    );
 }
 
 /// The marks cannot be written: that is said, delivery goes on, and without a kill nothing doubles.
