@@ -173,12 +173,15 @@ impl Subscriber {
 
     /// The next line. `None`: none came in this time, or a signal did.
     pub fn receive(&mut self, patience: Duration) -> Result<Option<Message<'_>>, ClientError> {
-        let mut found = self.take()?;
-        if found.is_none() && !patience.is_zero() {
+        if self.looked.elapsed() >= RENEWAL {
             self.renew()?;
-            if wait_any(self.feeds.iter().map(|feed| &feed.socket), patience)? {
-                found = self.take()?;
-            }
+        }
+        let mut found = self.take()?;
+        if found.is_none()
+            && !patience.is_zero()
+            && wait_any(self.feeds.iter().map(|feed| &feed.socket), patience)?
+        {
+            found = self.take()?;
         }
         Ok(found.map(|index| Message {
             endpoint: &self.feeds[index].endpoint,
@@ -223,14 +226,14 @@ impl Subscriber {
     }
 
     /// Opens sockets anew whose keys have changed, that were turned away for good, or that do not come
-    /// back: after a line that is too long libzmq never calls that publisher again. Nothing is unread
-    /// when this is called.
+    /// back: after a line that is too long libzmq never calls that publisher again. Not those that have
+    /// unread lines.
     fn renew(&mut self) -> Result<(), ClientError> {
-        if self.looked.elapsed() < RENEWAL {
-            return Ok(());
-        }
         self.looked = Instant::now();
         for feed in &mut self.feeds {
+            if wait_any([&feed.socket], Duration::ZERO)? {
+                continue;
+            }
             let lost = feed.told.lost.swap(false, Ordering::Relaxed);
             let stays_away = lost && feed.socket.connections() == 0;
             if stays_away || feed.socket.renewal() == Renewal::Reopen {

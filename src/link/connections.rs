@@ -22,7 +22,8 @@ use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer
 use crate::raw::{self, Errno};
 use crate::roster::{Arrival, Called, Ended, Roster};
 use crate::security::{Admission, Security};
-use crate::threshold::{Said, Step, Threshold};
+use crate::servers::{self, Server, Servers};
+use crate::threshold::{Step, Threshold};
 use crate::written::Written;
 
 /// What the monitor knows of a socket, readable at any time.
@@ -45,12 +46,6 @@ impl Peers {
         Peers { connected: zero(), ended: zero(), failed: zero(), calls: Calls::new(longest) }
     }
 }
-
-/// A server that has said nothing for longer than this did not hang up at once, but did not answer.
-const SILENCE: Duration = Duration::from_millis(900);
-
-/// The same of one that has our key. It is heard of a little late, and its own deadline may be a second.
-const SILENCE_MIDWAY: Duration = Duration::from_millis(500);
 
 /// libzmq does not say what was wrong; of a peer that was refused and goes on all the same, it says this.
 const UNSPECIFIED: HandshakeFailure =
@@ -85,8 +80,8 @@ pub(crate) struct Connections {
     callers: HashMap<RawFd, String>,
     /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
     suspects: HashSet<RawFd>,
-    /// Of a client: what servers have said to it that have yet to let it in.
-    servers: HashMap<RawFd, Server>,
+    /// Of a client: those that have yet to let it in.
+    servers: Servers,
     /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
     /// endpoints.
     made: Vec<(String, RawFd)>,
@@ -99,18 +94,6 @@ pub(crate) struct Connections {
     /// Connections that the authenticator refused; libzmq cuts them when their handshake
     /// time is over.
     refused: u64,
-}
-
-/// What a server has said to us so far.
-struct Server {
-    /// This end and the other: another connection that has the descriptor by now has others.
-    ends: (u16, SocketAddr),
-    said: Said,
-    since: Instant,
-}
-
-fn ends_of(fd: RawFd) -> Option<(u16, SocketAddr)> {
-    raw::port_of(fd).zip(raw::peer_of(fd))
 }
 
 enum Failure {
@@ -145,7 +128,7 @@ impl Connections {
             threshold,
             callers: HashMap::new(),
             suspects: HashSet::new(),
-            servers: HashMap::new(),
+            servers: Servers::default(),
             made: Vec::new(),
             shut_out: HashSet::new(),
             role,
@@ -175,7 +158,7 @@ impl Connections {
                 if let (Some((_, fd)), None) = (called_so.next(), called_so.next()) {
                     let fd = *fd;
                     self.roster.past_handshake(fd);
-                    self.servers.remove(&fd);
+                    self.servers.remove(fd);
                     self.made.retain(|(_, made)| *made != fd);
                 }
                 self.connected(endpoint, now);
@@ -264,21 +247,8 @@ impl Connections {
 
     /// Of a client: a connection to a server is there.
     fn watch_server(&mut self, fd: RawFd, now: Instant) {
-        let is_client = matches!(self.role, Role::Client { .. });
-        if let (true, Some(threshold), Some(ends)) = (is_client, &self.threshold, ends_of(fd)) {
-            threshold.watch(fd);
-            self.servers.insert(fd, Server { ends, said: Said::Nothing, since: now });
-            // what it has said already
-            self.listen(fd, now);
-        }
-    }
-
-    /// A server may have said something.
-    fn listen(&mut self, fd: RawFd, now: Instant) {
-        let Some(server) = self.servers.get_mut(&fd) else { return };
-        let said = Threshold::said(fd);
-        if said > server.said && ends_of(fd) == Some(server.ends) {
-            (server.said, server.since) = (said, now);
+        if let (Role::Client { .. }, Some(threshold)) = (&self.role, &self.threshold) {
+            self.servers.watch(fd, threshold, now);
         }
     }
 
@@ -286,8 +256,7 @@ impl Connections {
     /// refused by now if it is past its handshake. What of ours has reached them, the system does not tell of
     /// itself: it is to be looked for again.
     pub(crate) fn look_again(&self) -> bool {
-        !self.suspects.is_empty()
-            || self.servers.values().any(|server| server.said < Said::RightWelcome)
+        !self.suspects.is_empty() || self.servers.are_strange()
     }
 
     /// A connection was closed, as its key was taken off the list while it shook hands.
@@ -361,22 +330,14 @@ impl Connections {
 
     /// Judges those who have said something and have yet to shake hands.
     pub(crate) fn look_at_threshold(&mut self, now: Instant) {
-        let heard = self.threshold.as_ref().map(Threshold::heard).unwrap_or_default();
+        let Some(threshold) = &self.threshold else { return };
+        let heard = threshold.heard();
         if self.role == Role::Server {
             let suspects = self.suspects.iter().copied();
             let all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
-            return all.into_iter().for_each(|fd| self.judge(fd, now));
-        }
-        let waiting = self.servers.iter().filter(|(_, server)| server.said < Said::RightWelcome);
-        for fd in waiting.map(|(fd, _)| *fd).collect::<Vec<_>>() {
-            self.listen(fd, now);
-        }
-        // what it says from then on is no matter
-        for fd in heard {
-            let has_said = self.servers.get(&fd).is_none_or(|it| it.said >= Said::Welcome);
-            if let Some(threshold) = self.threshold.as_ref().filter(|_| has_said) {
-                threshold.forget(fd);
-            }
+            all.into_iter().for_each(|fd| self.judge(fd, now));
+        } else {
+            self.servers.look(heard, threshold, now);
         }
     }
 
@@ -430,7 +391,7 @@ impl Connections {
         self.callers.remove(&fd);
         self.suspects.remove(&fd);
         self.made.retain(|(_, made)| *made != fd);
-        let server = self.servers.remove(&fd);
+        let server = self.servers.remove(fd);
         let shut_out = self.shut_out.remove(&fd);
         let ended = self.roster.ended(fd, now);
         let closed_here = ended.as_ref().is_some_and(|ended| ended.closed_here);
@@ -541,10 +502,7 @@ impl Connections {
         }
     }
 
-    /// What a handshake without further detail most likely failed of. A server that does not
-    /// allow a key shows its own and falls silent until a deadline, its own or ours; other mistakes end a
-    /// handshake at once. What it said is not known where it went too quickly, or by ipc; then its silence
-    /// alone is known.
+    /// What a handshake without further detail most likely failed of.
     fn guess(
         &self,
         age: Option<Duration>,
@@ -553,23 +511,7 @@ impl Connections {
     ) -> HandshakeFailure {
         match &self.role {
             Role::Client { key, server: file } => {
-                let said = server.as_ref().map(|it| it.said);
-                let quiet = server.map(|it| now.saturating_duration_since(it.since)).or(age);
-                let silence =
-                    if said == Some(Said::RightWelcome) { SILENCE_MIDWAY } else { SILENCE };
-                let is_silent = quiet.is_some_and(|it| it > silence.min(self.handshake_ivl / 2));
-                match (said, is_silent) {
-                    (Some(Said::RightWelcome) | None, true) => {
-                        HandshakeFailure::Ignored { key: *key }
-                    }
-                    (Some(_), true) => HandshakeFailure::Unanswered,
-                    (Some(Said::RightWelcome | Said::Welcome), false) => {
-                        HandshakeFailure::HungUpMidway
-                    }
-                    (Some(Said::Greeting | Said::Nothing) | None, false) => {
-                        HandshakeFailure::HungUpOnClient { file: file.clone() }
-                    }
-                }
+                servers::failure(server.as_ref(), age, (*key, file), self.handshake_ivl, now)
             }
             // whoever breaks off does so early; this thread may have heard late of its beginning
             _ if age.is_some_and(|age| age * 2 >= self.handshake_ivl) => HandshakeFailure::Silent,
@@ -813,28 +755,6 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B), 1);
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
-    }
-
-    /// Its deadline is a second, of which some is over when the monitor sees how far it has come.
-    #[test]
-    fn a_server_that_refuses_a_key_within_a_second_is_told_from_one_that_breaks_off() {
-        let key = PublicKey::from_bytes([3; 32]);
-        for (quiet, part) in [
-            (700, "the server refused our key"),
-            (100, "it hung up in the middle of the handshake"),
-        ] {
-            let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
-            story.event(zmq_sys::ZMQ_EVENT_CONNECTED, A);
-            story.now += Duration::from_millis(300);
-            let ends = (1, "127.0.0.1:1".parse().unwrap());
-            let server = Server { ends, said: Said::RightWelcome, since: story.now };
-            story.connections.servers.insert(A as RawFd, server);
-            story.now += Duration::from_millis(quiet);
-            story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 32);
-            story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
-            let told = story.told();
-            assert!(told[0].contains(part), "{told:?}");
-        }
     }
 
     /// Two connections of this side, one in the middle of its handshake: which of them ends is known by

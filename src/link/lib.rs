@@ -29,6 +29,7 @@ mod raw;
 mod roster;
 mod security;
 mod sender;
+mod servers;
 mod socket;
 mod socket_type;
 mod teller;

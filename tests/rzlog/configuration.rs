@@ -154,6 +154,18 @@ fn the_first_load_that_counts_is_the_one_that_rsyslogd_takes() {
             "module(load=\"omczmq\")\naction(type=\"omczmq\" socktype=\"PUSH\" endpoints=`echo $X`)\n",
             "2: not read: endpoints=`…`",
         ),
+        (
+            "module(load=\"omrzmq\")\naction(type=\"omrzmq\" socktype=`echo $X` endpoints=\"tcp://127.0.0.1:1\")\n",
+            "2: not read: socktype=`…`",
+        ),
+        (
+            "module(load=\"imczmq\")\ninput(type=\"imczmq\" socktype=`echo $X` endpoints=\"tcp://127.0.0.1:1\")\n",
+            "2: not read: socktype=`…`",
+        ),
+        (
+            "module(load=\"omczmq\")\naction(type=\"omczmq\" socktype=\"PUB\" dynatopic=\"on\" topics=`echo $X` endpoints=\"tcp://127.0.0.1:1\")\n",
+            "2: not read: topics=`…`",
+        ),
     ] {
         host.write("rsyslog.conf", text);
         let ran = host.check();

@@ -30,8 +30,8 @@ use crate::signals::Signals;
 const SLICE: Duration = Duration::from_millis(200);
 /// Between two looks at the groups.
 const TICK: u64 = 1000;
-/// Lines that are taken before that is looked at.
-const BURST: usize = 4096;
+/// In a flood, how long lines are taken before that is looked at.
+const ROUND: Duration = Duration::from_millis(500);
 /// What changed but was told nobody is kept this often.
 const SAVE: Duration = Duration::from_secs(30);
 /// How long a stop waits for attempts that are on their way.
@@ -171,16 +171,17 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         if let Some(signal) = signals.came() {
             break signal;
         }
-        let (mut patience, mut taken) = (SLICE, 0);
-        while let Some(message) = subscriber.receive(patience)? {
+        let (round, mut patience) = (Instant::now(), SLICE);
+        let paused = loop {
+            let Some(message) = subscriber.receive(patience)? else { break true };
             let line = Line::parse(message.topic, message.text);
             core.engine.line(clock.now(), &line, message.endpoint);
-            (patience, taken) = (Duration::ZERO, taken + 1);
-            if taken == BURST {
-                break;
+            patience = Duration::ZERO;
+            if round.elapsed() >= ROUND {
+                break false;
             }
-        }
-        if taken < BURST {
+        };
+        if paused {
             idle = Instant::now();
         } else if idle.elapsed() >= FLOOD
             && flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)

@@ -48,7 +48,10 @@ pub(super) fn of_instance(
             report.tell(statement.line, Kind::Broken, "socktype is missing");
             None
         }
-        Some(None) => None,
+        Some(None) => {
+            depends(statement, "socktype", report);
+            None
+        }
         Some(Some(text)) => SocketType::parse(text, known).map_or_else(
             |why| {
                 let meant = closest(text, known.iter().map(|kind| kind.name()));
@@ -66,7 +69,7 @@ pub(super) fn of_instance(
             return None;
         }
         Some(None) => {
-            endpoints_depend(statement, line, report);
+            depends(statement, "endpoints", report);
             return None;
         }
         Some(Some(text)) => text,
@@ -97,12 +100,15 @@ pub(super) fn of_instance(
     Some(Link { place: Place { line, ..place }, endpoints, encrypted: encrypted? })
 }
 
-/// Endpoints in backticks.
-pub(super) fn endpoints_depend(statement: &Statement, line: usize, report: &mut Report<'_>) {
-    if statement.get("endpoints").is_some_and(|parameter| parameter.is_evaluated()) {
-        let why = "endpoints=`…` depends on rsyslogd's environment: where it goes, and whether that is safe, \
-                   is not known";
-        report.tell(line, Kind::Unread, why);
+/// Tells of a value in backticks.
+pub(super) fn depends(statement: &Statement, name: &str, report: &mut Report<'_>) {
+    if let Some(parameter) = statement.get(name).filter(|parameter| parameter.is_evaluated()) {
+        let unknown = match name {
+            "endpoints" => "where it goes, and whether that is safe, is not known",
+            _ => "whether it is right is not known",
+        };
+        let why = format!("{name}=`…` depends on rsyslogd's environment: {unknown}");
+        report.tell(parameter.line, Kind::Unread, why);
     }
 }
 

@@ -20,20 +20,18 @@ const GENERAL: &[&str] =
 /// Of `input(type="imczmq")`, as 8.2302 has it.
 const INPUT_CZMQ: &[&str] = &["endpoints", "socktype", "ruleset", "topics"];
 
-/// Of `action(type="omczmq")`, as 8.2302 has it.
-const ACTION_CZMQ: &[&str] = &[
-    "endpoints",
-    "socktype",
+/// Of `action(type="omczmq")`, as 8.2302 has it, without its numbers.
+const ACTION_CZMQ: &[&str] =
+    &["endpoints", "socktype", "template", "topics", "topicframe", "dynatopic"];
+
+/// Its numbers; what is none of them means 0 to it.
+pub(super) const NUMBERS_CZMQ: &[&str] = &[
     "sendhwm",
     "heartbeatttl",
     "heartbeativl",
     "heartbeattimeout",
     "connecttimeout",
     "sendtimeout",
-    "template",
-    "topics",
-    "topicframe",
-    "dynatopic",
 ];
 
 /// Of both statements of ours.
@@ -163,7 +161,7 @@ impl Module {
             (Imczmq | Omczmq, Level::Module) => [TRUST, &[]],
             (Imrzmq | Omrzmq, Level::Module) => [GENERAL, &[]],
             (Imczmq, Level::Instance) => [INPUT_CZMQ, &[]],
-            (Omczmq, Level::Instance) => [ACTION_CZMQ, &[]],
+            (Omczmq, Level::Instance) => [ACTION_CZMQ, NUMBERS_CZMQ],
             (Imrzmq, Level::Instance) => [INSTANCE, INPUT],
             (Omrzmq, Level::Instance) => [INSTANCE, ACTION],
         }

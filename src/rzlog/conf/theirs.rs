@@ -9,20 +9,11 @@ use super::links::{Link, leaves_the_host};
 use super::ours;
 use super::parties::{Instance, Load, Parties};
 use super::scan::{Parameter, Statement};
-use super::tables::{Level, Module, closest, switch};
+use super::tables::{self, Level, Module, closest, switch};
 use super::trust::{self, Said, Trust};
 
 /// Where their text ends that a topic is copied into.
 const TOPIC_MAX: usize = 255;
-/// Numbers; what is none of them means 0.
-const NUMBERS: [&str; 6] = [
-    "sendhwm",
-    "heartbeatttl",
-    "heartbeativl",
-    "heartbeattimeout",
-    "connecttimeout",
-    "sendtimeout",
-];
 
 /// Tells of `module(load="…")`.
 pub(super) fn of_load(load: &Load<'_>, parties: &Parties<'_>, report: &mut Report<'_>) {
@@ -178,7 +169,7 @@ pub(super) fn of_instance(
         if endpoints.is_none() {
             report.tell(statement.line, Kind::Broken, "endpoints is missing");
         }
-        ours::endpoints_depend(statement, instance.line_of("endpoints"), report);
+        ours::depends(statement, "endpoints", report);
         return None;
     };
     let line = instance.line_of("endpoints");
@@ -260,7 +251,10 @@ fn socket_type(instance: &Instance<'_>, report: &mut Report<'_>) -> Option<Socke
         report.tell(line, Kind::Broken, "socktype is missing");
         return None;
     };
-    let text = parameter.text()?;
+    let Some(text) = parameter.text() else {
+        ours::depends(statement, "socktype", report);
+        return None;
+    };
     let known = if module.is_output() { SocketType::OUTPUTS } else { SocketType::INPUTS };
     let found = known.iter().copied().find(|kind| kind.name() == text);
     match found {
@@ -296,6 +290,7 @@ pub(super) fn with_white_space<'a>(instance: &Instance<'a>) -> Option<&'a Parame
 
 fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &mut Report<'_>) {
     let statement = instance.statement;
+    ours::depends(statement, "topics", report);
     let mut tell = |name: &str, kind, why: &str| {
         if statement.get(name).is_some() {
             report.tell(instance.line_of(name), kind, why);
@@ -327,7 +322,7 @@ fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &
                    and counts as sent";
         tell("sendtimeout", Kind::Broken, why);
     }
-    for name in NUMBERS {
+    for name in tables::NUMBERS_CZMQ {
         let text = statement.text(name).filter(|text| text.parse::<i64>().is_err());
         if let Some(text) = text {
             tell(name, Kind::Ignored, &format!("{name}=\"{text}\" is no number: it means 0"));
@@ -335,13 +330,14 @@ fn of_action(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &
     }
     let publishes = socket_type.is_none_or(SocketType::publishes);
     let topics = topics(statement);
+    let topics_evaluated = statement.get("topics").is_some_and(|it| it.is_evaluated());
     for name in ["topics", "topicframe", "dynatopic"] {
         if !publishes {
             tell(name, Kind::Ignored, &format!("{name}: only PUB sockets have topics"));
         }
     }
     let dynamic = statement.text("dynatopic").and_then(switch) == Some(true);
-    if dynamic && topics.is_empty() {
+    if dynamic && topics.is_empty() && !topics_evaluated {
         tell(
             "dynatopic",
             Kind::Broken,
@@ -381,6 +377,7 @@ fn of_input(instance: &Instance<'_>, socket_type: Option<SocketType>, report: &m
     if socket_type.is_some() && !subscribes && !topics.is_empty() {
         report.tell(line, Kind::Ignored, "topics: only SUB sockets have topics");
     }
+    ours::depends(statement, "topics", report);
     if topics.iter().any(|topic| topic.len() > TOPIC_MAX) {
         report.tell(line, Kind::Broken, "a topic of more than 255 bytes makes rsyslogd crash");
     }
