@@ -42,7 +42,7 @@ pub enum CredentialNotice {
         /// Which, and why not.
         why: String,
     },
-    /// The folder cannot be read: whoever was allowed is allowed still.
+    /// The folder, or a certificate in it, cannot be read: whoever was allowed is allowed still.
     ListKept {
         /// Which, and why not.
         why: String,

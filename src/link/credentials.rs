@@ -325,13 +325,20 @@ impl AllowList {
                 return;
             }
         };
-        let told: Vec<_> = directory.broken.iter().map(ToString::to_string).collect();
         let known: HashSet<_> = seen.told.iter().collect();
-        for why in told.iter().filter(|why| !known.contains(why)) {
-            findings.notices.push(CredentialNotice::Unusable { why: why.clone() });
+        let held: HashSet<_> = seen.certificates.iter().map(|it| it.path.as_path()).collect();
+        let (mut told, mut out_of_reach) = (Vec::new(), HashSet::new());
+        for error in &directory.broken {
+            let (why, file) = (error.to_string(), error.file_out_of_reach());
+            out_of_reach.extend(file);
+            told.push(why.clone());
+            let notice = match file {
+                _ if known.contains(&why) => continue,
+                Some(file) if held.contains(file) => CredentialNotice::ListKept { why },
+                _ => CredentialNotice::Unusable { why },
+            };
+            findings.notices.push(notice);
         }
-        let out_of_reach: HashSet<_> =
-            directory.broken.iter().filter_map(CertificateError::file_out_of_reach).collect();
         let stamps = out_of_reach.is_empty().then_some(stamps);
         let kept = seen.certificates.iter().filter(|it| out_of_reach.contains(it.path.as_path()));
         let certificates: Vec<_> =
