@@ -148,8 +148,9 @@ fn a_certificate_that_can_no_longer_be_read_stays_in_force() {
     }
     let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
     let (server, client, parameters) = server(&site);
+    let place = site.path("");
     let open = |name: &str, mode| {
-        fs::set_permissions(site.path(name), fs::Permissions::from_mode(mode)).expect("mode");
+        fs::set_permissions(place.join(name), fs::Permissions::from_mode(mode)).expect("mode");
     };
     open("allowed/client", 0o600);
     fs::create_dir(site.path("logs")).expect("a folder");
@@ -176,12 +177,18 @@ fn a_certificate_that_can_no_longer_be_read_stays_in_force() {
     daemon.wait_lines("logs/out.log", 5, SOON);
     let second = Keys::new("second");
     second.write_public(&later);
-    daemon.wait_log(&["imrzmq[in]", "not allowed in", "client", "Permission denied"], SOON);
+    daemon.wait_log(&["imrzmq[in]", "/client: ", "Permission denied", "stays allowed"], SOON);
     let late = pusher(&second);
     late.send_numbers(5..10);
     daemon.wait_lines("logs/out.log", 10, SOON);
     early.send_numbers(10..15);
     daemon.wait_lines("logs/out.log", 15, SOON);
+    // the folder can be listed, and nothing in it looked at
+    open("allowed", 0o744);
+    daemon.wait_log(&["imrzmq[in]", "/second: ", "Permission denied", "stays allowed"], SOON);
+    late.send_numbers(15..20);
+    daemon.wait_lines("logs/out.log", 20, SOON);
+    open("allowed", 0o755);
     assert!(!daemon.logged(&["no longer allowed"]), "{}", daemon.log());
     fs::remove_file(&gone).expect("removed");
     daemon.wait_log(&["no longer allowed: client", "connections closed: 1"], SOON);

@@ -6,8 +6,6 @@
 //!
 //! Secrets are wiped when dropped, and never printed.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::hint;
 use std::io::{self, Read};
@@ -15,13 +13,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, str};
 
-use crate::names::Names;
 use crate::{raw, z85, zpl};
 
 /// Certificates are a few hundred bytes; what is larger is something else.
 const SIZE_MAX: u64 = 64 * 1024;
-/// A directory of more files than this is not a directory of certificates.
-const FILES_MAX: usize = 100_000;
 
 /// A CURVE public key. Prints as its 40 characters of Z85.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,15 +110,6 @@ impl Certificate {
     }
 }
 
-/// What a directory of certificates holds.
-#[derive(Debug, Default)]
-pub struct Directory {
-    /// Each key once, in the order of the file names.
-    pub certificates: Vec<Certificate>,
-    /// The files that are no certificates. They don't disturb the others.
-    pub broken: Vec<CertificateError>,
-}
-
 /// What is wrong with a certificate file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -162,6 +148,16 @@ pub enum CertificateError {
         path: PathBuf,
         /// The limit.
         limit: &'static str,
+    },
+    /// A file of the folder that must not let anybody in: it would go on doing so without the public file.
+    #[error(
+        "{path} is by its name (_secret) the file of a secret key, which lets nobody in: put the public half \
+         of the key here",
+        path = path.display()
+    )]
+    Secret {
+        /// Its path.
+        path: PathBuf,
     },
     /// A secret that is none.
     #[error(
@@ -254,51 +250,11 @@ pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
     let keys = Keys::find(path, &text.0)?;
     let (line, public) = keys.public.ok_or_else(|| no_public(path))?;
     let public = PublicKey(key(path, line, "public-key", public)?);
-    let name = keys.name.map(|name| String::from_utf8_lossy(name).into_owned());
+    let name = match keys.name {
+        Some((line, name)) => name_in(path, line, name)?,
+        None => None,
+    };
     Ok(Certificate { public, name, path: path.to_owned() })
-}
-
-/// Reads every certificate of a directory, of each key the first. Hidden files, back-ups, and X_secret
-/// beside X are passed over.
-pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
-    load_named(path, &Names::default())
-}
-
-/// The same, of the certificates with these names: a key may have one beside others.
-pub(crate) fn load_named(path: &Path, wanted: &Names) -> Result<Directory, CertificateError> {
-    let entries = fs::read_dir(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOTDIR) => CertificateError::NotADirectory { path: path.to_owned() },
-        _ => CertificateError::unreadable(path, &error),
-    })?;
-    let mut names = Vec::new();
-    for entry in entries {
-        names.push(entry.map_err(|error| CertificateError::unreadable(path, &error))?.file_name());
-        if names.len() > FILES_MAX {
-            let limit = "100000 files";
-            return Err(CertificateError::TooLarge { path: path.to_owned(), limit });
-        }
-    }
-    names.sort();
-    let mut directory = Directory::default();
-    let mut known = HashSet::new();
-    for name in &names {
-        if is_passed_over(name, &names) {
-            continue;
-        }
-        let file = path.join(name);
-        // anything but a file is no mistake here; a link that leads nowhere is
-        if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
-            continue;
-        }
-        match load_peer(&file) {
-            Ok(new) if wanted.have(&new) && known.insert(new.public) => {
-                directory.certificates.push(new);
-            }
-            Ok(_) => {}
-            Err(error) => directory.broken.push(error),
-        }
-    }
-    Ok(directory)
 }
 
 /// Makes a fresh key pair.
@@ -313,25 +269,6 @@ pub fn generate() -> Result<KeyPair, CertificateError> {
     Ok(KeyPair { public: PublicKey(decoded(&public)?), secret: Wiped(decoded(&secret.0)?) })
 }
 
-/// No file of this name counts in a directory of certificates: it is hidden, or what an editor or a
-/// package leaves.
-pub fn is_hidden_or_backup(name: &str) -> bool {
-    name.starts_with(['.', '#'])
-        || ["~", ".bak", ".orig", ".swp", ".tmp", ".dpkg-old", ".dpkg-new", ".dpkg-dist"]
-            .iter()
-            .chain(&[".rpmsave", ".rpmnew", ".rpmorig"])
-            .any(|end| name.ends_with(end))
-}
-
-fn is_passed_over(name: &OsString, all: &[OsString]) -> bool {
-    let text = name.to_string_lossy();
-    if is_hidden_or_backup(&text) {
-        return true;
-    }
-    text.strip_suffix("_secret")
-        .is_some_and(|public| all.binary_search(&OsString::from(public)).is_ok())
-}
-
 pub(crate) fn with_secret_suffix(path: &Path) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push("_secret");
@@ -339,12 +276,14 @@ pub(crate) fn with_secret_suffix(path: &Path) -> PathBuf {
 }
 
 impl CertificateError {
-    /// The file that is there and cannot be read: no rights, no descriptors left.
+    /// The file that cannot be read, and may well be there: no rights, no descriptors left, a server that is
+    /// away.
     pub(crate) fn file_out_of_reach(&self) -> Option<&Path> {
-        match self {
-            CertificateError::Unreadable { path, .. } if path.exists() => Some(path),
-            _ => None,
-        }
+        let CertificateError::Unreadable { path, .. } = self else { return None };
+        let gone = fs::metadata(path).is_err_and(|error| {
+            matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
+        });
+        (!gone).then_some(path)
     }
 
     pub(crate) fn unreadable(path: &Path, error: &io::Error) -> CertificateError {
@@ -405,7 +344,7 @@ fn check_kind(path: &Path, kind: fs::FileType) -> Result<(), CertificateError> {
 struct Keys<'a> {
     public: Option<(usize, &'a [u8])>,
     secret: Option<(usize, &'a [u8])>,
-    name: Option<&'a [u8]>,
+    name: Option<(usize, &'a [u8])>,
 }
 
 impl<'a> Keys<'a> {
@@ -419,14 +358,11 @@ impl<'a> Keys<'a> {
             let slot = match property.name {
                 b"public-key" => &mut keys.public,
                 b"secret-key" => &mut keys.secret,
-                b"name" if property.section == b"metadata" => {
-                    keys.name = Some(property.value).filter(|name| !name.is_empty());
-                    continue;
-                }
+                b"name" if property.section == b"metadata" => &mut keys.name,
                 _ => continue,
             };
             let name = String::from_utf8_lossy(property.name);
-            if property.section != b"curve" {
+            if property.name != b"name" && property.section != b"curve" {
                 let reason = format!("{name} must stand, indented, below a line that says curve");
                 return Err(line_error(property.line, reason));
             }
@@ -446,6 +382,16 @@ fn key(path: &Path, line: usize, name: &str, text: &[u8]) -> Result<[u8; 32], Ce
         line,
         reason: format!("{name} {mistake}"),
     })
+}
+
+/// The name that counts for `enforcehost` and `allowednames`: it must read as what it is.
+fn name_in(path: &Path, line: usize, text: &[u8]) -> Result<Option<String>, CertificateError> {
+    let name = String::from_utf8_lossy(text).into_owned();
+    if name.chars().any(char::is_control) {
+        let reason = "name has a control character in it".to_owned();
+        return Err(CertificateError::Line { path: path.to_owned(), line, reason });
+    }
+    Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
 fn no_public(path: &Path) -> CertificateError {
@@ -604,6 +550,16 @@ curve
             let start = path.display().to_string();
             assert!(error.starts_with(&start) && error.contains(part), "{part}: {error}");
         }
+        for (text, part) in [
+            (
+                CZMQ_FILE.replace("curve", "metadata\n    name = db1\ncurve"),
+                ", line 7: name was already given in line 4",
+            ),
+            (CZMQ_FILE.replace("web1", "we\u{1b}[1Db1"), ", line 4: name has a control character"),
+        ] {
+            let error = load_peer(&folder.file("peer", 0o644, &text)).unwrap_err().to_string();
+            assert!(error.contains(part), "{part}: {error}");
+        }
         let error = load_peer(&folder.file("peer", 0o600, "metadata\n")).unwrap_err().to_string();
         assert!(error.contains("peer: holds no public-key (a line public-key ="), "{error}");
     }
@@ -645,39 +601,6 @@ curve
                 assert!(error.contains(part), "{error}");
             }
         }
-    }
-
-    #[test]
-    fn a_directory_gives_each_key_once_and_survives_broken_files() {
-        let folder = Folder::new();
-        let named = |name: &str, key: &str| {
-            format!("metadata\n    name = \"{name}\"\ncurve\n    public-key = \"{key}\"\n")
-        };
-        let [a, b] = [generate().unwrap().public, generate().unwrap().public];
-        folder.file("a", 0o644, named("A", &a.to_string()));
-        folder.file("a_secret", 0o000, "not even read");
-        folder.file("b_secret", 0o600, named("B", &b.to_string()));
-        folder.file("c", 0o644, named("A again", &a.to_string()));
-        folder.file("broken", 0o644, "nonsense here");
-        folder.file(".hidden", 0o644, "nonsense here");
-        folder.file("a~", 0o644, "nonsense here");
-        folder.file("a.bak", 0o644, "nonsense here");
-        fs::create_dir(folder.path("old")).unwrap();
-        std::os::unix::fs::symlink(folder.path("nowhere"), folder.path("link")).unwrap();
-        let directory = load_directory(folder.0.path()).unwrap();
-        let labels: Vec<_> = directory.certificates.iter().map(Certificate::label).collect();
-        assert_eq!(labels, ["A", "B"]);
-        let broken: Vec<_> = directory.broken.iter().map(ToString::to_string).collect();
-        assert_eq!(broken.len(), 2, "{broken:?}");
-        assert!(broken[0].contains("broken, line 1"), "{broken:?}");
-        assert!(broken[1].contains("link: cannot be read: No such file"), "{broken:?}");
-        // a name that is wanted counts, whichever other file has the key too
-        let wanted = Names::parse("a again,b").unwrap();
-        let directory = load_named(folder.0.path(), &wanted).unwrap();
-        let labels: Vec<_> = directory.certificates.iter().map(Certificate::label).collect();
-        assert_eq!(labels, ["B", "A again"]);
-        let error = load_directory(&folder.path("a")).unwrap_err().to_string();
-        assert!(error.contains("a is not a directory: it must be one"), "{error}");
     }
 
     #[test]

@@ -26,12 +26,23 @@ pub enum CredentialNotice {
         /// Connections that were closed for it.
         closed: usize,
     },
+    /// A certificate is gone, or is another one now, and another file holds its key.
+    StaysAllowed {
+        /// The name on it.
+        name: String,
+        /// Its key.
+        key: PublicKey,
+        /// Its file.
+        gone: PathBuf,
+        /// The other file.
+        other: PathBuf,
+    },
     /// A file in the folder is no certificate.
     Unusable {
         /// Which, and why not.
         why: String,
     },
-    /// The folder cannot be read: whoever was allowed is allowed still.
+    /// The folder, or a certificate in it, cannot be read: whoever was allowed is allowed still.
     ListKept {
         /// Which, and why not.
         why: String,
@@ -76,6 +87,7 @@ impl CredentialNotice {
             | CredentialNotice::ServerKeysReplaced { .. }
             | CredentialNotice::OutOfReach { .. } => false,
             CredentialNotice::Removed { .. }
+            | CredentialNotice::StaysAllowed { .. }
             | CredentialNotice::Unusable { .. }
             | CredentialNotice::ListKept { .. }
             | CredentialNotice::NobodyAllowed { .. }
@@ -93,6 +105,12 @@ impl fmt::Display for CredentialNotice {
             CredentialNotice::Removed { name, key, closed } => {
                 write!(f, "no longer allowed: {name}, key {key}; connections closed: {closed}")
             }
+            CredentialNotice::StaysAllowed { name, key, gone, other } => write!(
+                f,
+                "{name} stays allowed, though {} is gone or changed: {} holds its key too, {key}",
+                gone.display(),
+                other.display()
+            ),
             CredentialNotice::Unusable { why } => write!(f, "not allowed in: {why}"),
             CredentialNotice::ListKept { why } => {
                 write!(f, "{why}; whoever was allowed stays allowed until it can be read")

@@ -2,15 +2,16 @@
 //! whenever their files have changed (watcher.rs says when that is looked for).
 //!
 //! What cannot be read again stays as it was, and is told: a mistake made while rsyslogd runs
-//! neither stops it nor lets anybody in. Only a certificate that is gone, or is none any more, takes
-//! its key off the list; one that is there and cannot be read (after a privilege drop, or without a
-//! descriptor left) does not.
+//! neither stops it nor lets anybody in; it is tried again at each look, and told again when something
+//! else is wrong. Only a certificate that is gone, or is none any more, takes its key off the list; one
+//! that may be there and cannot be read (after a privilege drop, or without a descriptor left) does not.
 //!
 //! Locks: one a credential, held to look something up or to put the new state in place; never while
 //! a file is read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
+use crate::certificate_folder::load_named;
 use crate::credential_notice::CredentialNotice;
 use crate::names::Names;
 
@@ -52,38 +54,63 @@ pub(crate) struct Findings {
 #[derive(Debug)]
 struct Reread<T> {
     files: Vec<PathBuf>,
-    stamps: Mutex<Vec<Option<Stamp>>>,
+    last: Mutex<Look>,
     value: RwLock<Arc<T>>,
+}
+
+/// What the files of a value were like when they were last looked at.
+#[derive(Debug, Default)]
+struct Look {
+    /// None at all: they could not be read, and will be at the next look.
+    stamps: Vec<Option<Stamp>>,
+    /// Why not, as it was told.
+    told: Option<String>,
 }
 
 impl<T: PartialEq> Reread<T> {
     /// The stamps are taken first, so that a change in between is seen by the next look.
     fn new<E>(files: Vec<PathBuf>, read: impl FnOnce() -> Result<T, E>) -> Result<Reread<T>, E> {
-        let stamps = Mutex::new(files.iter().map(|file| Stamp::of(file)).collect());
+        let stamps = files.iter().map(|file| Stamp::of(file)).collect();
+        let last = Mutex::new(Look { stamps, told: None });
         let value = RwLock::new(Arc::new(read()?));
-        Ok(Reread { files, stamps, value })
+        Ok(Reread { files, last, value })
     }
 
     fn get(&self) -> Arc<T> {
         Arc::clone(&self.value.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads again, if a file has changed; answers whether the value has.
-    fn refresh<E>(&self, read: impl FnOnce() -> Result<T, E>) -> Result<bool, E> {
+    /// Reads again, if a file has changed or could not be read; answers whether the value has changed, and
+    /// an error once.
+    fn refresh<E: Display>(&self, read: impl FnOnce() -> Result<T, E>) -> Result<bool, E> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps: Vec<_> = self.files.iter().map(|file| Stamp::of(file)).collect();
-        {
-            let mut known = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-            if *known == stamps {
-                return Ok(false);
-            }
-            *known = stamps;
+        if last().stamps == stamps {
+            return Ok(false);
         }
-        let new = read()?;
+        let new = match read() {
+            Ok(new) => new,
+            Err(why) => {
+                let told = last().fail(why.to_string());
+                return if told { Ok(false) } else { Err(why) };
+            }
+        };
+        *last() = Look { stamps, told: None };
         if *self.get() == new {
             return Ok(false);
         }
         *self.value.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(true)
+    }
+}
+
+impl Look {
+    /// Answers whether just this was told.
+    fn fail(&mut self, why: String) -> bool {
+        self.stamps.clear();
+        let is_told = self.told.as_ref() == Some(&why);
+        self.told = Some(why);
+        is_told
     }
 }
 
@@ -215,7 +242,10 @@ pub struct AllowList {
 /// What the folder looked like when it was last looked at.
 #[derive(Debug, Default)]
 struct Seen {
-    stamps: BTreeMap<OsString, Option<Stamp>>,
+    /// None: not all could be read, and will be at the next look.
+    stamps: Option<BTreeMap<OsString, Option<Stamp>>>,
+    /// The certificates that count, or did when they could be read.
+    certificates: Vec<Certificate>,
     /// What is wrong with it or with files in it, as it was told.
     told: Vec<String>,
 }
@@ -223,14 +253,16 @@ struct Seen {
 impl AllowList {
     /// Reads a folder, of which certificates with these names count.
     pub fn load(folder: &Path, names: Names) -> Result<AllowList, CertificateError> {
-        let stamps = stamps_in(folder).unwrap_or_default();
-        let directory = certificate::load_named(folder, &names)?;
+        let stamps = stamps_in(folder).ok();
+        let directory = load_named(folder, &names)?;
         let told = directory.broken.iter().map(ToString::to_string).collect();
+        let admitted = RwLock::new(Arc::new(by_key(&directory.certificates)));
+        let certificates = directory.certificates;
         Ok(AllowList {
             folder: folder.to_owned(),
             names,
-            seen: Mutex::new(Seen { stamps, told }),
-            admitted: RwLock::new(Arc::new(by_key(directory.certificates))),
+            seen: Mutex::new(Seen { stamps, certificates, told }),
+            admitted,
             generation: AtomicU64::new(0),
         })
     }
@@ -277,38 +309,44 @@ impl AllowList {
     pub(crate) fn refresh(&self, findings: &mut Findings) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = match stamps_in(&self.folder) {
-            Ok(stamps) if stamps == seen.stamps => return,
-            Ok(stamps) => stamps,
+            Ok(stamps) if seen.stamps.as_ref() == Some(&stamps) => return,
+            stamps => stamps.map_err(|why| CertificateError::unreadable(&self.folder, &why)),
+        };
+        let read = stamps.and_then(|it| Ok((it, load_named(&self.folder, &self.names)?)));
+        let (stamps, directory) = match read {
+            Ok(read) => read,
             Err(why) => {
-                let why = CertificateError::unreadable(&self.folder, &why).to_string();
+                let why = why.to_string();
                 if !seen.told.contains(&why) {
                     findings.notices.push(CredentialNotice::ListKept { why: why.clone() });
                     seen.told.push(why);
                 }
-                // the next look, when it can be read again, takes all of it
-                seen.stamps.clear();
+                seen.stamps = None;
                 return;
             }
         };
-        let directory = match certificate::load_named(&self.folder, &self.names) {
-            Ok(directory) => directory,
-            Err(why) => {
-                findings.notices.push(CredentialNotice::ListKept { why: why.to_string() });
-                return;
-            }
-        };
-        let told: Vec<_> = directory.broken.iter().map(ToString::to_string).collect();
-        for why in told.iter().filter(|why| !seen.told.contains(why)) {
-            findings.notices.push(CredentialNotice::Unusable { why: why.clone() });
+        let known: HashSet<_> = seen.told.iter().collect();
+        let held: HashSet<_> = seen.certificates.iter().map(|it| it.path.as_path()).collect();
+        let (mut told, mut out_of_reach) = (Vec::new(), HashSet::new());
+        for error in &directory.broken {
+            let (why, file) = (error.to_string(), error.file_out_of_reach());
+            out_of_reach.extend(file);
+            told.push(why.clone());
+            let notice = match file {
+                _ if known.contains(&why) => continue,
+                Some(file) if held.contains(file) => CredentialNotice::ListKept { why },
+                _ => CredentialNotice::Unusable { why },
+            };
+            findings.notices.push(notice);
         }
-        let out_of_reach: Vec<_> =
-            directory.broken.iter().filter_map(CertificateError::file_out_of_reach).collect();
-        // looked at again and again, until all can be read
-        let stamps = if out_of_reach.is_empty() { stamps } else { BTreeMap::new() };
-        *seen = Seen { stamps, told };
+        let stamps = out_of_reach.is_empty().then_some(stamps);
+        let kept = seen.certificates.iter().filter(|it| out_of_reach.contains(it.path.as_path()));
+        let certificates: Vec<_> =
+            directory.certificates.into_iter().chain(kept.cloned()).collect();
         let old = self.admitted();
-        let kept = old.values().filter(|it| out_of_reach.contains(&it.path.as_path())).cloned();
-        let new = by_key(kept.chain(directory.certificates).collect());
+        let new = by_key(&certificates);
+        findings.notices.extend(held_by_others(&seen.certificates, &certificates, &new));
+        *seen = Seen { stamps, certificates, told };
         for (key, certificate) in new.iter().filter(|(key, _)| !old.contains_key(key)) {
             let name = certificate.label();
             findings.notices.push(CredentialNotice::Allowed { name, key: *key });
@@ -326,8 +364,31 @@ impl AllowList {
     }
 }
 
-fn by_key(certificates: Vec<Certificate>) -> HashMap<PublicKey, Certificate> {
-    certificates.into_iter().map(|certificate| (certificate.public, certificate)).collect()
+/// The first of each key.
+fn by_key(certificates: &[Certificate]) -> HashMap<PublicKey, Certificate> {
+    let mut keys = HashMap::new();
+    for certificate in certificates {
+        keys.entry(certificate.public).or_insert_with(|| certificate.clone());
+    }
+    keys
+}
+
+/// Certificates that are gone and whose keys are allowed all the same: who took one away should know.
+fn held_by_others(
+    old: &[Certificate],
+    new: &[Certificate],
+    allowed: &HashMap<PublicKey, Certificate>,
+) -> Vec<CredentialNotice> {
+    let there: HashSet<_> = new.iter().map(|it| (&it.path, it.public)).collect();
+    let gone = old.iter().filter(|it| !there.contains(&(&it.path, it.public)));
+    let held = gone.filter_map(|it| Some((it, allowed.get(&it.public)?)));
+    held.map(|(gone, other)| CredentialNotice::StaysAllowed {
+        name: gone.label(),
+        key: gone.public,
+        gone: gone.path.clone(),
+        other: other.path.clone(),
+    })
+    .collect()
 }
 
 fn stamps_in(folder: &Path) -> std::io::Result<BTreeMap<OsString, Option<Stamp>>> {
@@ -343,6 +404,7 @@ fn stamps_in(folder: &Path) -> std::io::Result<BTreeMap<OsString, Option<Stamp>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate_file::{Existing, Metadata, write_pair};
 
     #[test]
     fn a_folder_without_the_names_that_count_is_told_with_the_names() {
@@ -375,5 +437,100 @@ mod tests {
         }
         let told = refresh(&list);
         assert!(told[0].ends_with("holds no usable certificate any more: nobody is allowed in"));
+    }
+
+    fn told(list: &AllowList) -> (Vec<String>, usize) {
+        let mut findings = Findings::default();
+        list.refresh(&mut findings);
+        let sentences = findings.notices.iter().map(ToString::to_string).collect();
+        (sentences, findings.removed.len())
+    }
+
+    fn pair(path: &Path) -> PublicKey {
+        let pair = certificate::generate().unwrap();
+        write_pair(path, &pair, &Metadata::new(), Existing::Keep).unwrap();
+        pair.public
+    }
+
+    #[test]
+    fn who_takes_the_public_file_away_takes_the_key_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = pair(&folder.path().join("web1"));
+        pair(&folder.path().join("web2"));
+        let list = AllowList::load(folder.path(), Names::default()).unwrap();
+        assert!((list.len(), list.broken().len()) == (2, 0) && list.contains(&key));
+        fs::remove_file(folder.path().join("web1")).unwrap();
+        let (sentences, removed) = told(&list);
+        assert!(removed == 1 && !list.contains(&key));
+        assert!(sentences[0].contains("web1_secret is by its name"), "{sentences:?}");
+        assert_eq!(told(&list), (vec![], 0));
+    }
+
+    #[test]
+    fn a_key_that_another_file_holds_too_is_told_to_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let key = pair(&path("web1"));
+        fs::remove_file(path("web1_secret")).unwrap();
+        fs::copy(path("web1"), path("web1.old")).unwrap();
+        let list = AllowList::load(folder.path(), Names::default()).unwrap();
+        for (from, to, holder) in
+            [("web1.old", "web2", "web1"), ("web1", "web1.revoked", "web1.revoked")]
+        {
+            fs::rename(path(from), path(to)).unwrap();
+            let (sentences, removed) = told(&list);
+            assert!((removed, sentences.len()) == (0, 1) && list.contains(&key), "{sentences:?}");
+            let start = format!("{from} stays allowed, though {} is gone", path(from).display());
+            assert!(sentences[0].starts_with(&start), "{sentences:?}");
+            let holder = format!(": {} holds its key too", path(holder).display());
+            assert!(sentences[0].contains(&holder), "{sentences:?}");
+        }
+        for file in ["web1.revoked", "web2"] {
+            fs::remove_file(path(file)).unwrap();
+        }
+        assert_eq!(told(&list).1, 1);
+    }
+
+    #[test]
+    fn a_folder_that_comes_back_empty_lets_nobody_in() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("allowed");
+        fs::create_dir(&folder).unwrap();
+        let key = pair(&folder.join("web1"));
+        let list = AllowList::load(&folder, Names::default()).unwrap();
+        fs::rename(&folder, place.path().join("elsewhere")).unwrap();
+        assert!((told(&list).1, told(&list).0.len()) == (0, 0) && list.contains(&key));
+        fs::create_dir(&folder).unwrap();
+        assert!(told(&list).1 == 1 && list.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_read_again_and_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let value = Reread::new(vec![file.clone()], || Ok::<_, &str>(1)).unwrap();
+        fs::write(file, "new").unwrap();
+        assert_eq!(value.refresh(|| Err("no descriptor")), Err("no descriptor"));
+        assert_eq!(value.refresh(|| Err("no descriptor")), Ok(false));
+        assert_eq!(value.refresh(|| Err("no right")), Err("no right"));
+        assert_eq!((value.refresh(|| Ok::<_, &str>(2)), *value.get()), (Ok(true), 2));
+        assert_eq!(value.refresh(|| Err("not looked at")), Ok(false));
+    }
+
+    #[test]
+    fn a_folder_of_too_many_files_is_told_once() {
+        // in memory: so many files take a disk long
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let key = pair(&folder.path().join("web1"));
+        let list = AllowList::load(folder.path(), Names::default()).unwrap();
+        for number in 0..100_000 {
+            fs::write(folder.path().join(format!(".{number}")), "").unwrap();
+        }
+        let (sentences, removed) = told(&list);
+        assert!(
+            sentences[0].contains("too large: 100000 files at most; whoever was allowed stays")
+        );
+        assert!((removed, sentences.len()) == (0, 1) && list.contains(&key), "{sentences:?}");
+        assert_eq!(told(&list), (vec![], 0));
     }
 }

@@ -14,6 +14,7 @@ mod authenticator;
 mod calls;
 mod certificate;
 mod certificate_file;
+mod certificate_folder;
 mod connections;
 mod context;
 mod credential_notice;
@@ -40,12 +41,12 @@ mod z85;
 mod zpl;
 
 pub use certificate::{
-    Certificate, CertificateError, Directory, KeyPair, PublicKey, generate, is_hidden_or_backup,
-    load_directory, load_own, load_peer,
+    Certificate, CertificateError, KeyPair, PublicKey, generate, load_own, load_peer,
 };
 pub use certificate_file::{
     Existing, Metadata, WriteError, load_metadata, write_pair, write_public,
 };
+pub use certificate_folder::{Directory, is_hidden_or_backup, load_directory};
 pub use context::{Context, SocketSpec};
 pub use credential_notice::CredentialNotice;
 pub use credentials::{AllowList, OwnKey, ServerKeys};

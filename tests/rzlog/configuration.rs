@@ -458,6 +458,9 @@ fn keys_that_are_named_are_looked_at() {
     mode(&host.at("open"), 0o777);
     fs::create_dir(host.at("secrets")).expect("folder");
     fs::copy(keys.join("client_secret"), host.at("secrets/client")).expect("a copy");
+    // beside its public half it is passed over
+    Keys::new("whole").write(&host.at("alone"));
+    fs::copy(keys.join("client_secret"), host.at("alone/client_secret")).expect("a copy");
     let secret = "holds the secret key of another party: only the public half belongs here, and who has \
                   read it can take that party's place";
     for (server, client, expected) in [
@@ -487,10 +490,15 @@ fn keys_that_are_named_are_looked_at() {
             "clientcertpath: everybody on this host may write to {s}/open and let keys in: chmod o-w",
         ),
         ("{k}/server", "{s}/secrets", &format!("clientcertpath: {{s}}/secrets/client {secret}")),
+        (
+            "{k}/server",
+            "{s}/alone",
+            "clientcertpath: not let in: {s}/alone/client_secret is by its name (_secret) the file of a secret key, which lets nobody in: put the public half of the key here",
+        ),
         ("{k}/server", "*", "clientcertpath=\"*\" lets any key in"),
     ] {
         for (module, on) in [("imczmq", "authenticator=\"on\""), ("imrzmq", "")] {
-            let kind = if ["exposed", "open", "secrets", "*"]
+            let kind = if ["exposed", "open", "secrets", "alone", "*"]
                 .iter()
                 .any(|it| server.contains(it) || client.contains(it))
             {

@@ -246,7 +246,7 @@ fn anybody_writes(path: &Path) -> bool {
 
 fn kind(error: &CertificateError) -> Kind {
     match error {
-        CertificateError::Exposed { .. } => Kind::Unsafe,
+        CertificateError::Exposed { .. } | CertificateError::Secret { .. } => Kind::Unsafe,
         CertificateError::Unreadable { denied: true, .. } => Kind::Unread,
         _ => Kind::Broken,
     }
