@@ -325,7 +325,8 @@ impl Intake<'_> {
         if let Err(why) = self.submitter.flush() {
             self.failed(why);
         }
-        counters.submitted().add(submitted - std::mem::take(&mut self.failed));
+        // The limiter's own message about repetitions may be among those that failed.
+        counters.submitted().add(submitted.saturating_sub(std::mem::take(&mut self.failed)));
         counters.parsed().add(self.submitter.take_parsed());
         more
     }
