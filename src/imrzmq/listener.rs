@@ -113,7 +113,7 @@ impl Listener {
         }
         let addresses = Addresses { known: HashMap::new(), local };
         let acked = self.acked();
-        Intake {
+        let mut intake = Intake {
             listener: &self,
             submitter,
             acked,
@@ -122,8 +122,11 @@ impl Listener {
             addresses,
             failed: 0,
             told: None,
+        };
+        intake.run(socket, wake);
+        if let Some(acked) = &intake.acked {
+            acked.end();
         }
-        .run(socket, wake);
     }
 
     fn host_check(&self) -> Option<HostCheck> {
