@@ -424,6 +424,28 @@ fn sessions_from_a_time_to_come_are_not_waited_for() {
     assert_eq!(hello_to(&mut receiver, 4, 5, 1), Some(ErrorCode::Sessions));
 }
 
+/// Strangers who take each place that becomes free do not take the only one.
+#[test]
+fn of_a_full_table_a_share_gives_way_at_once() {
+    let limits = ReceiverLimits { sessions: 128, ..ReceiverLimits::default() };
+    let mark = |number: u8| Mark {
+        slot: number.into(),
+        session: SessionId([number; 16]),
+        have: 1,
+        frame: 0,
+        crc: 0,
+        count: 1,
+        key: None,
+        heard: 1_700_000_000 + u64::from(number),
+    };
+    let mut receiver = Receiver::new("r", limits, (0..128).map(mark));
+    assert_eq!(hello_to(&mut receiver, 200, 128, 1), None);
+    assert_eq!(hello_to(&mut receiver, 200, 129, 2), None);
+    assert_eq!(hello_to(&mut receiver, 200, 130, 3), Some(ErrorCode::Sessions));
+    assert_eq!(hello_to(&mut receiver, 201, 130, 3), None);
+    assert_eq!((receiver.sessions(), receiver.forgotten()), (127, 4));
+}
+
 #[test]
 fn a_full_table_of_sessions_gives_up_what_it_can() {
     let limits = ReceiverLimits {
