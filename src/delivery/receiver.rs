@@ -14,7 +14,7 @@ use crate::wire::{
     RefusedReason, SessionId, VERSION, Welcome, decode,
 };
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// A connection, as the driver numbers them; never used twice.
@@ -112,6 +112,22 @@ struct Session {
     heard: Duration,
 }
 
+impl Session {
+    /// How long it was not heard of. What the clock says of a time to come is of one that was wrong,
+    /// and as far away: it is not waited for.
+    fn silent(&self, now: Duration) -> Duration {
+        now.abs_diff(self.heard)
+    }
+}
+
+/// The sessions of one key.
+#[derive(Debug, Clone, Default)]
+struct OfKey {
+    sessions: HashSet<SessionId>,
+    /// When room among them was last looked for: each key has its own turn.
+    swept: Option<Duration>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     session: Option<SessionId>,
@@ -135,16 +151,18 @@ pub struct Receiver {
     welcomes: u64,
     /// When room for sessions was last looked for.
     swept: Option<Duration>,
-    /// Sessions of each key.
-    of_key: HashMap<Key, usize>,
-    /// When room among the sessions of one key was last looked for.
-    swept_own: Option<Duration>,
+    of_key: HashMap<Key, OfKey>,
 }
 
 /// Between two searches for sessions that can be forgotten.
 const SWEEP_AGAIN: Duration = Duration::from_secs(1);
 /// A session of which nothing was accepted costs its sender only another hello when it is forgotten.
 const FORGET_UNMARKED: Duration = Duration::from_secs(60);
+/// A session that is silent for this long gives way where nothing else does.
+const GIVE_WAY: Duration = Duration::from_secs(60);
+/// Of a full table, so much gives way at once: strangers who take a place with each hello would else
+/// take the only one.
+const GIVE_WAY_SHARE: usize = 64;
 const OTHER_KEY: &str = "the session belongs to another key";
 /// Connections remembered; more are forgotten, the longest silent first, and say hello again.
 const PEERS_MAX: usize = 65_536;
@@ -167,7 +185,6 @@ impl Receiver {
             welcomes: 0,
             swept: None,
             of_key: HashMap::new(),
-            swept_own: None,
         };
         let mut used = std::collections::BTreeSet::new();
         for mark in marks {
@@ -190,8 +207,10 @@ impl Receiver {
                 receiver.sessions.insert(mark.session, session);
             }
         }
-        for key in receiver.sessions.values().filter_map(|session| session.key) {
-            *receiver.of_key.entry(key).or_default() += 1;
+        for (id, session) in &receiver.sessions {
+            if let Some(key) = session.key {
+                receiver.of_key.entry(key).or_default().sessions.insert(*id);
+            }
         }
         used.extend(receiver.sessions.values().map(|session| session.slot));
         receiver.free = (0..receiver.slots).filter(|slot| !used.contains(slot)).collect();
@@ -302,7 +321,7 @@ impl Receiver {
             };
             self.sessions.insert(hello.session, session);
             if let Some(key) = key {
-                *self.of_key.entry(key).or_default() += 1;
+                self.of_key.entry(key).or_default().sessions.insert(hello.session);
             }
         }
         let Some(session) = self.sessions.get_mut(&hello.session) else { return Reaction::Nothing };
@@ -343,41 +362,39 @@ impl Receiver {
     /// Whether a key may have one more session. One that has as many as it may gives up the one it has
     /// not spoken in for longest, if that is a while: a sender makes a session with each start.
     fn makes_room_for_own(&mut self, now: Duration, key: Option<Key>) -> bool {
-        let Some(key) = key else { return true };
-        if self.of_key.get(&key).is_none_or(|count| *count < self.limits.sessions_of_key) {
+        let Some(own) = key.and_then(|key| self.of_key.get_mut(&key)) else { return true };
+        if own.sessions.len() < self.limits.sessions_of_key {
             return true;
         }
-        if self.swept_own.is_some_and(|swept| now.abs_diff(swept) < SWEEP_AGAIN) {
+        if own.swept.is_some_and(|swept| now.abs_diff(swept) < SWEEP_AGAIN) {
             return false;
         }
-        self.swept_own = Some(now);
-        let own = self.sessions.iter().filter(|(_, session)| session.key == Some(key));
-        let oldest = own.min_by_key(|(id, session)| (session.heard, **id));
-        let due = |session: &Session| now.saturating_sub(session.heard) >= FORGET_UNMARKED;
-        match oldest.filter(|(_, session)| due(session)).map(|(id, _)| *id) {
-            Some(id) => {
-                self.forget(id);
-                true
-            }
-            None => false,
-        }
+        own.swept = Some(now);
+        let sessions = own.sessions.iter().filter_map(|id| Some((self.sessions.get(id)?, *id)));
+        let silent = sessions.filter(|(session, _)| session.silent(now) >= GIVE_WAY);
+        let Some((_, oldest)) = silent.min_by_key(|(session, id)| (session.heard, *id)) else {
+            return false;
+        };
+        self.forget(oldest);
+        true
     }
 
     fn forget(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.forgotten += 1;
         self.free.push(session.slot);
-        if let Some(key) = session.key {
-            if let Some(count) = self.of_key.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    self.of_key.remove(&key);
-                }
+        let Some(key) = session.key else { return };
+        if let Some(own) = self.of_key.get_mut(&key) {
+            own.sessions.remove(&id);
+            if own.sessions.is_empty() {
+                self.of_key.remove(&key);
             }
         }
     }
 
-    /// A place for one more session: a free one, or that of a session not heard of for too long.
+    /// A place for one more session: a free one, or that of a session not heard of for too long. Where
+    /// there is none, those that were silent for longest give way: what they had in doubt may come
+    /// twice, but without a session a sender delivers nothing.
     fn slot(&mut self, now: Duration) -> Option<u32> {
         if let Some(slot) = self.free.pop() {
             return Some(slot);
@@ -393,14 +410,24 @@ impl Receiver {
         self.swept = Some(now);
         let due = |session: &Session| {
             let after = if session.marked { self.limits.forget_after } else { FORGET_UNMARKED };
-            now.saturating_sub(session.heard) >= after
+            session.silent(now) >= after
         };
-        let mut gone: Vec<_> =
-            self.sessions.iter().filter(|(_, it)| due(it)).map(|(id, it)| (it.slot, *id)).collect();
-        // The map's order is another one in each process; what follows from the same input is not.
-        gone.sort_unstable();
+        let mut gone = self.oldest(due);
+        if gone.is_empty() {
+            gone = self.oldest(|session| session.silent(now) >= GIVE_WAY);
+            gone.truncate((self.limits.sessions / GIVE_WAY_SHARE).max(1));
+        }
         gone.into_iter().for_each(|(_, id)| self.forget(id));
         self.free.pop()
+    }
+
+    /// Sessions of this kind, the one not heard of for longest first; the map's own order is another
+    /// one in each process, and what follows from the same input is not.
+    fn oldest(&self, kind: impl Fn(&Session) -> bool) -> Vec<(Duration, SessionId)> {
+        let kind = self.sessions.iter().filter(|(_, session)| kind(session));
+        let mut found: Vec<_> = kind.map(|(id, session)| (session.heard, *id)).collect();
+        found.sort_unstable();
+        found
     }
 
     fn data<'a>(

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// only when the whole batch is in, and until then waits at the mark for a worker that sleeps
 /// (runtime/queue.c, seen on 8.2302).
 const BATCH: usize = 64;
+/// Messages that the core's rate limiter adds to a batch at most for one line: with
+/// `$RepeatedMsgReduction` one that tells of repetitions before it.
+const ADDED: usize = 2;
 
 /// Back-pressure when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +240,7 @@ impl Submitter {
                 .then(|| EarlyParser::prove(rsyslogd, ruleset))
                 .flatten(),
             parsed: 0,
-            pending: Vec::with_capacity(BATCH),
+            pending: Vec::with_capacity(BATCH + ADDED),
             received: rsyslogd.time(),
             turn: 0,
             rsyslogd: Arc::clone(rsyslogd),
@@ -256,26 +259,27 @@ impl Submitter {
         let Some(message) = self.message(line, context) else {
             return Err(SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 });
         };
-        if let Some(limiter) = &self.limiter {
-            return limiter.submit(message);
-        }
-        if line.len() > self.max_message_size {
-            // Whatever becomes of the batch before it, this line is handed over.
-            let flushed = self.flush();
+        let alone = line.len() > self.max_message_size;
+        // Whatever becomes of the batch before it, this line is handed over.
+        let before = if alone { self.flush() } else { Ok(()) };
+        let code = match &self.limiter {
+            Some(limiter) => limiter.add(&mut self.pending, message),
             // SAFETY: the message is ours and handed over by this call.
-            let code = unsafe { sys::submitMsg2(message) };
-            flushed?;
-            return if code == sys::RS_RET_OK {
-                Ok(true)
-            } else {
-                Err(SubmitError { code, lines: 1 })
-            };
-        }
-        self.pending.push(message);
-        if self.pending.len() == BATCH {
+            None if alone => unsafe { sys::submitMsg2(message) },
+            None => {
+                self.pending.push(message);
+                sys::RS_RET_OK
+            }
+        };
+        before?;
+        if self.pending.len() >= BATCH {
             self.flush()?;
         }
-        Ok(true)
+        match code {
+            sys::RS_RET_OK => Ok(true),
+            sys::RS_RET_DISCARDMSG if self.limiter.is_some() => Ok(false),
+            code => Err(SubmitError { code, lines: 1 }),
+        }
     }
 
     /// Whether lines that allow it are parsed at once.
@@ -294,11 +298,7 @@ impl Submitter {
         if lines == 0 {
             return Ok(());
         }
-        let mut batch = sys::multi_submit_t {
-            maxElem: BATCH as i16,
-            nElem: lines as i16,
-            ppMsgs: self.pending.as_mut_ptr(),
-        };
+        let mut batch = multi_submit(&mut self.pending);
         // SAFETY: the core takes over the `nElem` messages; they are forgotten below.
         let code = unsafe { sys::multiSubmitMsg2(&mut batch) };
         self.pending.clear();
@@ -377,7 +377,18 @@ fn add_metadata(message: *mut sys::smsg_t, members: &[(&'static CStr, &str)]) {
     }
 }
 
-/// The core's rate limiter; it submits what it lets pass.
+/// The batch as the core knows it, with more room than is ever used, so that the core submits it only
+/// when asked to.
+fn multi_submit(pending: &mut Vec<*mut sys::smsg_t>) -> sys::multi_submit_t {
+    sys::multi_submit_t {
+        maxElem: (BATCH + ADDED) as i16,
+        nElem: pending.len() as i16,
+        ppMsgs: pending.as_mut_ptr(),
+    }
+}
+
+/// The core's rate limiter; what it lets pass it adds to the batch, as only a batch's submission tells
+/// of a queue's error. A line longer than `maxMessageSize` it submits itself, by the oversize rule.
 #[derive(Debug)]
 struct Limiter(*mut sys::ratelimit_t);
 
@@ -413,14 +424,16 @@ impl Limiter {
         if limiter.is_null() { Err(RateLimitError::Memory) } else { Ok(Self(limiter)) }
     }
 
-    fn submit(&self, message: *mut sys::smsg_t) -> Result<bool, SubmitError> {
-        // SAFETY: the limiter is used by this thread only; the message is handed over, or destroyed
-        // by the limiter, and without a batch it goes through submitMsg2, which keeps the oversize
-        // rule.
-        match unsafe { sys::ratelimitAddMsg(self.0, ptr::null_mut(), message) } {
-            sys::RS_RET_OK => Ok(true),
-            sys::RS_RET_DISCARDMSG => Ok(false),
-            code => Err(SubmitError { code, lines: 1 }),
+    /// `pending` holds less than a batch, and has the room that it was made with. Answers the core's code.
+    fn add(&self, pending: &mut Vec<*mut sys::smsg_t>, message: *mut sys::smsg_t) -> sys::rsRetVal {
+        let mut batch = multi_submit(pending);
+        // SAFETY: the limiter is used by this thread only; the message is handed over: to the batch, to
+        // the queue, or to its end. Of the room behind the batch's messages ADDED places are used at
+        // most, and `nElem` says how many messages are ours now.
+        unsafe {
+            let code = sys::ratelimitAddMsg(self.0, &mut batch, message);
+            pending.set_len(batch.nElem as usize);
+            code
         }
     }
 }

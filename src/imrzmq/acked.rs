@@ -129,6 +129,13 @@ impl Acked {
         }
     }
 
+    /// Before the end: marks that could not be written are tried again.
+    pub(crate) fn end(&self) {
+        if let Some(Err(why)) = self.marks.as_ref().map(Marks::write_owed) {
+            self.log.error(format!("{why}; after the restart, lines may arrive twice"));
+        }
+    }
+
     fn lines(
         &mut self,
         now: Duration,
@@ -217,7 +224,7 @@ impl Acked {
             }
             let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
             refused.clear();
-            if let Some(Err(why)) = self.marks.as_ref().map(|marks| marks.write(&accepted.mark)) {
+            if let Some(Err(why)) = self.marks.as_mut().map(|marks| marks.write(&accepted.mark)) {
                 self.tell(
                     "marks",
                     &format!("{why}; if rsyslogd is killed now, lines may arrive twice"),

@@ -113,7 +113,7 @@ impl Listener {
         }
         let addresses = Addresses { known: HashMap::new(), local };
         let acked = self.acked();
-        Intake {
+        let mut intake = Intake {
             listener: &self,
             submitter,
             acked,
@@ -122,8 +122,11 @@ impl Listener {
             addresses,
             failed: 0,
             told: None,
+        };
+        intake.run(socket, wake);
+        if let Some(acked) = &intake.acked {
+            acked.end();
         }
-        .run(socket, wake);
     }
 
     fn host_check(&self) -> Option<HostCheck> {
@@ -325,7 +328,8 @@ impl Intake<'_> {
         if let Err(why) = self.submitter.flush() {
             self.failed(why);
         }
-        counters.submitted().add(submitted - std::mem::take(&mut self.failed));
+        // The limiter's own message about repetitions may be among those that failed.
+        counters.submitted().add(submitted.saturating_sub(std::mem::take(&mut self.failed)));
         counters.parsed().add(self.submitter.take_parsed());
         more
     }

@@ -4,6 +4,7 @@
 
 use rzmq_delivery::{MARK_BYTES, Mark};
 use rzmq_module::statefile::{HEADER, StateFile, StateFileError};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"RZMQMRK1";
@@ -12,6 +13,8 @@ const MAGIC: &[u8; 8] = b"RZMQMRK1";
 #[derive(Debug)]
 pub(crate) struct Marks {
     file: StateFile,
+    /// What could not be written, by its place.
+    owed: HashMap<u32, Mark>,
 }
 
 /// What opening it found.
@@ -40,11 +43,25 @@ impl Marks {
                 None => found.damaged += 1,
             }
         }
-        Ok((Self { file }, found))
+        Ok((Self { file, owed: HashMap::new() }, found))
     }
 
-    /// Writes one mark.
-    pub(crate) fn write(&self, mark: &Mark) -> Result<(), StateFileError> {
+    /// Writes one mark; one that cannot be written is owed.
+    pub(crate) fn write(&mut self, mark: &Mark) -> Result<(), StateFileError> {
+        let written = self.put(mark);
+        match written {
+            Ok(()) => self.owed.remove(&mark.slot),
+            Err(_) => self.owed.insert(mark.slot, *mark),
+        };
+        written
+    }
+
+    /// Writes what is owed, before the end.
+    pub(crate) fn write_owed(&self) -> Result<(), StateFileError> {
+        self.owed.values().try_for_each(|mark| self.put(mark))
+    }
+
+    fn put(&self, mark: &Mark) -> Result<(), StateFileError> {
         self.file.write(&mark.encode(), HEADER + u64::from(mark.slot) * MARK_BYTES as u64)
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
 use harness::feed::syslog_line;
@@ -15,6 +16,7 @@ use harness::{Oracle, Peer, SOON, Site, secs};
 use tempfile::TempDir;
 
 use crate::raw;
+use crate::stalls::blocked_behind;
 use crate::{
     CHUNK, DIRECT, Figures, Progress, feed_meanwhile, input, receiver, sender, wait_for_all,
 };
@@ -59,8 +61,8 @@ impl Drop for Small {
     }
 }
 
-/// A receiver whose ruleset's queue lies in this folder.
-pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
+/// A receiver whose ruleset's queue lies in this folder; `more` are parameters of its input.
+pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str, more: &str) -> Site {
     let queue = format!(
         "queue.type=\"Disk\" queue.filename=\"r\" queue.spoolDirectory=\"{}\" \
          queue.checkpointInterval=\"1\" queue.maxFileSize=\"64k\" queue.size=\"1000000\" \
@@ -76,7 +78,7 @@ pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
         .with(&format!("template(name=\"with_id\" type=\"string\" string=\"{}\")", crate::WITH_ID))
         .with("module(load=\"imrzmq\")")
         .with(&format!("ruleset(name=\"remote\" {queue}) {{ {file} }}"))
-        .with(&input(endpoint, ""))
+        .with(&input(endpoint, more))
 }
 
 /// The queue's disk is full: the sender is told "later" where the engine says so. The engine leaves a
@@ -85,10 +87,20 @@ pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str) -> Site {
 #[test]
 fn queue_on_a_full_disk_makes_the_sender_wait_and_what_the_engine_took_arrives_once_there_is_space()
 {
+    full_disk_makes_the_sender_wait("");
+}
+
+/// The same behind rsyslog's rate limiter, which submits what it lets pass.
+#[test]
+fn queue_on_a_full_disk_makes_the_sender_wait_with_a_rate_limit_too() {
+    full_disk_makes_the_sender_wait("ratelimit.interval=\"1\" ratelimit.burst=\"1000000\"");
+}
+
+fn full_disk_makes_the_sender_wait(more: &str) {
     let endpoint = free_endpoint();
     let site = receiver(&endpoint, DIRECT);
     let Some(disk) = Small::mount("receiver's disk full", 1024) else { return };
-    let site = queue_in(site, disk.path(), &endpoint);
+    let site = queue_in(site, disk.path(), &endpoint, more);
     let total = 5_000;
     let since = Instant::now();
     let mut receiver = site.start();
@@ -115,7 +127,33 @@ fn queue_on_a_full_disk_makes_the_sender_wait_and_what_the_engine_took_arrives_o
     );
 }
 
-/// The marks cannot be written: that is said, delivery goes on, and without a kill nothing doubles.
+/// A queue that counts its lines to below `queue.maxDiskSpace` makes the sender wait. Beyond that the
+/// engine throws lines away and tells nobody (docs/guarantees.md).
+#[test]
+fn queue_whose_size_is_reached_before_its_disk_space_makes_the_sender_wait() {
+    let (endpoint, other) = (free_endpoint(), free_endpoint());
+    let queue = "queue.type=\"Disk\" queue.filename=\"r\" queue.maxFileSize=\"64k\" \
+                 queue.size=\"1000\" queue.maxDiskSpace=\"2m\"";
+    let (site, pipe) = blocked_behind(queue, &endpoint, &other, "");
+    let total = 8_000;
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").start();
+    let feeder = sender.feeder();
+    let long = "x".repeat(200);
+    let texts: Vec<_> = (0..total).map(|number| format!("{} {long}", numbered(number))).collect();
+    let feeding = thread::spawn(move || feeder.texts(&texts));
+    // longer than a full queue keeps a line (queue.timeoutEnqueue, two seconds)
+    sender.wait_stats("omrzmq", "out", "six seconds busy", |stats| stats["wait_busy_ms"] >= 6_000);
+    fs::write(&pipe, "go\n").expect("pipe");
+    feeding.join().expect("fed");
+    wait_for_all(&mut receiver, total);
+    end(&mut [&mut sender, &mut receiver]);
+    Figures::of("disk space bounded", since, total, &receiver.lines("out.log")).all.once();
+}
+
+/// The marks cannot be written: that is said, delivery goes on, and without a kill nothing doubles. What
+/// could not be written is, at a stop, once there is space.
 #[test]
 fn marks_on_a_full_disk_are_told_of_and_delivery_goes_on() {
     let endpoint = free_endpoint();
@@ -125,27 +163,39 @@ fn marks_on_a_full_disk_are_told_of_and_delivery_goes_on() {
     let site = site.without_work_directory().global(&format!("workDirectory=\"{work}\""));
     let since = Instant::now();
     let mut receiver = site.start();
-    disk.fill();
-    // More sessions than the file's first page, which is there already, holds marks of.
     let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
+    // An input that answers has its file.
+    assert_eq!(raw::greet(&peer, 1, raw::session(0)), 0);
+    let ballast = disk.fill();
+    // More sessions than the file's first page, which is there already, holds marks of.
     const SESSIONS: usize = 200;
     for number in 0..SESSIONS {
-        assert_eq!(raw::greet(&peer, number as u32 + 1, raw::session(number)), 0);
+        assert_eq!(raw::greet(&peer, number as u32 + 2, raw::session(number)), 0);
         raw::say(&peer, &raw::data(0, &[syslog_line(&numbered(number))]));
         raw::acknowledged(&peer, 1);
     }
-    receiver.wait_log(&["imrzmq[in]", "imrzmq-in.marks", "may arrive twice"], SOON);
+    receiver.wait_log(
+        &["imrzmq[in]", "imrzmq-in.marks", "if rsyslogd is killed now, lines may arrive twice"],
+        SOON,
+    );
     // Known as long as it lives, and asked again.
     for number in 0..SESSIONS {
-        assert_eq!(raw::greet(&peer, (SESSIONS + number) as u32 + 1, raw::session(number)), 1);
+        assert_eq!(raw::greet(&peer, (SESSIONS + number) as u32 + 2, raw::session(number)), 1);
     }
     let mut sender = sender(&endpoint, "").start();
     let total = SESSIONS + 1_000;
     sender.feed(SESSIONS..total);
     wait_for_all(&mut receiver, total);
+    fs::remove_file(ballast).expect("ballast");
     end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
     Figures::of("disk of the marks full", since, total, &lines).exact();
+    let mut receiver = site.start();
+    let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
+    for number in 0..SESSIONS {
+        assert_eq!(raw::greet(&peer, number as u32 + 1, raw::session(number)), 1);
+    }
+    end(&mut [&mut receiver]);
 }
 
 /// A disk that is full at the start: no marks at all, said so; a kill then may double a window.
@@ -171,7 +221,7 @@ fn what_is_discarded_of_a_chunk_that_comes_again_is_counted_once() {
     let endpoint = free_endpoint();
     let site = receiver(&endpoint, DIRECT);
     let Some(disk) = Small::mount("counted once", 256) else { return };
-    let mut receiver = queue_in(site, disk.path(), &endpoint).start();
+    let mut receiver = queue_in(site, disk.path(), &endpoint, "").start();
     let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
     assert_eq!(raw::greet(&peer, 1, raw::session(0)), 0);
     let ballast = disk.fill();

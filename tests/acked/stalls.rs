@@ -67,11 +67,21 @@ fn receiver_that_stands_still_until_the_connection_is_given_up_gets_everything_o
 /// A receiver whose ruleset writes into a pipe that nobody reads, with a small queue, and another
 /// input with a ruleset of its own; `more` are parameters of the first.
 pub(crate) fn blocked(endpoint: &str, other: &str, more: &str) -> (Site, std::path::PathBuf) {
+    let queue = "queue.type=\"LinkedList\" queue.size=\"300\" queue.timeoutEnqueue=\"60000\"";
+    blocked_behind(queue, endpoint, other, more)
+}
+
+/// The same with this queue.
+pub(crate) fn blocked_behind(
+    queue: &str,
+    endpoint: &str,
+    other: &str,
+    more: &str,
+) -> (Site, std::path::PathBuf) {
     let site = receiving(DIRECT);
     let pipe = site.path("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
     assert!(made.success(), "mkfifo");
-    let queue = "queue.type=\"LinkedList\" queue.size=\"300\" queue.timeoutEnqueue=\"60000\"";
     let text = "template(name=\"plain\" type=\"string\" string=\"%$!rzmq!id% 0 %msg%\\n\")";
     // omprog's program takes nothing before a line came through the pipe.
     let program = site.path("slow.sh");

@@ -229,7 +229,7 @@ fn receiver_that_gives_no_session_is_left_and_its_pause_does_not_go_along() {
 fn receiver_whose_queue_answers_errors_is_left() {
     let (one, two) = (free_endpoint(), free_endpoint());
     let Some(disk) = Small::mount("fail-over from a full disk", 256) else { return };
-    let sites = [queue_in(receiver(&one, DIRECT), disk.path(), &one), receiver(&two, DIRECT)];
+    let sites = [queue_in(receiver(&one, DIRECT), disk.path(), &one, ""), receiver(&two, DIRECT)];
     let [first, second] = [sites[0].start(), sites[1].start()];
     let mut pair = Two { sites, first, second };
     disk.fill();
