@@ -350,13 +350,13 @@ impl Sender {
     /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
     fn keep_to_limits(&mut self, now: Duration) {
         while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
-            // Made before the receiver told its limits.
-            if frame.count > 1 {
+            let (number, end) = (frame.first, frame.end());
+            let bytes = frame.raw().saturating_sub(4);
+            // Made before the receiver told its limits. One line may be packed too well for them.
+            if frame.count > 1 || bytes as usize <= self.longest_line() {
                 self.repack_unsettled();
                 continue;
             }
-            let (number, end) = (frame.first, frame.end());
-            let bytes = frame.raw().saturating_sub(4);
             let text = self.line(number);
             let reason = RefusedReason::TooLong;
             self.refused.insert(number, RefusedLine { number, reason, bytes, text });

@@ -573,7 +573,10 @@ fn lines_of_two_frames_that_overlap_are_given_once() {
 
 /// A sender that was welcomed at time 0, with the welcome.
 fn welcomed(lines: &[&[u8]], limits: Limits) -> (Sender, Welcome) {
-    let mut sender = sender();
+    welcomed_by(sender(), lines, limits)
+}
+
+fn welcomed_by(mut sender: Sender, lines: &[&[u8]], limits: Limits) -> (Sender, Welcome) {
     sender.offer(lines);
     let hello = drain(&mut sender, Duration::ZERO).remove(0);
     let Ok(Frame::Hello(hello)) = decode(&hello) else { panic!("no hello") };
@@ -622,6 +625,20 @@ fn a_welcome_in_a_version_that_was_not_offered_is_none() {
         let bytes = encoded(|out| Welcome { version, ..welcome }.encode("", out));
         assert_eq!(sender.receive(at(1), &bytes), Ok(event));
     }
+}
+
+#[test]
+fn a_line_that_is_packed_too_well_for_a_receiver_travels_raw() {
+    let line = vec![b'x'; 2_000];
+    let options = SenderOptions { software: "s".into(), name: "n".into(), compress: Some(1) };
+    let limits = Limits { expansion: 1, ..Limits::default() };
+    let (mut sender, welcome) = welcomed_by(Sender::new(options, SESSION), &[&line], limits);
+    let bytes = encoded(|out| welcome.encode("", out));
+    assert_eq!(sender.receive(at(1), &bytes), Ok(Event::Welcome));
+    let frames = drain(&mut sender, at(1));
+    let Ok(Frame::Data(data)) = decode(&frames[0]) else { panic!("no lines: {frames:?}") };
+    assert_eq!((data.codec, data.first, data.count), (Codec::Raw, 0, 1));
+    assert_eq!(sender.take_refused(), []);
 }
 
 #[test]
