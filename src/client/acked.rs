@@ -7,7 +7,6 @@
 //!
 //! Own threads and locks: none.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -42,33 +41,7 @@ pub struct AckedSender {
     received: Received,
     offered: u64,
     settled: u64,
-    refused: Refusals,
-}
-
-/// Lines that were refused. A refusal comes before its line is settled, and after a cut, or from the next
-/// receiver, again.
-#[derive(Default)]
-struct Refusals {
-    /// Those that are not settled, by their numbers.
-    open: BTreeMap<u64, RefusedLine>,
-    settled: Vec<RefusedLine>,
-}
-
-impl Refusals {
-    /// What lies below this number is settled.
-    fn note(&mut self, refused: Vec<RefusedLine>, settled: u64) {
-        for mut line in refused {
-            line.text = Head::split(&line.text).1.to_vec();
-            self.open.insert(line.number, line);
-        }
-        let open = self.open.split_off(&settled);
-        self.settled.extend(std::mem::replace(&mut self.open, open).into_values());
-    }
-
-    /// The lines have new numbers, and are sent anew.
-    fn renumbered(&mut self) {
-        self.open.clear();
-    }
+    refused: Vec<RefusedLine>,
 }
 
 /// An endpoint with its socket.
@@ -170,7 +143,7 @@ impl AckedSender {
             received: Received::new(),
             offered: 0,
             settled: 0,
-            refused: Refusals::default(),
+            refused: Vec::new(),
         })
     }
 
@@ -237,7 +210,7 @@ impl AckedSender {
     /// The lines that the receiver has refused for good, and that were settled by it since the last call: each
     /// is one of [`AckedSender::settled`].
     pub fn take_refused(&mut self) -> Vec<RefusedLine> {
-        std::mem::take(&mut self.refused.settled)
+        std::mem::take(&mut self.refused)
     }
 
     /// What happened to the connection since the last call, as sentences.
@@ -322,7 +295,6 @@ impl AckedSender {
                          one, and may arrive twice"
                     ));
                     self.sender.renumber(SessionId(random()));
-                    self.refused.renumbered();
                 }
                 Err(doubt) => self.tell(doubt.to_string()),
             }
@@ -348,7 +320,10 @@ impl AckedSender {
 
     fn note(&mut self, before: u64) {
         self.settled += self.sender.settled() - before;
-        self.refused.note(self.sender.take_refused(), self.sender.settled());
+        self.refused.extend(self.sender.take_refused().into_iter().map(|line| {
+            let text = Head::split(&line.text).1.to_vec();
+            RefusedLine { text, ..line }
+        }));
     }
 }
 
@@ -384,35 +359,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn refused(numbers: &[u64]) -> Vec<RefusedLine> {
-        let reason = rzmq_delivery::RefusedReason::TooLong;
-        let line =
-            |number: &u64| RefusedLine { number: *number, reason, bytes: 1, text: b"x".to_vec() };
-        numbers.iter().map(line).collect()
-    }
-
-    fn taken(refusals: &mut Refusals) -> Vec<u64> {
-        std::mem::take(&mut refusals.settled).iter().map(|line| line.number).collect()
-    }
-
-    #[test]
-    fn a_refusal_counts_once_and_when_its_line_is_settled() {
-        let mut refusals = Refusals::default();
-        refusals.note(refused(&[3, 5]), 3);
-        assert_eq!(taken(&mut refusals), []);
-        // a cut: the next receiver refuses them, too
-        refusals.note(refused(&[3]), 3);
-        refusals.note(refused(&[5]), 5);
-        assert_eq!(taken(&mut refusals), [3]);
-        refusals.note(Vec::new(), 6);
-        assert_eq!(taken(&mut refusals), [5]);
-        // a new session: nothing of the former one is known
-        refusals.note(refused(&[7, 8]), 8);
-        refusals.renumbered();
-        refusals.note(Vec::new(), 20);
-        assert_eq!(taken(&mut refusals), [7]);
-    }
 
     #[test]
     fn an_endpoint_that_cannot_be_opened_again_ends_only_what_has_no_other() {

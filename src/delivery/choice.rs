@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// A receiver that takes nothing for this long is left for the next one.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// It doubles this often, once for each time that all were tried in vain: where all are slow, each would be
+/// left before its answer comes.
+const SLOWEST: usize = 2;
 /// How long the preferred one has to be up before it is used again. It doubles each time that it is left
 /// although it is connected.
 const BACK: Duration = Duration::from_secs(5);
@@ -25,7 +28,7 @@ const BACK_MAX: Duration = Duration::from_secs(80);
 pub enum Turn {
     /// Another receiver is spoken to, or lines go out again.
     News(String),
-    /// None of them takes lines. It is said at each turn, every two seconds, while that lasts.
+    /// None of them takes lines. It is said at each turn while that lasts, every two seconds at most.
     InVain(String),
 }
 
@@ -165,7 +168,7 @@ impl Choice {
             self.well = now;
         }
         let works = active_is_up && sender.is_open() && self.trouble.is_none();
-        if works || now.saturating_sub(self.well) < PATIENCE {
+        if works || now.saturating_sub(self.well) < self.patience(active_is_up) {
             return None;
         }
         let mut others = (1..self.all.len()).map(|step| (self.active + step) % self.all.len());
@@ -178,6 +181,15 @@ impl Choice {
         self.in_vain += 1;
         self.go_to(now, next, sender);
         Some(turn)
+    }
+
+    /// How long the active one may take nothing. One that is gone, or answers errors, is not slow.
+    fn patience(&self, is_up: bool) -> Duration {
+        if !is_up || self.trouble.is_some() {
+            return PATIENCE;
+        }
+        let rounds = self.in_vain / self.all.len().max(1);
+        PATIENCE * (1 << rounds.min(SLOWEST))
     }
 
     /// Each move is told, until all were tried in vain; then only that.

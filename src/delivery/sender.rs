@@ -14,7 +14,7 @@ use crate::wire::{
     Codec, DATA_HEAD, Data, ErrorCode, ErrorFrame, Frame, Hello, Limits, RefusedReason, SessionId,
     VERSION, Welcome, decode,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Without an answer for this long while lines are in flight, the sender asks where it stands.
@@ -92,7 +92,8 @@ pub struct Sender {
     promised: u64,
     /// When the receiver last moved, or was last given something to move for.
     moved: Duration,
-    refused: Vec<RefusedLine>,
+    /// By their numbers. A refusal comes before its line is settled.
+    refused: BTreeMap<u64, RefusedLine>,
     resent: u64,
     /// The hello to be transmitted.
     greeting: Vec<u8>,
@@ -128,7 +129,7 @@ impl Sender {
             sent_elsewhere: first,
             promised: first,
             moved: Duration::ZERO,
-            refused: Vec::new(),
+            refused: BTreeMap::new(),
             resent: 0,
             greeting: Vec::new(),
         }
@@ -271,6 +272,7 @@ impl Sender {
     /// From now on another receiver is spoken to: a pause that the last one asked for is not this
     /// one's.
     pub fn turned(&mut self) {
+        self.forget_open_refusals();
         if self.state != State::Spooled {
             self.greet();
         }
@@ -348,15 +350,16 @@ impl Sender {
     /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
     fn keep_to_limits(&mut self, now: Duration) {
         while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
-            // Made before the receiver told its limits.
-            if frame.count > 1 {
+            let (number, end) = (frame.first, frame.end());
+            let bytes = frame.raw().saturating_sub(4);
+            // Made before the receiver told its limits. One line may be packed too well for them.
+            if frame.count > 1 || bytes as usize <= self.longest_line() {
                 self.repack_unsettled();
                 continue;
             }
-            let (number, end) = (frame.first, frame.end());
-            let bytes = frame.raw().saturating_sub(4);
             let text = self.line(number);
-            self.refused.push(RefusedLine { number, reason: RefusedReason::TooLong, bytes, text });
+            let reason = RefusedReason::TooLong;
+            self.refused.insert(number, RefusedLine { number, reason, bytes, text });
             self.settle(end);
             self.greet_slowly(now);
         }
@@ -423,15 +426,13 @@ impl Sender {
             Frame::Refused(refused) if self.is_of_session(refused.hello) => {
                 // Bounded by what was sent: a number that was not, or is settled, is nonsense.
                 let sent = self.sent_up_to();
-                let own = refused.lines().filter(|(number, ..)| (self.have..sent).contains(number));
-                let own = own.map(|(number, reason, bytes)| RefusedLine {
-                    number,
-                    reason,
-                    bytes,
-                    text: self.line(number),
-                });
-                let lines: Vec<_> = own.take((sent - self.have) as usize).collect();
-                self.refused.extend(lines);
+                for (number, reason, bytes) in refused.lines() {
+                    let is_open = (self.have..sent).contains(&number);
+                    if is_open && !self.refused.contains_key(&number) {
+                        let text = self.line(number);
+                        self.refused.insert(number, RefusedLine { number, reason, bytes, text });
+                    }
+                }
                 Ok(Event::Nothing)
             }
             Frame::Later(later) if self.is_of_now(later.hello) => {
@@ -464,6 +465,7 @@ impl Sender {
             return Event::SessionLost(ErrorCode::Fenced, text.into());
         }
         self.settle(welcome.have.min(self.next));
+        self.forget_open_refusals();
         self.limits = welcome.limits;
         self.in_flight = 0;
         self.in_flight_bytes = 0;
@@ -612,9 +614,15 @@ impl Sender {
         line.unwrap_or_default()
     }
 
-    /// Lines that the receiver refused since the last call; they are settled by numbers.
+    /// Lines that were settled since the last call by the receiver's refusing them.
     pub fn take_refused(&mut self) -> Vec<RefusedLine> {
-        std::mem::take(&mut self.refused)
+        let open = self.refused.split_off(&self.have);
+        std::mem::replace(&mut self.refused, open).into_values().collect()
+    }
+
+    /// Lines that come to a receiver anew are refused anew, or taken: it may be another one.
+    fn forget_open_refusals(&mut self) {
+        self.refused.retain(|number, _| *number < self.have);
     }
 
     /// Hands over what is unsettled, for the spool: whole frames, in order, with their session and
@@ -622,6 +630,7 @@ impl Sender {
     /// number.
     pub fn take_unsettled(&mut self) -> Vec<SpooledFrame> {
         let session = self.session;
+        self.forget_open_refusals();
         self.have = self.next;
         self.in_flight = 0;
         self.in_flight_bytes = 0;

@@ -306,9 +306,11 @@ impl Acked {
         }
     }
 
-    /// The session may be finished in the spool; lines to come then get another one.
-    fn renew_if_given_up(&mut self, context: Context<'_>) {
-        if self.given_up && !context.running.is_spooling() {
+    /// The session may be finished in the spool; lines to come then get another one. So they do when a
+    /// keeper left it half sent: the numbers behind those in flight are of lines that wait in the spool.
+    fn renew_if_left(&mut self, context: Context<'_>) {
+        let is_half_sent = !self.spooled.is_empty();
+        if is_half_sent || self.given_up && !context.running.is_spooling() {
             self.renew();
         }
     }
@@ -316,6 +318,7 @@ impl Acked {
     /// A session of their own for lines to come.
     fn renew(&mut self) {
         self.sender = Sender::new(self.options.clone(), SessionId(rzmq_link::random()));
+        self.spooled.clear();
         self.lengths.clear();
         self.resent = 0;
         self.given_up = false;
@@ -349,7 +352,7 @@ impl Acked {
 
 impl Carrier for Acked {
     fn begin(&mut self, context: Context<'_>, batch: Batch<'_>) {
-        self.renew_if_given_up(context);
+        self.renew_if_left(context);
         self.targets.begin(context, &mut self.sender);
         self.numbers.clear();
         let with_heads = self.with_heads(batch);
@@ -413,7 +416,7 @@ impl Carrier for Acked {
 
     fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool {
         // A finished session would never be open again.
-        self.renew_if_given_up(context);
+        self.renew_if_left(context);
         // A socket that does not work is told by the step that follows.
         let _ = self.drive(context, patience);
         self.sender.is_open()

@@ -7,11 +7,11 @@ use harness::paths::rsyslog_release;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
 use harness::sums::end;
-use harness::{Oracle, SOON, secs};
+use harness::{Oracle, SOON, Site, secs};
 
 use crate::{
-    DIRECT, Figures, ONE_WORKER, Progress, disk_lines, feed_meanwhile, lines, patience, receiver,
-    rounds, sender, wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, action, disk_lines, feed_meanwhile, lines, patience,
+    receiver, rounds, sender, wait_for_all,
 };
 
 #[test]
@@ -186,4 +186,38 @@ fn peer_away_at_the_stop_the_spool_goes_first_under_the_same_ids() {
     Oracle::judge(0..600, &lines).once_in_order();
     end(&mut [&mut sender, &mut receiver]);
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
+}
+
+/// A spool of more frames than are in flight at once, nobody there, and a worker whose first commit comes
+/// when the keeper has given up: another action holds it until its own, longer grace is over.
+#[test]
+fn first_commit_after_the_grace_takes_no_number_of_a_line_in_the_spool() {
+    let endpoint = free_endpoint();
+    let held = format!(
+        "action(type=\"omrzmq\" name=\"held\" endpoints=\"{}\" socktype=\"DEALER\" \
+         delivery=\"acked\" action.resumeRetryCount=\"-1\" linger=\"1000\")",
+        free_endpoint()
+    );
+    let queue = "main_queue(queue.workerThreads=\"1\" queue.dequeueBatchSize=\"4\" \
+                 queue.timeoutShutdown=\"10000\")";
+    let sending = Site::new()
+        .with(queue)
+        .with("module(load=\"omrzmq\")")
+        .with(&held)
+        .with(&format!("action(type=\"omrzmq\" {})", action(&endpoint, "linger=\"0\"")));
+    for numbers in [0..500, 500..600] {
+        let mut sender = sending.start();
+        let count = numbers.len() as i64;
+        sender.feed(numbers);
+        sender.wait_stats("core.queue", "main Q", "all lines in the queue", |stats| {
+            stats["enqueued"] == count
+        });
+        sender.stop().clean();
+    }
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let mut sender = sending.start();
+    sender.wait_stats("omrzmq", "out", "an empty spool", |stats| stats["in_spool"] == 0);
+    let lines = receiver.wait_lines("out.log", 600, SOON);
+    Oracle::judge(0..600, &lines).once_in_order();
+    end(&mut [&mut sender, &mut receiver]);
 }

@@ -179,7 +179,7 @@ fn where_none_takes_lines_they_are_tried_in_turn_and_that_is_told_as_what_it_is(
     let (first, rest) = told.split_at(3);
     assert_eq!(first[0], Turn::News("a does not answer; going on with b".into()));
     assert!(first.iter().all(|turn| matches!(turn, Turn::News(_))), "{first:?}");
-    assert!(rest.len() > 5 && rest.iter().all(|it| matches!(it, Turn::InVain(_))), "{rest:?}");
+    assert!(rest.len() > 2 && rest.iter().all(|it| matches!(it, Turn::InVain(_))), "{rest:?}");
     bench.is_welcomed();
     bench.passes(STEP);
     bench.is_acknowledged();
@@ -199,4 +199,31 @@ fn nothing_is_held_against_one_while_there_is_nothing_to_do_and_one_alone_is_nev
     bench.offers();
     bench.passes(seconds(30));
     assert_eq!((bench.choice.active(), bench.told()), (0, vec![]));
+}
+
+/// Each would be left again and again before its answer comes, and only the answer to the latest hello counts.
+#[test]
+fn where_all_answer_slowly_one_of_them_gets_the_time_to() {
+    const WAY: Duration = Duration::from_millis(2500);
+    let mut bench = Bench::new(2);
+    bench.offers();
+    let mut answers = std::collections::VecDeque::from([(bench.now + WAY, 0, bench.hello)]);
+    let end = bench.now + seconds(40);
+    while !bench.sender.is_open() {
+        assert!(bench.now < end, "none of them is waited for: {:?}", bench.told());
+        let hellos = bench.hellos;
+        bench.passes(STEP);
+        if bench.hellos > hellos {
+            answers.push_back((bench.now + WAY, bench.choice.active(), bench.hello));
+        }
+        let Some(&(_, from, number)) = answers.front().filter(|(at, ..)| *at <= bench.now) else {
+            continue;
+        };
+        answers.pop_front();
+        if from == bench.choice.active() {
+            let latest = std::mem::replace(&mut bench.hello, number);
+            bench.is_welcomed();
+            bench.hello = latest;
+        }
+    }
 }

@@ -628,7 +628,10 @@ fn lines_of_two_frames_that_overlap_are_given_once() {
 
 /// A sender that was welcomed at time 0, with the welcome.
 fn welcomed(lines: &[&[u8]], limits: Limits) -> (Sender, Welcome) {
-    let mut sender = sender();
+    welcomed_by(sender(), lines, limits)
+}
+
+fn welcomed_by(mut sender: Sender, lines: &[&[u8]], limits: Limits) -> (Sender, Welcome) {
     sender.offer(lines);
     let hello = drain(&mut sender, Duration::ZERO).remove(0);
     let Ok(Frame::Hello(hello)) = decode(&hello) else { panic!("no hello") };
@@ -677,4 +680,53 @@ fn a_welcome_in_a_version_that_was_not_offered_is_none() {
         let bytes = encoded(|out| Welcome { version, ..welcome }.encode("", out));
         assert_eq!(sender.receive(at(1), &bytes), Ok(event));
     }
+}
+
+#[test]
+fn a_line_that_is_packed_too_well_for_a_receiver_travels_raw() {
+    let line = vec![b'x'; 2_000];
+    let options = SenderOptions { software: "s".into(), name: "n".into(), compress: Some(1) };
+    let limits = Limits { expansion: 1, ..Limits::default() };
+    let (mut sender, welcome) = welcomed_by(Sender::new(options, SESSION), &[&line], limits);
+    let bytes = encoded(|out| welcome.encode("", out));
+    assert_eq!(sender.receive(at(1), &bytes), Ok(Event::Welcome));
+    let frames = drain(&mut sender, at(1));
+    let Ok(Frame::Data(data)) = decode(&frames[0]) else { panic!("no lines: {frames:?}") };
+    assert_eq!((data.codec, data.first, data.count), (Codec::Raw, 0, 1));
+    assert_eq!(sender.take_refused(), []);
+}
+
+#[test]
+fn a_refusal_counts_once_and_when_its_line_is_settled_by_the_receiver_that_said_it() {
+    let (mut sender, welcome) = welcomed(&[&b"a line"[..]; 5], Limits::default());
+    let mut hello = welcome.number;
+    fn hears(sender: &mut Sender, bytes: &[u8]) -> Vec<u64> {
+        sender.receive(at(1), bytes).expect("a frame that makes sense");
+        drain(sender, at(1));
+        sender.take_refused().iter().map(|line| line.number).collect()
+    }
+    let welcomes = |number, have| {
+        encoded(|out| Welcome { number, have, frame: have, ..welcome }.encode("", out))
+    };
+    let refuses = |hello, numbers: &[u64]| {
+        let lines: Vec<_> = numbers.iter().map(|it| (*it, RefusedReason::TooLong, 6)).collect();
+        encoded(|out| Refused::encode(hello, &lines, out))
+    };
+    let takes = |hello, have| encoded(|out| Ack { have, window: 1 << 20, hello }.encode(out));
+    assert_eq!(hears(&mut sender, &welcomes(hello, 0)), []);
+    assert_eq!(hears(&mut sender, &refuses(hello, &[0, 1, 3])), []);
+    assert_eq!(hears(&mut sender, &refuses(hello, &[0, 1])), [], "said again");
+    assert_eq!(hears(&mut sender, &takes(hello, 1)), [0]);
+    // a cut: the receiver has settled one more, and the others come to it again
+    sender.lost();
+    drain(&mut sender, at(1));
+    hello += 1;
+    assert_eq!(hears(&mut sender, &welcomes(hello, 2)), [1]);
+    assert_eq!(hears(&mut sender, &takes(hello, 4)), [], "3 was taken after all");
+    // another receiver has it already
+    assert_eq!(hears(&mut sender, &refuses(hello, &[4])), []);
+    sender.turned();
+    drain(&mut sender, at(1));
+    assert_eq!(hears(&mut sender, &welcomes(hello + 1, 5)), []);
+    assert!(sender.is_idle());
 }
