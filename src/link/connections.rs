@@ -51,6 +51,11 @@ impl Peers {
 const UNSPECIFIED: HandshakeFailure =
     HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
 
+/// A peer acknowledges what it has got after so long at the most, and the way is a part of it.
+const ACKNOWLEDGED: Duration = Duration::from_secs(1);
+/// Between two looks at all callers, as there may be a thousand.
+const CALLERS: Duration = Duration::from_millis(50);
+
 /// The side of the handshake a socket is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -80,6 +85,11 @@ pub(crate) struct Connections {
     callers: HashMap<RawFd, String>,
     /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
     suspects: HashSet<RawFd>,
+    /// Of a server: when one of the callers was let in last. Who then says nothing is past the handshake all
+    /// the same, and is to be known as such before it leaves.
+    let_in: Option<Instant>,
+    /// When all callers were looked at for that.
+    looked: Instant,
     /// Of a client: those that have yet to let it in.
     servers: Servers,
     /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
@@ -128,6 +138,8 @@ impl Connections {
             threshold,
             callers: HashMap::new(),
             suspects: HashSet::new(),
+            let_in: None,
+            looked: Instant::now(),
             servers: Servers::default(),
             made: Vec::new(),
             shut_out: HashSet::new(),
@@ -160,6 +172,9 @@ impl Connections {
                     self.roster.past_handshake(fd);
                     self.servers.remove(fd);
                     self.made.retain(|(_, made)| *made != fd);
+                }
+                if self.role == Role::Server {
+                    self.let_in = Some(now);
                 }
                 self.connected(endpoint, now);
             }
@@ -252,11 +267,11 @@ impl Connections {
         }
     }
 
-    /// Whether it is not known yet of a server if it has shown its key, or of a caller whose key may be
-    /// refused by now if it is past its handshake. What of ours has reached them, the system does not tell of
-    /// itself: it is to be looked for again.
+    /// Whether it is not known yet of a server if it has shown its key, of a caller whose key may be
+    /// refused by now if it is past its handshake, or who of the callers was let in. What of ours has reached
+    /// them, the system does not tell of itself: it is to be looked for again.
     pub(crate) fn look_again(&self) -> bool {
-        !self.suspects.is_empty() || self.servers.are_strange()
+        !self.suspects.is_empty() || self.let_in.is_some() || self.servers.are_strange()
     }
 
     /// A connection was closed, as its key was taken off the list while it shook hands.
@@ -334,8 +349,16 @@ impl Connections {
         let heard = threshold.heard();
         if self.role == Role::Server {
             let suspects = self.suspects.iter().copied();
-            let all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
+            let mut all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
+            if self.let_in.is_some() && now.saturating_duration_since(self.looked) >= CALLERS {
+                self.looked = now;
+                all.extend(self.callers.keys());
+            }
             all.into_iter().for_each(|fd| self.judge(fd, now));
+            let is_long_ago = |it: Instant| now.saturating_duration_since(it) > ACKNOWLEDGED;
+            if self.callers.is_empty() || self.let_in.is_some_and(is_long_ago) {
+                self.let_in = None;
+            }
         } else {
             self.servers.look(heard, threshold, now);
         }
@@ -399,7 +422,10 @@ impl Connections {
         let age = ended.as_ref().map(|ended| ended.age);
         let (peer, key) = ended.map_or((None, None), |Ended { peer, key, .. }| (peer, key));
         let peer = peer.map(|peer| peer.to_string());
+        // of a handshake libzmq would have said at its deadline that it failed
+        let deadline = self.handshake_ivl + Duration::from_secs(1);
         let was_connected = past_handshake
+            || age.is_some_and(|age| age > deadline)
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
         let takes = self.failures.front().is_some_and(|it| !past_handshake || it.may_come_later());
         let failure = if takes { self.failures.pop_front() } else { None };
@@ -695,6 +721,49 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+    }
+
+    /// The system tells nothing of the acknowledgement of the server's last word.
+    #[test]
+    fn one_that_is_let_in_and_says_nothing_is_not_taken_for_a_refused_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut near = listener.accept().unwrap().0;
+        let fd = near.as_raw_fd() as u32;
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd, &endpoint, story.now);
+        story.connections.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0, &endpoint, story.now);
+        near.write_all(&[0; 300]).unwrap();
+        far.read_exact(&mut [0; 300]).unwrap();
+        assert!(story.connections.look_again());
+        while story.connections.look_again() {
+            story.connections.look_at_threshold(Instant::now());
+        }
+        drop(near);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, fd), 0);
+        assert_eq!(story.connections.refused, 1);
+        let told = story.told();
+        assert!(told[told.len() - 1].starts_with("connection lost at"), "{told:?}");
+    }
+
+    /// A plaintext peer's bytes do not tell that it is past its handshake; its time does.
+    #[test]
+    fn one_that_is_there_for_longer_than_a_handshake_takes_is_no_failed_handshake() {
+        let mut story = Story::new(Role::Plain);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.now += Duration::from_secs(5);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
+        assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+        // nor is the next taken for it
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
     }
 
     /// With several I/O threads the events of two connections may come mixed.
