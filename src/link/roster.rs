@@ -200,14 +200,15 @@ impl Connection {
     }
 
     /// One that was gone before it could be asked for its peer is left alone: its descriptor may be
-    /// another file of rsyslogd's by now.
-    fn close(&mut self, fd: RawFd) {
+    /// another file of rsyslogd's by now. Answers whether there was something to close.
+    fn close(&mut self, fd: RawFd) -> bool {
         self.closed_here = true;
         match (self.peer, self.local) {
             (Some(peer), _) => raw::shut_down(fd, peer),
             (None, Some(number)) => raw::shut_down_local(fd, number),
-            (None, None) => {}
+            (None, None) => return false,
         }
+        true
     }
 }
 
@@ -452,8 +453,7 @@ impl Roster {
         let of_key = connections.iter_mut().filter(|(_, connection)| may_be_of_key(connection));
         let mut closed = 0;
         for (fd, connection) in of_key.filter(|(_, connection)| !connection.closed_here) {
-            connection.close(*fd);
-            closed += 1;
+            closed += usize::from(connection.close(*fd));
         }
         closed
     }
