@@ -254,7 +254,11 @@ impl Connections {
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);
         self.made.push((told.to_owned(), fd));
-        if let Some(key) = self.roster.connected(fd, peer, now) {
+        let local = match Called::at(told) {
+            Called::File(path) => raw::local_at(fd, path),
+            Called::Port(_) | Called::Other => None,
+        };
+        if let Some(key) = self.roster.connected(fd, (peer, local), now) {
             self.late(peer, key, now);
         }
         self.watch_server(fd, now);
