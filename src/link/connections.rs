@@ -53,8 +53,8 @@ const UNSPECIFIED: HandshakeFailure =
 
 /// A peer acknowledges what it has got after so long at the most, and the way is a part of it.
 const ACKNOWLEDGED: Duration = Duration::from_secs(1);
-/// Between two looks at all callers, as there may be a thousand.
-const CALLERS: Duration = Duration::from_millis(50);
+/// Between two looks at all strangers, as there may be a thousand.
+const STRANGERS: Duration = Duration::from_millis(50);
 
 /// The side of the handshake a socket is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,14 +81,14 @@ pub(crate) struct Connections {
     written: Written,
     /// With CURVE: watches the connections that have yet to shake hands.
     pub(crate) threshold: Option<Threshold>,
-    /// Of a server: those, and the endpoints of ours that they called.
-    callers: HashMap<RawFd, String>,
+    /// Of a server: those, and the endpoints of ours that they called, or of theirs.
+    strangers: HashMap<RawFd, String>,
     /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
     suspects: HashSet<RawFd>,
-    /// Of a server: when one of the callers was let in last. Who then says nothing is past the handshake all
+    /// Of a server: when one of the strangers was let in last. Who then says nothing is past the handshake all
     /// the same, and is to be known as such before it leaves.
     let_in: Option<Instant>,
-    /// When all callers were looked at for that.
+    /// When all strangers were looked at for that.
     looked: Instant,
     /// Of a client: those that have yet to let it in.
     servers: Servers,
@@ -136,7 +136,7 @@ impl Connections {
         Connections {
             written,
             threshold,
-            callers: HashMap::new(),
+            strangers: HashMap::new(),
             suspects: HashSet::new(),
             let_in: None,
             looked: Instant::now(),
@@ -173,7 +173,7 @@ impl Connections {
                     self.servers.remove(fd);
                     self.made.retain(|(_, made)| *made != fd);
                 }
-                if self.role == Role::Server {
+                if !self.strangers.is_empty() {
                     self.let_in = Some(now);
                 }
                 self.connected(endpoint, now);
@@ -258,8 +258,10 @@ impl Connections {
             Called::File(path) => raw::local_at(fd, path),
             Called::Port(_) | Called::Other => None,
         };
-        if let Some(key) = self.roster.connected(fd, (peer, local), now) {
-            self.late(peer, key, now);
+        match (self.roster.connected(fd, (peer, local), now), peer) {
+            (Some(key), _) => self.late(peer, key, now),
+            (None, Some(_)) => self.watch_stranger(fd, endpoint, now),
+            (None, None) => {}
         }
         self.watch_server(fd, now);
     }
@@ -271,8 +273,8 @@ impl Connections {
         }
     }
 
-    /// Whether it is not known yet of a server if it has shown its key, of a caller whose key may be
-    /// refused by now if it is past its handshake, or who of the callers was let in. What of ours has reached
+    /// Whether it is not known yet of a server if it has shown its key, of a stranger whose key may be
+    /// refused by now if it is past its handshake, or who of the strangers was let in. What of ours has reached
     /// them, the system does not tell of itself: it is to be looked for again.
     pub(crate) fn look_again(&self) -> bool {
         !self.suspects.is_empty() || self.let_in.is_some() || self.servers.are_strange()
@@ -294,7 +296,6 @@ impl Connections {
         let called = Called::at(told);
         let mut is_closed = false;
         let is_server = self.role == Role::Server && self.threshold.is_some();
-        let is_watched = is_server && matches!(called, Called::Port(_));
         match self.roster.accepted(fd, called, is_server, now) {
             Arrival::Welcome => {}
             Arrival::Crowded(limit, closed) => {
@@ -308,17 +309,25 @@ impl Connections {
                 is_closed = true;
             }
         }
-        if let Some(threshold) = self.threshold.as_ref().filter(|_| is_watched && !is_closed) {
-            threshold.watch(fd);
-            self.callers.insert(fd, endpoint.to_owned());
-            // what it has said already
-            self.judge(fd, now);
-            if self.callers.contains_key(&fd) && self.refused(fd).is_some() {
-                self.suspects.insert(fd);
-            }
-        }
         if !is_closed {
+            if matches!(called, Called::Port(_)) {
+                self.watch_stranger(fd, endpoint, now);
+            }
             self.watch_server(fd, now);
+        }
+    }
+
+    /// Of a server: a TCP connection is there, whose peer has yet to be let in.
+    fn watch_stranger(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
+        let Some(threshold) = self.threshold.as_ref().filter(|_| self.role == Role::Server) else {
+            return;
+        };
+        threshold.watch(fd);
+        self.strangers.insert(fd, endpoint.to_owned());
+        // what it has said already
+        self.judge(fd, now);
+        if self.strangers.contains_key(&fd) && self.refused(fd).is_some() {
+            self.suspects.insert(fd);
         }
     }
 
@@ -333,7 +342,7 @@ impl Connections {
     ) {
         notice::count(&*self.notices, Change::ConnectionRefused);
         if half_open {
-            self.callers.remove(&fd);
+            self.strangers.remove(&fd);
             self.suspects.remove(&fd);
             self.shut_out.insert(fd);
         }
@@ -354,13 +363,13 @@ impl Connections {
         if self.role == Role::Server {
             let suspects = self.suspects.iter().copied();
             let mut all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
-            if self.let_in.is_some() && now.saturating_duration_since(self.looked) >= CALLERS {
+            if self.let_in.is_some() && now.saturating_duration_since(self.looked) >= STRANGERS {
                 self.looked = now;
-                all.extend(self.callers.keys());
+                all.extend(self.strangers.keys());
             }
             all.into_iter().for_each(|fd| self.judge(fd, now));
             let is_long_ago = |it: Instant| now.saturating_duration_since(it) > ACKNOWLEDGED;
-            if self.callers.is_empty() || self.let_in.is_some_and(is_long_ago) {
+            if self.strangers.is_empty() || self.let_in.is_some_and(is_long_ago) {
                 self.let_in = None;
             }
         } else {
@@ -377,7 +386,7 @@ impl Connections {
             threshold.forget(fd);
         }
         self.suspects.remove(&fd);
-        match (self.callers.remove(&fd), step) {
+        match (self.strangers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
                 self.shut_out.insert(fd);
@@ -415,7 +424,7 @@ impl Connections {
             self.explained.insert(endpoint.to_owned());
             self.peers.calls.ended(endpoint, now);
         }
-        self.callers.remove(&fd);
+        self.strangers.remove(&fd);
         self.suspects.remove(&fd);
         self.made.retain(|(_, made)| *made != fd);
         let server = self.servers.remove(fd);
