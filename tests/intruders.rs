@@ -139,6 +139,56 @@ fn what_a_plaintext_peer_says_of_itself_is_not_believed() {
     assert_eq!(daemon.wait_lines("out.log", 1, SOON), ["127.0.0.1,,,127.0.0.1"]);
 }
 
+/// Peers from before ZMTP 3 may be honest ones. libzmq tells nobody where they are, so they are not said to
+/// be on this host.
+#[test]
+fn a_plaintext_peer_of_an_old_protocol_is_from_nowhere() {
+    let (site, endpoint) = (Site::new().without_feed(), free_endpoint());
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" metadata=\"on\" \
+         ratelimit.perpeer.interval=\"3600\" ratelimit.perpeer.burst=\"2\""
+    );
+    let told = format!(
+        "if $programname == \"rsyslogd\" then {{ action(type=\"omfile\" file=\"{}\") stop }}",
+        site.path("internal.log").display()
+    );
+    let mut daemon = site
+        .global("processInternalMessages=\"on\"")
+        .with("module(load=\"imrzmq\")")
+        .with(&format!("input(type=\"imrzmq\" {input})"))
+        .with(&told)
+        .file("out.log", "%fromhost-ip%,%$!rzmq!address%,%hostname%\\n")
+        .start();
+    let line = message("<13>app: hello");
+    let old: [Vec<u8>; 2] = [
+        b"\x01\0\x0f\0<13>app: hello".to_vec(),
+        [b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x08\0\0".as_slice(), &line].concat(),
+    ];
+    let address = endpoint.trim_start_matches("tcp://");
+    let peers: Vec<_> = old
+        .iter()
+        .map(|bytes| {
+            let mut stream = TcpStream::connect(address).expect("there");
+            stream.write_all(bytes).expect("taken");
+            stream
+        })
+        .collect();
+    for line in daemon.wait_lines("out.log", 2, SOON) {
+        assert_eq!(line, "unknown,,unknown");
+    }
+    daemon.wait("a line about it", SOON, |daemon| {
+        let told = daemon.lines("internal.log");
+        told.iter().any(|line| line.contains("speaks ZMTP 1 or 2")).then_some(())
+    });
+    // they use up nobody else's share
+    let friend = Peer::new(zmq::PUSH);
+    friend.connect(&endpoint);
+    friend.send_texts(["<13>app: hello"]);
+    let lines = daemon.wait_lines("out.log", 3, SOON);
+    assert_eq!(lines[2], "127.0.0.1,127.0.0.1,127.0.0.1");
+    drop(peers);
+}
+
 /// After a privilege drop certificates that root alone may read are there and out of reach: a change
 /// beside them takes nobody off the list.
 #[test]

@@ -105,7 +105,7 @@ impl Acked {
                 self.answer(intake.socket, routing_id, &reply);
             }
             Reaction::Wrong(code, text, reply) => {
-                let address = received.peer_address().unwrap_or("a local peer");
+                let address = received.peer_address().unwrap_or("an unknown peer");
                 let name = received.sender_name();
                 let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
                 if code == ErrorCode::Sessions {

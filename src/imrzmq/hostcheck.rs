@@ -38,7 +38,7 @@ impl<'a> Sender<'a> {
     /// The sender of a message that came from this socket.
     pub(crate) fn of(received: &'a Received) -> Self {
         Self {
-            address: received.peer_address().unwrap_or("a local peer"),
+            address: received.peer_address().unwrap_or("an unknown peer"),
             name: received.sender_name(),
         }
     }

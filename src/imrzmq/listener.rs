@@ -35,8 +35,8 @@ const ROUND: usize = 8192;
 const FRAME_WEIGHT: usize = 1024;
 /// Addresses that are remembered; beyond that the memory begins anew.
 const MOST_ADDRESSES: usize = 4096;
-/// What rsyslog calls a sender without an address: one on this host.
-const LOCAL: &str = "127.0.0.1";
+/// What stands for the address of a sender of whom libzmq knows none.
+const UNKNOWN: &str = "unknown";
 
 /// An input with what it needs to work.
 pub(crate) struct Listener {
@@ -98,9 +98,9 @@ impl Listener {
             self.statement.limit.as_ref(),
             self.statement.parses_early,
         );
-        let local = Property::new(&self.rsyslogd, LOCAL);
-        let local = local.ok_or(RateLimitError::Memory);
-        let (submitter, local) = match submitter.and_then(|it| local.map(|local| (it, local))) {
+        let unknown = Property::new(&self.rsyslogd, UNKNOWN);
+        let unknown = unknown.ok_or(RateLimitError::Memory);
+        let (submitter, unknown) = match submitter.and_then(|it| unknown.map(|no| (it, no))) {
             Ok(both) => both,
             Err(why) => return self.log.error(format!("{why}; this input does not work")),
         };
@@ -111,7 +111,7 @@ impl Listener {
                  parses in another way than the one that is known",
             );
         }
-        let addresses = Addresses { known: HashMap::new(), local };
+        let addresses = Addresses { known: HashMap::new(), unknown };
         let acked = self.acked();
         let mut intake = Intake {
             listener: &self,
@@ -120,6 +120,7 @@ impl Listener {
             host_check: self.host_check(),
             rates: self.statement.peer_limit.map(PeerRates::new),
             addresses,
+            told_unknown: false,
             failed: 0,
             told: None,
         };
@@ -217,13 +218,13 @@ fn is_quiet(mut wake: &UnixStream) -> bool {
 /// The senders' addresses as rsyslog's properties, one each.
 struct Addresses {
     known: HashMap<String, Property>,
-    local: Property,
+    unknown: Property,
 }
 
 impl Addresses {
     fn of(&mut self, rsyslogd: &Rsyslogd, address: Option<&str>) -> &Property {
         let Some(address) = address else {
-            return &self.local;
+            return &self.unknown;
         };
         if !self.known.contains_key(address) {
             if self.known.len() >= MOST_ADDRESSES {
@@ -233,7 +234,7 @@ impl Addresses {
                 self.known.insert(address.to_string(), property);
             }
         }
-        self.known.get(address).unwrap_or(&self.local)
+        self.known.get(address).unwrap_or(&self.unknown)
     }
 }
 
@@ -245,6 +246,8 @@ struct Intake<'a> {
     host_check: Option<HostCheck>,
     rates: Option<PeerRates>,
     addresses: Addresses,
+    /// Said once: whoever has such senders has them all day.
+    told_unknown: bool,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
     told: Option<Instant>,
@@ -345,7 +348,7 @@ impl Intake<'_> {
         let members: [Option<(&'static CStr, &str)>; 3] = [
             received.sender_name().map(|name| (c"peer", name)),
             key.map(|key| (c"key", key)),
-            Some((c"address", address.unwrap_or(LOCAL))),
+            address.map(|address| (c"address", address)),
         ];
         let members: Vec<_> = members.into_iter().flatten().collect();
         let intake = acked::Intake {
@@ -378,7 +381,8 @@ impl Intake<'_> {
             let (sender, now) = (PeerRates::sender(received), Instant::now());
             if rates.left(sender, now) == 0 {
                 counters.discarded_ratelimit().add(1);
-                let name = received.sender_name().or(received.peer_address()).unwrap_or(LOCAL);
+                let name = received.sender_name().or(received.peer_address());
+                let name = name.unwrap_or("an unknown peer");
                 let trouble =
                     format!("{name} sends more lines than ratelimit.perpeer lets through");
                 self.tell(&trouble);
@@ -387,6 +391,12 @@ impl Intake<'_> {
             rates.take(sender, 1, now);
         }
         let address = received.peer_address();
+        if address.is_none() && !std::mem::replace(&mut self.told_unknown, true) {
+            listener.log.warning(format!(
+                "a peer speaks ZMTP 1 or 2 (libzmq before 4.0), and libzmq does not tell the address of \
+                 such a one: its lines have \"{UNKNOWN}\" as fromhost-ip"
+            ));
+        }
         if let Some(check) = &mut self.host_check {
             if !check.passes(line, Sender::of(received)) {
                 counters.discarded_host().add(1);
@@ -400,7 +410,7 @@ impl Intake<'_> {
             let members: [Option<(&'static CStr, &str)>; 4] = [
                 received.sender_name().map(|name| (c"peer", name)),
                 key.map(|key| (c"key", key)),
-                Some((c"address", address.unwrap_or(LOCAL))),
+                address.map(|address| (c"address", address)),
                 topic.as_deref().map(|topic| (c"topic", topic)),
             ];
             let members: Vec<_> = members.into_iter().flatten().collect();

@@ -235,31 +235,31 @@ pub(crate) fn key_of_user(id: &[u8]) -> Option<PublicKey> {
 impl Domain {
     fn lets_in(&self, address: &str, key: PublicKey) -> bool {
         match self.security.admission(&key) {
-            Admission::Anybody => true,
+            Admission::Anybody => return true,
             Admission::Known(_) => {
-                let admitted = self.roster.admit(address, key, Instant::now());
-                let Err(limit) = admitted else {
-                    // Taken off the list since? Whoever took it off may have looked for its
-                    // connections before this one was known to be its.
-                    return self.security.admission(&key) != Admission::Refused;
-                };
-                notice::count(&*self.notices, Change::ConnectionRefused);
-                self.tell(&format!("limit {address} {key}"), |held_back| {
-                    let peer = address.to_owned();
-                    Notice::TooMany { peer, half_open: false, limit, held_back }
-                });
-                false
+                if let Err(limit) = self.roster.admit(address, key, Instant::now()) {
+                    notice::count(&*self.notices, Change::ConnectionRefused);
+                    self.tell(&format!("limit {address} {key}"), |held_back| {
+                        let peer = address.to_owned();
+                        Notice::TooMany { peer, half_open: false, limit, held_back }
+                    });
+                    return false;
+                }
+                // Taken off the list since? Whoever took it off may have looked for its connections
+                // before this one was known to be its.
+                if self.security.admission(&key) != Admission::Refused {
+                    return true;
+                }
             }
-            Admission::Refused => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                notice::count(&*self.notices, Change::KeyRefused);
-                self.tell(&format!("key {address} {key}"), |held_back| {
-                    let address = address.to_owned();
-                    Notice::RefusedKey { address, key, held_back }
-                });
-                false
-            }
+            Admission::Refused => {}
         }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        notice::count(&*self.notices, Change::KeyRefused);
+        self.tell(&format!("key {address} {key}"), |held_back| {
+            let address = address.to_owned();
+            Notice::RefusedKey { address, key, held_back }
+        });
+        false
     }
 
     fn tell(&self, cause: &str, notice: impl FnOnce(u64) -> Notice) {

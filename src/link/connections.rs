@@ -51,6 +51,11 @@ impl Peers {
 const UNSPECIFIED: HandshakeFailure =
     HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
 
+/// A peer acknowledges what it has got after so long at the most, and the way is a part of it.
+const ACKNOWLEDGED: Duration = Duration::from_secs(1);
+/// Between two looks at all strangers, as there may be a thousand.
+const STRANGERS: Duration = Duration::from_millis(50);
+
 /// The side of the handshake a socket is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -76,10 +81,15 @@ pub(crate) struct Connections {
     written: Written,
     /// With CURVE: watches the connections that have yet to shake hands.
     pub(crate) threshold: Option<Threshold>,
-    /// Of a server: those, and the endpoints of ours that they called.
-    callers: HashMap<RawFd, String>,
+    /// Of a server: those, and the endpoints of ours that they called, or of theirs.
+    strangers: HashMap<RawFd, String>,
     /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
     suspects: HashSet<RawFd>,
+    /// Of a server: when one of the strangers was let in last. Who then says nothing is past the handshake all
+    /// the same, and is to be known as such before it leaves.
+    let_in: Option<Instant>,
+    /// When all strangers were looked at for that.
+    looked: Instant,
     /// Of a client: those that have yet to let it in.
     servers: Servers,
     /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
@@ -126,8 +136,10 @@ impl Connections {
         Connections {
             written,
             threshold,
-            callers: HashMap::new(),
+            strangers: HashMap::new(),
             suspects: HashSet::new(),
+            let_in: None,
+            looked: Instant::now(),
             servers: Servers::default(),
             made: Vec::new(),
             shut_out: HashSet::new(),
@@ -160,6 +172,9 @@ impl Connections {
                     self.roster.past_handshake(fd);
                     self.servers.remove(fd);
                     self.made.retain(|(_, made)| *made != fd);
+                }
+                if !self.strangers.is_empty() {
+                    self.let_in = Some(now);
                 }
                 self.connected(endpoint, now);
             }
@@ -239,8 +254,14 @@ impl Connections {
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);
         self.made.push((told.to_owned(), fd));
-        if let Some(key) = self.roster.connected(fd, peer, now) {
-            self.late(peer, key, now);
+        let local = match Called::at(told) {
+            Called::File(path) => raw::local_at(fd, path),
+            Called::Port(_) | Called::Other => None,
+        };
+        match (self.roster.connected(fd, (peer, local), now), peer) {
+            (Some(key), _) => self.late(peer, key, now),
+            (None, Some(_)) => self.watch_stranger(fd, endpoint, now),
+            (None, None) => {}
         }
         self.watch_server(fd, now);
     }
@@ -252,11 +273,11 @@ impl Connections {
         }
     }
 
-    /// Whether it is not known yet of a server if it has shown its key, or of a caller whose key may be
-    /// refused by now if it is past its handshake. What of ours has reached them, the system does not tell of
-    /// itself: it is to be looked for again.
+    /// Whether it is not known yet of a server if it has shown its key, of a stranger whose key may be
+    /// refused by now if it is past its handshake, or who of the strangers was let in. What of ours has reached
+    /// them, the system does not tell of itself: it is to be looked for again.
     pub(crate) fn look_again(&self) -> bool {
-        !self.suspects.is_empty() || self.servers.are_strange()
+        !self.suspects.is_empty() || self.let_in.is_some() || self.servers.are_strange()
     }
 
     /// A connection was closed, as its key was taken off the list while it shook hands.
@@ -275,7 +296,6 @@ impl Connections {
         let called = Called::at(told);
         let mut is_closed = false;
         let is_server = self.role == Role::Server && self.threshold.is_some();
-        let is_watched = is_server && matches!(called, Called::Port(_));
         match self.roster.accepted(fd, called, is_server, now) {
             Arrival::Welcome => {}
             Arrival::Crowded(limit, closed) => {
@@ -289,17 +309,25 @@ impl Connections {
                 is_closed = true;
             }
         }
-        if let Some(threshold) = self.threshold.as_ref().filter(|_| is_watched && !is_closed) {
-            threshold.watch(fd);
-            self.callers.insert(fd, endpoint.to_owned());
-            // what it has said already
-            self.judge(fd, now);
-            if self.callers.contains_key(&fd) && self.refused(fd).is_some() {
-                self.suspects.insert(fd);
-            }
-        }
         if !is_closed {
+            if matches!(called, Called::Port(_)) {
+                self.watch_stranger(fd, endpoint, now);
+            }
             self.watch_server(fd, now);
+        }
+    }
+
+    /// Of a server: a TCP connection is there, whose peer has yet to be let in.
+    fn watch_stranger(&mut self, fd: RawFd, endpoint: &str, now: Instant) {
+        let Some(threshold) = self.threshold.as_ref().filter(|_| self.role == Role::Server) else {
+            return;
+        };
+        threshold.watch(fd);
+        self.strangers.insert(fd, endpoint.to_owned());
+        // what it has said already
+        self.judge(fd, now);
+        if self.strangers.contains_key(&fd) && self.refused(fd).is_some() {
+            self.suspects.insert(fd);
         }
     }
 
@@ -314,7 +342,7 @@ impl Connections {
     ) {
         notice::count(&*self.notices, Change::ConnectionRefused);
         if half_open {
-            self.callers.remove(&fd);
+            self.strangers.remove(&fd);
             self.suspects.remove(&fd);
             self.shut_out.insert(fd);
         }
@@ -334,8 +362,16 @@ impl Connections {
         let heard = threshold.heard();
         if self.role == Role::Server {
             let suspects = self.suspects.iter().copied();
-            let all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
+            let mut all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
+            if self.let_in.is_some() && now.saturating_duration_since(self.looked) >= STRANGERS {
+                self.looked = now;
+                all.extend(self.strangers.keys());
+            }
             all.into_iter().for_each(|fd| self.judge(fd, now));
+            let is_long_ago = |it: Instant| now.saturating_duration_since(it) > ACKNOWLEDGED;
+            if self.strangers.is_empty() || self.let_in.is_some_and(is_long_ago) {
+                self.let_in = None;
+            }
         } else {
             self.servers.look(heard, threshold, now);
         }
@@ -350,7 +386,7 @@ impl Connections {
             threshold.forget(fd);
         }
         self.suspects.remove(&fd);
-        match (self.callers.remove(&fd), step) {
+        match (self.strangers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
                 self.shut_out.insert(fd);
@@ -388,7 +424,7 @@ impl Connections {
             self.explained.insert(endpoint.to_owned());
             self.peers.calls.ended(endpoint, now);
         }
-        self.callers.remove(&fd);
+        self.strangers.remove(&fd);
         self.suspects.remove(&fd);
         self.made.retain(|(_, made)| *made != fd);
         let server = self.servers.remove(fd);
@@ -399,7 +435,10 @@ impl Connections {
         let age = ended.as_ref().map(|ended| ended.age);
         let (peer, key) = ended.map_or((None, None), |Ended { peer, key, .. }| (peer, key));
         let peer = peer.map(|peer| peer.to_string());
+        // of a handshake libzmq would have said at its deadline that it failed
+        let deadline = self.handshake_ivl + Duration::from_secs(1);
         let was_connected = past_handshake
+            || age.is_some_and(|age| age > deadline)
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
         let takes = self.failures.front().is_some_and(|it| !past_handshake || it.may_come_later());
         let failure = if takes { self.failures.pop_front() } else { None };
@@ -695,6 +734,49 @@ mod tests {
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
         assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
         assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+    }
+
+    /// The system tells nothing of the acknowledgement of the server's last word.
+    #[test]
+    fn one_that_is_let_in_and_says_nothing_is_not_taken_for_a_refused_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut story = Story::new(Role::Server);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut near = listener.accept().unwrap().0;
+        let fd = near.as_raw_fd() as u32;
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd, &endpoint, story.now);
+        story.connections.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0, &endpoint, story.now);
+        near.write_all(&[0; 300]).unwrap();
+        far.read_exact(&mut [0; 300]).unwrap();
+        assert!(story.connections.look_again());
+        while story.connections.look_again() {
+            story.connections.look_at_threshold(Instant::now());
+        }
+        drop(near);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, fd), 0);
+        assert_eq!(story.connections.refused, 1);
+        let told = story.told();
+        assert!(told[told.len() - 1].starts_with("connection lost at"), "{told:?}");
+    }
+
+    /// A plaintext peer's bytes do not tell that it is past its handshake; its time does.
+    #[test]
+    fn one_that_is_there_for_longer_than_a_handshake_takes_is_no_failed_handshake() {
+        let mut story = Story::new(Role::Plain);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+        story.now += Duration::from_secs(5);
+        story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, B);
+        assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A), 0);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 0);
+        assert_eq!(story.told().last().unwrap(), "connection lost at tcp://here:1");
+        // nor is the next taken for it
+        story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+        story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B);
+        assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
     }
 
     /// With several I/O threads the events of two connections may come mixed.

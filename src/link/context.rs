@@ -64,13 +64,11 @@ impl SocketSpec {
             if endpoint.needs_ipv6() && !self.options.ipv6 {
                 return Err(LinkError::Ipv6Off(endpoint.clone()));
             }
-            if endpoint.has_connections() {
-                continue;
-            }
-            if self.security.is_curve() {
+            if self.security.is_curve() && !endpoint.carries_curve() {
                 return Err(LinkError::NoCurveOver(endpoint.clone()));
             }
-            if !matches!(self.socket_type, SocketType::Pub | SocketType::Sub) {
+            let publishes = matches!(self.socket_type, SocketType::Pub | SocketType::Sub);
+            if !endpoint.has_connections() && !publishes {
                 let socket_type = self.socket_type.name();
                 return Err(LinkError::Multicast { endpoint: endpoint.clone(), socket_type });
             }

@@ -63,7 +63,12 @@ impl Endpoint {
         })
     }
 
-    /// The transport has connections, which CURVE and most socket types need.
+    /// CURVE goes over it, and a connection of a key that is taken off the list can be closed.
+    pub fn carries_curve(&self) -> bool {
+        self.address.starts_with("tcp://") || self.address.starts_with("ipc://")
+    }
+
+    /// The transport has connections, which most socket types need.
     pub fn has_connections(&self) -> bool {
         !self.address.starts_with("pgm://") && !self.address.starts_with("epgm://")
     }

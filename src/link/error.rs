@@ -52,7 +52,7 @@ pub enum LinkError {
     /// An IPv6 address, and IPv6 is off.
     #[error("{0} is an IPv6 address: it needs ipv6=\"on\"")]
     Ipv6Off(Endpoint),
-    /// A transport without connections cannot be encrypted or authenticated.
+    /// A transport that cannot be encrypted or authenticated, or whose connections cannot be closed.
     #[error("{0} cannot be used with authtype: CURVE needs tcp:// or ipc://")]
     NoCurveOver(Endpoint),
     /// A multicast transport and a socket type that needs connections.

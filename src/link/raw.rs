@@ -589,12 +589,17 @@ fn address_of(fd: RawFd, query: AddressQuery) -> Option<SocketAddr> {
     }
 }
 
-/// What the system knows a connection by that came in by this socket file, as libzmq writes its path
-/// (`@`: a name without a file); none if the descriptor is another file by now.
+/// What the system knows a connection by that came in by this socket file, or was made to it, as libzmq
+/// writes its path (`@`: a name without a file); none if the descriptor is another file by now.
 pub fn local_at(fd: RawFd, path: &str) -> Option<u64> {
-    let storage = address_in(fd, libc::getsockname)?;
+    let ends: [AddressQuery; 2] = [libc::getsockname, libc::getpeername];
+    ends.into_iter().any(|end| is_local(fd, end, path)).then(|| number_of(fd)).flatten()
+}
+
+fn is_local(fd: RawFd, end: AddressQuery, path: &str) -> bool {
+    let Some(storage) = address_in(fd, end) else { return false };
     if c_int::from(storage.ss_family) != libc::AF_UNIX {
-        return None;
+        return false;
     }
     // SAFETY: for this family the storage holds a sockaddr_un, which it can hold and is aligned for.
     let address = unsafe { &*(&raw const storage).cast::<libc::sockaddr_un>() };
@@ -603,7 +608,7 @@ pub fn local_at(fd: RawFd, path: &str) -> Option<u64> {
         own[0] = b'@';
     }
     let own = own.split(|byte| *byte == 0).next().unwrap_or_default();
-    (own == path.as_bytes()).then(|| number_of(fd)).flatten()
+    own == path.as_bytes()
 }
 
 /// The number that a socket has, and no other that is open.

@@ -67,7 +67,7 @@ struct Admitted {
 struct Connection {
     /// None: not by TCP, or gone before it could be asked.
     peer: Option<SocketAddr>,
-    /// Of one that came by a socket file: what the system knows it by.
+    /// Of one by a socket file: what the system knows it by.
     local: Option<u64>,
     /// The peer called, not this side.
     accepted: bool,
@@ -200,14 +200,15 @@ impl Connection {
     }
 
     /// One that was gone before it could be asked for its peer is left alone: its descriptor may be
-    /// another file of rsyslogd's by now.
-    fn close(&mut self, fd: RawFd) {
+    /// another file of rsyslogd's by now. Answers whether there was something to close.
+    fn close(&mut self, fd: RawFd) -> bool {
         self.closed_here = true;
         match (self.peer, self.local) {
             (Some(peer), _) => raw::shut_down(fd, peer),
             (None, Some(number)) => raw::shut_down_local(fd, number),
-            (None, None) => {}
+            (None, None) => return false,
         }
+        true
     }
 }
 
@@ -319,10 +320,10 @@ impl Roster {
     pub(crate) fn connected(
         &self,
         fd: RawFd,
-        peer: Option<SocketAddr>,
+        (peer, local): (Option<SocketAddr>, Option<u64>),
         now: Instant,
     ) -> Option<PublicKey> {
-        let mut connection = Connection::new(peer, false, now);
+        let mut connection = Connection { local, ..Connection::new(peer, false, now) };
         let mut connections = self.connections();
         let revoked = self.catch_up(&mut connection);
         if revoked.is_some() {
@@ -452,8 +453,7 @@ impl Roster {
         let of_key = connections.iter_mut().filter(|(_, connection)| may_be_of_key(connection));
         let mut closed = 0;
         for (fd, connection) in of_key.filter(|(_, connection)| !connection.closed_here) {
-            connection.close(*fd);
-            closed += 1;
+            closed += usize::from(connection.close(*fd));
         }
         closed
     }
@@ -793,7 +793,7 @@ mod tests {
         let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
         calls.call();
         let fd = calls.ends[0].0.as_raw_fd();
-        assert_eq!(roster.connected(fd, raw::peer_of(fd), now), None);
+        assert_eq!(roster.connected(fd, (raw::peer_of(fd), None), now), None);
         roster.admit("127.0.0.1", key(1), now).unwrap();
         assert_eq!(roster.close_all_of(&key(1)), 1);
         assert!(calls.is_closed(0));
@@ -803,7 +803,32 @@ mod tests {
         assert_eq!(roster.close_all_of(&key(2)), 0);
         calls.call();
         let fd = calls.ends[1].0.as_raw_fd();
-        assert_eq!(roster.connected(fd, raw::peer_of(fd), now), Some(key(2)));
+        assert_eq!(roster.connected(fd, (raw::peer_of(fd), None), now), Some(key(2)));
+    }
+
+    #[test]
+    fn a_local_peer_that_this_side_has_called_is_cut_too() {
+        let (roster, now) = (Roster::new(LIMITS), Instant::now());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs").display().to_string();
+        let listener = UnixListener::bind(&path).unwrap();
+        let near = UnixStream::connect(&path).unwrap();
+        let (mut far, fd) = (listener.accept().unwrap().0, near.as_raw_fd());
+        far.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        assert_eq!(raw::local_at(fd, "another"), None);
+        roster.connected(fd, (raw::peer_of(fd), raw::local_at(fd, &path)), now);
+        roster.admit("localhost:0:0:1", key(1), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 1);
+        assert_eq!(far.read(&mut [0]).unwrap(), 0);
+    }
+
+    /// Whom the system does not name cannot be closed, and is not said to be.
+    #[test]
+    fn what_cannot_be_closed_is_not_counted() {
+        let (roster, now) = (Roster::new(LIMITS), Instant::now());
+        roster.connected(-1, (None, None), now);
+        roster.admit("somewhere", key(1), now).unwrap();
+        assert_eq!(roster.close_all_of(&key(1)), 0);
     }
 
     /// A message of the first has waited until the second had the descriptor.

@@ -27,6 +27,9 @@ use crate::sender::{Sender, Senders};
 use crate::socket_type::SocketType;
 use crate::watcher::Watch;
 
+/// What rsyslog calls the address of a peer on this host that came by no network.
+const LOCAL: &str = "127.0.0.1";
+
 /// An open socket. Dropping it closes it.
 pub struct Socket {
     // dropped in this order: the socket, its entries at the threads, the context
@@ -454,13 +457,15 @@ impl Received {
         }
     }
 
-    /// The peer's IP address as text, an IPv4 address as such even over IPv6; none of a peer
-    /// on this host that came by ipc.
+    /// The peer's IP address as text, an IPv4 address as such even over IPv6; 127.0.0.1 of a peer
+    /// on this host that came by ipc. None, where libzmq knows none, as of peers that speak ZMTP 1 or 2.
     pub fn peer_address(&self) -> Option<&str> {
         let address = self.body.property(c"Peer-Address")?.to_str().ok()?;
         // what libzmq makes of an ipc peer: localhost:UID:GID:PID
-        let local = address.is_empty() || address.starts_with("localhost:");
-        (!local).then(|| address.strip_prefix("::ffff:").unwrap_or(address))
+        if address.starts_with("localhost:") {
+            return Some(LOCAL);
+        }
+        Some(address.strip_prefix("::ffff:").unwrap_or(address))
     }
 
     /// The key the sender proved to have, in Z85; only on a CURVE server. Elsewhere a peer could say

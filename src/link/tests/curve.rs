@@ -243,6 +243,27 @@ fn a_server_that_breaks_off_in_the_middle_is_said_to_and_not_to_refuse_our_key()
     assert!(!sentences.concat().contains("refused our key"), "{sentences:?}");
 }
 
+/// Whom a server calls has shown no key either.
+#[test]
+fn a_stranger_that_a_server_calls_says_no_more_than_a_handshake() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, log) = (context(), Log::new());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!(">tcp://{}", listener.local_addr().unwrap());
+    let pull = spec(SocketType::Pull, &endpoint, &keys.server(&["web"]));
+    let _pull = context.open(&pull, log.clone()).unwrap();
+    let mut stranger = listener.accept().unwrap().0;
+    stranger.write_all(&greeting("CURVE")).unwrap();
+    // a frame of 8 MiB that is never whole
+    stranger.write_all(b"\x06\0\0\0\0\0\x80\0\0\x05HELLO").unwrap();
+    let failed = loop {
+        if stranger.write_all(&[0; 1 << 10]).is_err() {
+            break log.wait_for("handshake failed");
+        }
+    };
+    assert!(failed.contains("it said more than a handshake has in it"), "{failed}");
+}
+
 #[test]
 fn noise_at_the_port_is_told_and_harmless() {
     let keys = Keys::new(&["server", "web"]);
