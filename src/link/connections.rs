@@ -51,8 +51,6 @@ impl Peers {
 const UNSPECIFIED: HandshakeFailure =
     HandshakeFailure::Protocol { code: zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNSPECIFIED };
 
-/// A peer acknowledges what it has got after so long at the most, and the way is a part of it.
-const ACKNOWLEDGED: Duration = Duration::from_secs(1);
 /// Between two looks at all strangers, as there may be a thousand.
 const STRANGERS: Duration = Duration::from_millis(50);
 
@@ -83,12 +81,7 @@ pub(crate) struct Connections {
     pub(crate) threshold: Option<Threshold>,
     /// Of a server: those, and the endpoints of ours that they called, or of theirs.
     strangers: HashMap<RawFd, String>,
-    /// Those of them that, as far as is known, are of keys that are refused by now: they may say nothing.
-    suspects: HashSet<RawFd>,
-    /// Of a server: when one of the strangers was let in last. Who then says nothing is past the handshake all
-    /// the same, and is to be known as such before it leaves.
-    let_in: Option<Instant>,
-    /// When all strangers were looked at for that.
+    /// When all of these were looked at, whether they were heard or not.
     looked: Instant,
     /// Of a client: those that have yet to let it in.
     servers: Servers,
@@ -137,8 +130,6 @@ impl Connections {
             written,
             threshold,
             strangers: HashMap::new(),
-            suspects: HashSet::new(),
-            let_in: None,
             looked: Instant::now(),
             servers: Servers::default(),
             made: Vec::new(),
@@ -172,9 +163,6 @@ impl Connections {
                     self.roster.past_handshake(fd);
                     self.servers.remove(fd);
                     self.made.retain(|(_, made)| *made != fd);
-                }
-                if !self.strangers.is_empty() {
-                    self.let_in = Some(now);
                 }
                 self.connected(endpoint, now);
             }
@@ -273,11 +261,11 @@ impl Connections {
         }
     }
 
-    /// Whether it is not known yet of a server if it has shown its key, of a stranger whose key may be
-    /// refused by now if it is past its handshake, or who of the strangers was let in. What of ours has reached
-    /// them, the system does not tell of itself: it is to be looked for again.
+    /// Whether there are some of whom it is not known yet how far their handshake is. The system does not
+    /// tell of itself what of ours has reached them, nor what libzmq has read faster than this thread could
+    /// look: it is to be looked for again.
     pub(crate) fn look_again(&self) -> bool {
-        !self.suspects.is_empty() || self.let_in.is_some() || self.servers.are_strange()
+        !self.strangers.is_empty() || self.servers.are_strange()
     }
 
     /// A connection was closed, as its key was taken off the list while it shook hands.
@@ -326,9 +314,6 @@ impl Connections {
         self.strangers.insert(fd, endpoint.to_owned());
         // what it has said already
         self.judge(fd, now);
-        if self.strangers.contains_key(&fd) && self.refused(fd).is_some() {
-            self.suspects.insert(fd);
-        }
     }
 
     /// A connection was closed, as there are enough.
@@ -343,7 +328,6 @@ impl Connections {
         notice::count(&*self.notices, Change::ConnectionRefused);
         if half_open {
             self.strangers.remove(&fd);
-            self.suspects.remove(&fd);
             self.shut_out.insert(fd);
         }
         let peer = peer.map_or("a local peer".into(), |it| it.to_string());
@@ -361,17 +345,12 @@ impl Connections {
         let Some(threshold) = &self.threshold else { return };
         let heard = threshold.heard();
         if self.role == Role::Server {
-            let suspects = self.suspects.iter().copied();
-            let mut all: HashSet<RawFd> = heard.into_iter().chain(suspects).collect();
-            if self.let_in.is_some() && now.saturating_duration_since(self.looked) >= STRANGERS {
+            let mut all = heard;
+            if now.saturating_duration_since(self.looked) >= STRANGERS {
                 self.looked = now;
-                all.extend(self.strangers.keys());
+                all = self.strangers.keys().copied().collect();
             }
             all.into_iter().for_each(|fd| self.judge(fd, now));
-            let is_long_ago = |it: Instant| now.saturating_duration_since(it) > ACKNOWLEDGED;
-            if self.strangers.is_empty() || self.let_in.is_some_and(is_long_ago) {
-                self.let_in = None;
-            }
         } else {
             self.servers.look(heard, threshold, now);
         }
@@ -385,7 +364,6 @@ impl Connections {
         if let Some(threshold) = &self.threshold {
             threshold.forget(fd);
         }
-        self.suspects.remove(&fd);
         match (self.strangers.remove(&fd), step) {
             (Some(endpoint), Step::TooMuch) => {
                 let peer = self.roster.close(fd).map(|peer| peer.to_string());
@@ -425,7 +403,6 @@ impl Connections {
             self.peers.calls.ended(endpoint, now);
         }
         self.strangers.remove(&fd);
-        self.suspects.remove(&fd);
         self.made.retain(|(_, made)| *made != fd);
         let server = self.servers.remove(fd);
         let shut_out = self.shut_out.remove(&fd);
@@ -643,6 +620,14 @@ mod tests {
             self.connections.peers.connected.load(Ordering::Relaxed)
         }
 
+        /// As the monitor's thread does, until a stranger is none any more.
+        fn look_until_known(&mut self, fd: u32) {
+            assert!(self.connections.look_again());
+            while self.connections.strangers.contains_key(&(fd as RawFd)) {
+                self.connections.look_at_threshold(Instant::now());
+            }
+        }
+
         fn told(&self) -> Vec<String> {
             mem::take(&mut *self.log.0.lock().unwrap())
         }
@@ -751,10 +736,7 @@ mod tests {
         story.connections.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0, &endpoint, story.now);
         near.write_all(&[0; 300]).unwrap();
         far.read_exact(&mut [0; 300]).unwrap();
-        assert!(story.connections.look_again());
-        while story.connections.look_again() {
-            story.connections.look_at_threshold(Instant::now());
-        }
+        story.look_until_known(fd);
         drop(near);
         assert_eq!(story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, fd), 0);
         assert_eq!(story.connections.refused, 1);
@@ -935,12 +917,10 @@ mod tests {
         let mut far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let mut near = listener.accept().unwrap().0;
         accepted(&mut story, near.as_raw_fd());
-        assert!(!is_closed(&mut far) && story.connections.look_again());
+        assert!(!is_closed(&mut far));
         near.write_all(&[0; 300]).unwrap();
         far.read_exact(&mut [0; 300]).unwrap();
-        while story.connections.look_again() {
-            story.connections.look_at_threshold(story.now);
-        }
+        story.look_until_known(near.as_raw_fd() as u32);
         assert!(is_closed(&mut far));
         assert_eq!(story.log.1.lock().unwrap().len(), 2);
         story.told();

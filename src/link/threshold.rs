@@ -3,7 +3,8 @@
 //! libzmq takes frames of up to `maxmsgsize` from anybody who connects, keeps what has come of one until
 //! the deadline, and has no option against it: peers without a key could fill the memory. So the
 //! connections to a CURVE server are watched beside libzmq (epoll, edge-triggered) until they are past
-//! their handshake, and closed when they say more than a handshake has in it.
+//! their handshake, and closed when they say more than a handshake has in it. What libzmq has read before
+//! the monitor's thread could look is never heard, so that they are looked at now and then as well.
 //!
 //! How far a handshake has come is seen from the bytes that the kernel counts: the server says its
 //! greeting, WELCOME and, once the peer is let in, READY. A peer has no keys for messages before READY,
