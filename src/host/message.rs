@@ -263,7 +263,17 @@ impl Submitter {
         // Whatever becomes of the batch before it, this line is handed over.
         let before = if alone { self.flush() } else { Ok(()) };
         let code = match &self.limiter {
-            Some(limiter) => limiter.add(&mut self.pending, message),
+            Some(limiter) => {
+                let before = self.pending.len();
+                let code = limiter.add(&mut self.pending, message);
+                // One that tells of repetitions is the limiter's own, and the first of a batch says whose
+                // queue it goes to (tools/rsyslogd.c, multiSubmitMsg2).
+                for message in &self.pending[before..] {
+                    // SAFETY: messages of the batch are ours.
+                    unsafe { self.direct(*message) };
+                }
+                code
+            }
             // SAFETY: the message is ours and handed over by this call.
             None if alone => unsafe { sys::submitMsg2(message) },
             None => {
@@ -327,14 +337,11 @@ impl Submitter {
             }
             sys::MsgSetRawMsg(message, line.as_ptr().cast(), line.len());
             sys::MsgSetInputName(message, self.input_name.as_ptr(self.turn));
-            sys::MsgSetFlowControlType(message, self.flow);
+            self.direct(message);
             (*message).msgFlags = (sys::NEEDS_PARSING | sys::PARSE_HOSTNAME) as c_int;
             let from = context.from.as_ptr(self.turn);
             sys::MsgSetRcvFrom(message, from);
             sys::MsgSetRcvFromIP(message, from);
-            if let Some(ruleset) = self.ruleset {
-                ruleset.set(message);
-            }
             if let (Some(parser), Some(received)) = (self.early, &self.received) {
                 if line.len() <= self.max_message_size && parser.parse(message, line, received) {
                     self.parsed += 1;
@@ -345,6 +352,20 @@ impl Submitter {
             add_metadata(message, context.metadata);
         }
         Some(message)
+    }
+
+    /// Says where a message goes, and how long it may wait there.
+    ///
+    /// # Safety
+    /// The message is the caller's own.
+    unsafe fn direct(&self, message: *mut sys::smsg_t) {
+        // SAFETY: exported by rsyslogd; by this function's contract.
+        unsafe {
+            sys::MsgSetFlowControlType(message, self.flow);
+            if let Some(ruleset) = self.ruleset {
+                ruleset.set(message);
+            }
+        }
     }
 }
 

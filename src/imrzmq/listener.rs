@@ -393,8 +393,8 @@ impl Intake<'_> {
         let address = received.peer_address();
         if address.is_none() && !std::mem::replace(&mut self.told_unknown, true) {
             listener.log.warning(format!(
-                "a peer speaks ZMTP 1 or 2 (libzmq before 4.0), and libzmq does not tell the address of \
-                 such a one: its lines have \"{UNKNOWN}\" as fromhost-ip"
+                "libzmq does not tell the address of a peer: it speaks ZMTP 1 or 2 (libzmq before 4.0), or \
+                 came by multicast or tipc; its lines have \"{UNKNOWN}\" as fromhost-ip"
             ));
         }
         if let Some(check) = &mut self.host_check {

@@ -56,9 +56,9 @@ impl Marks {
         written
     }
 
-    /// Writes what is owed, before the end.
+    /// Writes what is owed, before the end: as much as can be.
     pub(crate) fn write_owed(&self) -> Result<(), StateFileError> {
-        self.owed.values().try_for_each(|mark| self.put(mark))
+        self.owed.values().map(|mark| self.put(mark)).fold(Ok(()), Result::and)
     }
 
     fn put(&self, mark: &Mark) -> Result<(), StateFileError> {

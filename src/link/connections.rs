@@ -358,7 +358,8 @@ impl Connections {
 
     fn judge(&mut self, fd: RawFd, now: Instant) {
         let step = Threshold::step(fd);
-        if step == Step::Under {
+        // a descriptor may be another connection's before this thread hears of the end of this one
+        if step == Step::Under || !self.roster.is_still(fd) {
             return;
         }
         if let Some(threshold) = &self.threshold {

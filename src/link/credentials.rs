@@ -341,8 +341,10 @@ impl AllowList {
         }
         let stamps = out_of_reach.is_empty().then_some(stamps);
         let kept = seen.certificates.iter().filter(|it| out_of_reach.contains(it.path.as_path()));
-        let certificates: Vec<_> =
+        let mut certificates: Vec<_> =
             directory.certificates.into_iter().chain(kept.cloned()).collect();
+        // the first says whose a key is that several have
+        certificates.sort_by(|one, other| one.path.cmp(&other.path));
         let old = self.admitted();
         let new = by_key(&certificates);
         findings.notices.extend(held_by_others(&seen.certificates, &certificates, &new));

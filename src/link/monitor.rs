@@ -142,9 +142,10 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
 impl Watched {
     /// Reads what is there; false after the last event.
     fn read(&mut self) -> bool {
-        self.connections.look_at_threshold(Instant::now());
         let (mut event, mut endpoint) = (Frame::new(), Frame::new());
         loop {
+            // between events too: they may be many
+            self.connections.look_at_threshold(Instant::now());
             if self.pair.receive(&mut event).is_err() {
                 return true;
             }

@@ -390,6 +390,13 @@ impl Roster {
         }
     }
 
+    /// Whether a descriptor is still that TCP connection's.
+    pub(crate) fn is_still(&self, fd: RawFd) -> bool {
+        let connections = self.connections();
+        let peer = connections.get(&fd).and_then(|connection| connection.peer);
+        peer.is_some() && peer == raw::peer_of(fd)
+    }
+
     /// This connection is past its handshake.
     pub(crate) fn past_handshake(&self, fd: RawFd) {
         if let Some(connection) = self.connections().get_mut(&fd) {

@@ -2,7 +2,7 @@
 
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
-use harness::{Oracle, Peer, SOON, Site, millis, ports::free_endpoint, secs};
+use harness::{Oracle, Peer, Rsyslogd, SOON, Site, millis, ports::free_endpoint, secs};
 
 use crate::pull;
 
@@ -73,6 +73,35 @@ fn rate_limit_lets_the_burst_pass_and_counts_the_rest() {
     let lines = daemon.wait_lines("out.log", 50, SOON);
     let lines: Vec<_> = lines.iter().filter(|line| line.contains("n=")).collect();
     Oracle::judge(0..50, &lines).once_in_order();
+}
+
+/// What the limiter itself says of repetitions, and what follows it, goes where the input's lines go.
+#[test]
+fn repeated_lines_are_told_of_in_the_inputs_own_ruleset() {
+    let endpoint = free_endpoint();
+    let input = format!(
+        "name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\" ratelimit.interval=\"300\" \
+         ratelimit.burst=\"1000\""
+    );
+    let site = Site::new().with("$RepeatedMsgReduction on").receiving_in_ruleset("", &input);
+    let mut daemon = site.file("default.log", "%msg%\\n").start();
+    let peer = Peer::push(&endpoint);
+    let received = |daemon: &mut Rsyslogd, count| {
+        daemon.wait_stats("imrzmq", "in", "lines received", |c| c["received"] == count);
+    };
+    for _ in 0..4 {
+        assert!(peer.send(&[b"<13>Nov 24 10:00:00 web1 app: the same"], SOON));
+    }
+    received(&mut daemon, 4);
+    assert!(peer.send(&[b"<13>Nov 24 10:00:00 web1 app: another"], SOON));
+    let lines = daemon.wait_lines("out.log", 3, SOON);
+    assert_eq!(lines, [" the same", " message repeated 3 times: [ the same]", " another"]);
+    daemon.stop();
+    let others = daemon.lines("default.log");
+    assert!(
+        !others.iter().any(|line| line.contains("another") || line.contains("same")),
+        "{others:?}"
+    );
 }
 
 /// One that has gone wild loses its own lines alone.
