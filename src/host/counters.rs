@@ -42,21 +42,9 @@ impl Counter {
 #[derive(Debug)]
 pub struct Counters {
     numbers: Box<[Counter]>,
-    shown: Option<Shown>,
+    /// The core has a statistics object that points to them.
+    shown: bool,
 }
-
-/// The statistics object in the core.
-#[derive(Debug)]
-struct Shown {
-    object: *mut sys::statsobj_t,
-    rsyslogd: Arc<Rsyslogd>,
-}
-
-// SAFETY: the object is touched only when it is made and when it is destructed, and the core guards
-// its list of statistics objects with a lock of its own (runtime/statsobj.c).
-unsafe impl Send for Shown {}
-// SAFETY: as above; there is no method that uses the object through a shared reference.
-unsafe impl Sync for Shown {}
 
 /// How the core treats a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +65,7 @@ impl Counters {
         names: &[&'static str],
     ) -> Self {
         let numbers: Box<[Counter]> = names.iter().map(|_| Counter::default()).collect();
-        let shown = Self::show(rsyslogd, module, instance, names, &numbers);
+        let shown = Self::show(rsyslogd, module, instance, names, &numbers).is_some();
         Self { numbers, shown }
     }
 
@@ -92,7 +80,7 @@ impl Counters {
         instance: &str,
         names: &[&'static str],
         numbers: &[Counter],
-    ) -> Option<Shown> {
+    ) -> Option<()> {
         let statistics = rsyslogd.statistics()?;
         let common = &statistics.common;
         let (construct, finalize) = (common.Construct?, common.ConstructFinalize?);
@@ -100,13 +88,12 @@ impl Counters {
         let mut object = std::ptr::null_mut();
         // SAFETY: the functions are those of the granted statsobj interface, called in the order its
         // header asks for: construct, name, counters, finalize. Names are copied by the core. The
-        // numbers live in a box that does not move and that `Drop` outlives the object with.
+        // numbers live in a box that does not move and that `Drop` leaves in place.
         unsafe {
             if construct(&mut object) != sys::RS_RET_OK {
                 Log::module(module).error("no memory for the counters: they are not shown");
                 return None;
             }
-            let shown = Shown { object, rsyslogd: Arc::clone(rsyslogd) };
             set_name(object, to_c(instance).as_ptr().cast_mut().cast());
             set_origin(object, to_c(module).as_ptr().cast_mut().cast());
             for (name, number) in names.iter().zip(numbers) {
@@ -127,21 +114,18 @@ impl Counters {
                 );
             }
             finalize(object);
-            Some(shown)
+            Some(())
         }
     }
 }
 
 impl Drop for Counters {
+    /// impstats walks the core's list of objects without its lock (runtime/statsobj.c, getAllStatsLines), in a
+    /// thread that lives as long as other inputs: an object that goes meanwhile crashes rsyslogd. So object and
+    /// numbers stay until the process ends, which an instance does not outlive by much.
     fn drop(&mut self) {
-        let Some(mut shown) = self.shown.take() else {
-            return;
-        };
-        let destruct = shown.rsyslogd.statistics().and_then(|s| s.common.Destruct);
-        if let Some(destruct) = destruct {
-            // SAFETY: the object was made by this interface and is destructed once; after that the
-            // core no longer reads the numbers, which are freed behind this.
-            unsafe { destruct(&mut shown.object) };
+        if self.shown {
+            std::mem::forget(std::mem::take(&mut self.numbers));
         }
     }
 }
