@@ -122,7 +122,7 @@ impl Counters {
 impl Drop for Counters {
     /// impstats walks the core's list of objects without its lock (runtime/statsobj.c, getAllStatsLines), in a
     /// thread that lives as long as other inputs: an object that goes meanwhile crashes rsyslogd. So object and
-    /// numbers stay until the process ends, which an instance does not outlive by much.
+    /// numbers stay until the process ends; an instance ends with it.
     fn drop(&mut self) {
         if self.shown {
             std::mem::forget(std::mem::take(&mut self.numbers));
