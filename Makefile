@@ -101,10 +101,10 @@ abi-check: ## rsyslog's module interface, release by release, against what src/h
 	scripts/abi-check $(ARGS) || [ $$? -eq 75 ]
 
 .PHONY: hostile
-hostile: ## lines/s of honest senders without and with each attack beside them, about half an hour
+hostile: ## lines/s of honest senders without and with each attack; RZMQ_ATTACKS=http,keys for these alone
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
-	$(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::
 
 .PHONY: test-czmq
 test-czmq: ## the fault tests against Debian's C modules: shows which fail there
