@@ -74,6 +74,16 @@ fn check(result: c_int) -> Result<c_int, Errno> {
     if result == -1 { Err(Errno::last()) } else { Ok(result) }
 }
 
+/// Calls again for as long as a signal interrupts the call.
+fn uninterrupted(mut call: impl FnMut() -> c_int) -> Result<(), Errno> {
+    loop {
+        match check(call()) {
+            Err(errno) if errno.is_interrupted() => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
 /// A libzmq context. The last owner ends it and waits there for lingering messages.
 pub struct Context(NonNull<c_void>);
 
@@ -111,10 +121,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: this is the last owner, and each socket holds an owner until it is closed,
-        // so no pointer into the context is used after this.
-        while unsafe { zmq_sys::zmq_ctx_term(self.0.as_ptr()) } == -1
-            && Errno::last().is_interrupted()
-        {}
+        // so no pointer into the context is used after this. The only other error is that of a
+        // pointer that is no context.
+        let _ = uninterrupted(|| unsafe { zmq_sys::zmq_ctx_term(self.0.as_ptr()) });
     }
 }
 
@@ -240,36 +249,21 @@ impl Socket {
     pub fn send(&self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
         let flags =
             if more { zmq_sys::ZMQ_DONTWAIT | zmq_sys::ZMQ_SNDMORE } else { zmq_sys::ZMQ_DONTWAIT };
-        loop {
-            // SAFETY: the socket is open; the message is initialised and stays so, whether
-            // libzmq takes its content or not.
-            let result = check(unsafe {
-                zmq_sys::zmq_msg_send(&mut frame.0, self.socket.as_ptr(), flags as c_int)
-            });
-            match result {
-                Err(errno) if errno.is_interrupted() => {}
-                other => return other.map(drop),
-            }
-        }
+        // SAFETY: the socket is open; the message is initialised and stays so, whether
+        // libzmq takes its content or not.
+        uninterrupted(|| unsafe {
+            zmq_sys::zmq_msg_send(&mut frame.0, self.socket.as_ptr(), flags as c_int)
+        })
     }
 
     /// Receives one frame without waiting, in place of what the frame held.
     pub fn receive(&self, frame: &mut Frame) -> Result<(), Errno> {
-        loop {
-            // SAFETY: the socket is open; the message is initialised, and libzmq releases
-            // its old content before it puts in the new.
-            let result = check(unsafe {
-                zmq_sys::zmq_msg_recv(
-                    &mut frame.0,
-                    self.socket.as_ptr(),
-                    zmq_sys::ZMQ_DONTWAIT as c_int,
-                )
-            });
-            match result {
-                Err(errno) if errno.is_interrupted() => {}
-                other => return other.map(drop),
-            }
-        }
+        let flags = zmq_sys::ZMQ_DONTWAIT as c_int;
+        // SAFETY: the socket is open; the message is initialised, and libzmq releases
+        // its old content before it puts in the new.
+        uninterrupted(|| unsafe {
+            zmq_sys::zmq_msg_recv(&mut frame.0, self.socket.as_ptr(), flags)
+        })
     }
 
     /// Joins a group (DISH).

@@ -2,7 +2,7 @@
 
 use crate::Credentials;
 use crate::security::judge;
-use rzmq_host::{Error, Kind, Param, ParamError, SecureDefaults, Values};
+use rzmq_host::{Error, Kind, Log, Param, ParamError, SecureDefaults, Values};
 use rzmq_link::{Allowed, Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,7 +189,7 @@ pub struct Instance {
     /// The endpoints as they are written.
     pub endpoints_text: String,
     /// It lets anybody in, and the administrator wants to be told of such.
-    pub lets_anybody_in: Option<String>,
+    lets_anybody_in: Option<String>,
 }
 
 impl Instance {
@@ -235,8 +235,18 @@ impl Instance {
         Ok(Self { spec, is_named: values.is_written("name"), endpoints_text, lets_anybody_in })
     }
 
+    /// Tells of what is trusted that the administrator may not have meant.
+    pub fn tell_of_trust(&self, log: &Log) {
+        if let Some(warning) = &self.lets_anybody_in {
+            log.warning(warning);
+        }
+        for sentence in self.broken_certificates() {
+            log.error(sentence);
+        }
+    }
+
     /// Certificates among the allowed ones that cannot be used, a sentence each.
-    pub fn broken_certificates(&self) -> Vec<String> {
+    fn broken_certificates(&self) -> Vec<String> {
         match &*self.spec.security {
             Security::Server { allowed: Allowed::Folder(list), .. } => {
                 list.broken().iter().map(|why| format!("not allowed in: {why}")).collect()

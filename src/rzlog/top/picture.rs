@@ -7,8 +7,9 @@ use rzlog_client::Severity;
 
 use super::lens::{By, Lens};
 use super::pane::{Kept, Pane};
+use super::place::{Grade, Key, Name, Place};
 use super::state::{Page, State};
-use super::table::{Entry, Grade, Key, Link, Name, Place, Table};
+use super::table::{Entry, Link, Table};
 use super::words::{ago, clean, count, fit, grade, name, pad, short, width, wrap};
 use crate::show::rfc3339;
 

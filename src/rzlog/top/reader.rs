@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use rzlog_client::{Event, Line, Message, Subscriber};
 
-use super::table::{Place, Table};
+use super::place::Place;
+use super::table::Table;
 use super::words::ago;
 use crate::connect::Target;
 use crate::error::Error;
