@@ -120,6 +120,8 @@ pub(super) struct Publisher {
     pub(super) link: Link,
     /// How often the connection was lost.
     pub(super) gaps: u64,
+    /// Lines that it dropped, where it numbers them.
+    pub(super) missed: u64,
     hosts: HashMap<Rc<[u8]>, Host>,
     others: Row,
     /// Of all hosts together.
@@ -164,6 +166,7 @@ impl Table {
             endpoint: endpoint.to_owned(),
             link: Link::Never,
             gaps: 0,
+            missed: 0,
             hosts: HashMap::new(),
             others: Row::default(),
             rows: 0,
@@ -188,6 +191,13 @@ impl Table {
         if let Some(publisher) = self.publishers.iter_mut().find(|it| it.endpoint == endpoint) {
             publisher.link = Link::Lost(now);
             publisher.gaps += 1;
+        }
+    }
+
+    /// So many lines more did not come.
+    pub(super) fn missed(&mut self, endpoint: &str, lines: u64) {
+        if let Some(publisher) = self.publishers.iter_mut().find(|it| it.endpoint == endpoint) {
+            publisher.missed = publisher.missed.saturating_add(lines);
         }
     }
 
@@ -606,6 +616,12 @@ mod tests {
         assert_eq!(table.publishers()[0].link, Link::Lost(at(3.0)));
         assert_eq!(table.connected("tcp://a:1"), Some(at(3.0)));
         assert_eq!((table.publishers()[0].gaps, table.publishers()[1].link), (1, Link::Never));
+        for lines in [7, 8, u64::MAX] {
+            table.missed("tcp://b:2", lines);
+            table.missed("tcp://elsewhere:1", lines);
+        }
+        let missed: Vec<_> = table.publishers().iter().map(|it| it.missed).collect();
+        assert_eq!(missed, [0, u64::MAX]);
     }
 
     proptest! {
