@@ -149,9 +149,8 @@ fn the_exporter_shows_every_counter_and_the_examples_ask_for_what_it_shows() {
 fn what_is_not_reported_any_more_is_not_shown() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("stats.json");
-    let report = |name: &str| {
-        format!("{{\"origin\":\"omrzmq\",\"name\":\"{name}\",\"waiting\":1}}\n")
-    };
+    let report =
+        |name: &str| format!("{{\"origin\":\"omrzmq\",\"name\":\"{name}\",\"waiting\":1}}\n");
     let cycle = report("one") + &report("two");
     fs::write(&file, report("renamed") + &cycle + &cycle).expect("reports");
     let exporter = Exporter::on(&file);

@@ -10,6 +10,7 @@
 
 mod acked;
 mod counters;
+mod gaps;
 mod hostcheck;
 mod hostname;
 mod listener;

@@ -6,6 +6,7 @@
 
 use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::gaps::StreamGaps;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
@@ -123,8 +124,12 @@ impl Listener {
             told_unknown: false,
             failed: 0,
             told: None,
+            gaps: StreamGaps::default(),
         };
         intake.run(socket, wake);
+        if let Some(gap) = intake.gaps.rest(Instant::now()) {
+            self.log.warning(gap);
+        }
         if let Some(acked) = &intake.acked {
             acked.end();
         }
@@ -251,6 +256,7 @@ struct Intake<'a> {
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
     told: Option<Instant>,
+    gaps: StreamGaps,
 }
 
 impl Intake<'_> {
@@ -258,6 +264,9 @@ impl Intake<'_> {
         let mut received = Received::new();
         while !self.submitter.is_stopping() {
             self.drain(&socket, &mut received, ROUND);
+            if let Some(gap) = self.gaps.due(Instant::now()) {
+                self.listener.log.warning(gap);
+            }
             match self.with_new_keys(socket, wake) {
                 Some(same_or_new) => socket = same_or_new,
                 None => return,
@@ -373,6 +382,7 @@ impl Intake<'_> {
             counters.discarded_unauthenticated().add(1);
             return false;
         }
+        counters.missed().add(self.gaps.note(received));
         if line.is_empty() {
             counters.discarded_empty().add(1);
             return false;

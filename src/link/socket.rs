@@ -19,6 +19,7 @@ use crate::connections::Peers;
 use crate::context::{Shared, SocketSpec, show_keys};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
+use crate::numbering::Numbering;
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
@@ -45,6 +46,7 @@ pub struct Socket {
     bound_as: Vec<usize>,
     /// The endpoints that it connects to, and their places among all.
     called: Vec<(Endpoint, usize)>,
+    numbering: RefCell<Numbering>,
 }
 
 /// What a socket of CURVE has beyond others.
@@ -118,6 +120,7 @@ impl Socket {
             bound: Vec::new(),
             bound_as: Vec::new(),
             called: Vec::new(),
+            numbering: RefCell::default(),
         }
     }
 
@@ -191,6 +194,18 @@ impl Socket {
         Ok(if cut { Sent::Full } else { sent })
     }
 
+    /// Sends a topic, the message's number within it, and a line, as [`Socket::send`] does. What was not
+    /// taken has used no number.
+    pub fn send_numbered(&self, topic: &[u8], line: &[u8]) -> Result<Sent, LinkError> {
+        let mut numbering = self.numbering.borrow_mut();
+        let next = numbering.next(topic);
+        let sent = self.send(&[topic, next.frame(), line])?;
+        if sent == Sent::Taken {
+            next.taken();
+        }
+        Ok(sent)
+    }
+
     /// Sends these parts, one after the other, as one frame: one copy.
     pub fn send_joined(&self, parts: &[&[u8]]) -> Result<Sent, LinkError> {
         self.send_frame(&mut joined(parts)?, false)
@@ -245,6 +260,9 @@ impl Socket {
                 into.frames += 1;
                 if !into.body.more() {
                     break;
+                }
+                if into.frames == 2 {
+                    mem::swap(&mut into.second, &mut into.body);
                 }
             }
         }
@@ -405,6 +423,7 @@ impl Drop for Socket {
 /// One received message; made once and used again and again.
 pub struct Received {
     first: Frame,
+    second: Frame,
     body: Frame,
     frames: usize,
     sender: From,
@@ -426,6 +445,7 @@ impl Received {
     pub fn new() -> Received {
         Received {
             first: Frame::new(),
+            second: Frame::new(),
             body: Frame::new(),
             frames: 0,
             sender: From::Anybody,
@@ -455,6 +475,11 @@ impl Received {
             SocketType::Dish => self.body.group().map(CStr::to_bytes),
             _ => None,
         }
+    }
+
+    /// The frame between topic and line (SUB), where [`Gaps`](crate::Gaps) may find a number.
+    pub fn number(&self) -> Option<&[u8]> {
+        (self.socket_type == SocketType::Sub && self.frames == 3).then(|| self.second.bytes())
     }
 
     /// The peer's IP address as text, an IPv4 address as such even over IPv6; 127.0.0.1 of a peer

@@ -105,12 +105,12 @@ impl Statement {
         Self::warn(rsyslogd, &instance, values);
         let Instance { mut spec, is_named, endpoints_text, .. } = instance;
         let topics = std::mem::take(&mut spec.topics);
-        let topic_frame = values.switch("topicframe").unwrap_or(false);
-        let dynamic = values.switch("dynatopic").unwrap_or(false);
+        let [topic_frame, numbered, dynamic] = ["topicframe", "pub.numbered", "dynatopic"]
+            .map(|name| values.switch(name).unwrap_or(false));
         Ok(Self {
             identity: identity(&spec, is_named),
             is_named,
-            outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
+            outlet: Outlet::new(spec.socket_type, topics, topic_frame, numbered, dynamic),
             delivery: Delivery::of(values),
             patience: Patience::of(values),
             refused_file: values.text("refusedfile").map(PathBuf::from),
@@ -205,6 +205,16 @@ impl Statement {
                 "parameter pub.nodrop=\"on\": only PUB sockets drop, this one is {}",
                 spec.socket_type.name()
             ));
+        }
+        let framed = spec.socket_type == SocketType::Pub
+            && values.switch("topicframe") == Some(true)
+            && !spec.topics.is_empty();
+        if values.switch("pub.numbered") == Some(true) && !framed {
+            mistakes.push(
+                "parameter pub.numbered=\"on\" needs socktype=\"PUB\", topicframe=\"on\" and topics: the \
+                 number has a frame of its own between the topic's and the line's"
+                    .into(),
+            );
         }
         mistakes
     }

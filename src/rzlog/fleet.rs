@@ -238,7 +238,7 @@ input(type="imrzmq" name="from-hosts" socktype="ROUTER" endpoints="tcp://*:{port
 ruleset(name="rzmq-hosts" queue.type="Direct") {{
     action(type="omfile" file="{log}")
     action(type="omrzmq" name="to-readers" socktype="PUB" endpoints="tcp://*:{publish}"
-           topics="rzmq-topic" dynatopic="on" topicframe="on"
+           topics="rzmq-topic" dynatopic="on" topicframe="on" pub.numbered="on"
            queue.type="LinkedList" queue.size="50000" queue.timeoutShutdown="10000")
 }}
 "#,

@@ -23,7 +23,7 @@ use super::route::Notification;
 use super::state::StateFile;
 use crate::error::{Error, Exit};
 use crate::reload::{self, Hup};
-use crate::screen::{notice, say};
+use crate::screen::{dropped, notice, say};
 use crate::signals::Signals;
 
 /// How soon outcomes and signals are noticed.
@@ -213,6 +213,9 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         }
         workers.hand_out(&mut core, now);
     };
+    for event in subscriber.last_events() {
+        note(&mut core, clock.now(), event, alert.quiet);
+    }
     workers.finish(&mut core, &clock, GRACE);
     state.save(&core.keep(clock.now()))?;
     for (receiver, waiting) in core.outbox.waiting() {
@@ -254,6 +257,10 @@ fn note(core: &mut Core, now: Time, event: Event, quiet: bool) {
                 "gap: the connection to {endpoint} is lost; what it publishes until it is there again \
                  will be missing"
             ));
+        }
+        Event::Missed { endpoint, missed } => {
+            core.engine.missed(now, &endpoint, missed.lines);
+            notice(&dropped(&endpoint, &missed));
         }
         Event::Notice(what) if !quiet => notice(&what.to_string()),
         _ => {}

@@ -89,6 +89,7 @@ const ACTION: &[&str] = &[
     "sendtimeout",
     "immediate",
     "pub.nodrop",
+    "pub.numbered",
     "delivery",
     "compress",
     "ids",

@@ -110,6 +110,7 @@ fn once(mut reader: Reader, lens: &Lens, time: Duration, endpoints: &str) -> Res
         }
         reader.read(left.min(SLICE), |_, _, _| ())?;
     };
+    reader.last_notices().iter().for_each(|told| notice(told));
     let mut out = io::stdout().lock();
     let text = plain::text(&reader.table, lens, reader.now());
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::output)?;

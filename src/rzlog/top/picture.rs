@@ -55,7 +55,7 @@ const TAIL_KEYS: &str =
     "esc back  space stand still, go on  up, down, pgup, pgdn, home, end  ^C quit";
 const BACK_KEYS: &str = "esc back  ^C quit";
 
-const HELP: [&str; 17] = [
+const HELP: [&str; 18] = [
     "rzlog top: the lines of publishers, counted",
     "",
     "1 to 5, tab     by host and program, host, program, severity, publisher",
@@ -73,6 +73,7 @@ const HELP: [&str; 17] = [
     "else of its JSON; - stands for what a line does not say.",
     "(others) have no row of their own: the rows of a publisher, and of a host, are bounded.",
     "A publisher keeps nothing for who is not there: what it said while it was lost is not counted.",
+    "By publisher: gaps are connections lost, missed are lines that a publisher with numbers dropped.",
 ];
 
 /// The picture, with as many rows as the screen has.
@@ -247,7 +248,7 @@ pub(super) fn titles(by: By) -> &'static [&'static str] {
         By::Host => &["host"],
         By::Program => &["program"],
         By::Severity => &["severity"],
-        By::Publisher => &["publisher", "connection", "gaps"],
+        By::Publisher => &["publisher", "connection", "gaps", "missed"],
     }
 }
 
@@ -260,6 +261,7 @@ pub(super) fn names(key: &Key, table: &Table, now: Duration) -> Vec<String> {
             clean(publisher.endpoint.as_bytes()),
             link(publisher.link, now),
             publisher.gaps.to_string(),
+            publisher.missed.to_string(),
         ]);
     }
     names

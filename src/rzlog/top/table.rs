@@ -58,6 +58,8 @@ pub(super) struct Publisher {
     pub(super) link: Link,
     /// How often the connection was lost.
     pub(super) gaps: u64,
+    /// Lines that it dropped, where it numbers them.
+    pub(super) missed: u64,
     hosts: HashMap<Rc<[u8]>, Host>,
     others: Row,
     /// Of all hosts together.
@@ -83,6 +85,7 @@ impl Table {
             endpoint: endpoint.to_owned(),
             link: Link::Never,
             gaps: 0,
+            missed: 0,
             hosts: HashMap::new(),
             others: Row::default(),
             rows: 0,
@@ -107,6 +110,13 @@ impl Table {
         if let Some(publisher) = self.publishers.iter_mut().find(|it| it.endpoint == endpoint) {
             publisher.link = Link::Lost(now);
             publisher.gaps += 1;
+        }
+    }
+
+    /// So many lines more did not come.
+    pub(super) fn missed(&mut self, endpoint: &str, lines: u64) {
+        if let Some(publisher) = self.publishers.iter_mut().find(|it| it.endpoint == endpoint) {
+            publisher.missed = publisher.missed.saturating_add(lines);
         }
     }
 

@@ -184,6 +184,12 @@ fn connections_come_and_go() {
     assert_eq!(table.publishers()[0].link, Link::Lost(at(3.0)));
     assert_eq!(table.connected("tcp://a:1"), Some(at(3.0)));
     assert_eq!((table.publishers()[0].gaps, table.publishers()[1].link), (1, Link::Never));
+    for lines in [7, 8, u64::MAX] {
+        table.missed("tcp://b:2", lines);
+        table.missed("tcp://elsewhere:1", lines);
+    }
+    let missed: Vec<_> = table.publishers().iter().map(|it| it.missed).collect();
+    assert_eq!(missed, [0, u64::MAX]);
 }
 
 proptest! {
