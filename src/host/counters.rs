@@ -175,6 +175,11 @@ mod tests {
     /// Where the core finds the numbers.
     static NUMBERS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
+    /// rsyslogd's own, which `Counters::new` may call, and does not here.
+    #[allow(non_snake_case)]
+    #[unsafe(no_mangle)]
+    extern "C" fn LogError() {}
+
     unsafe extern "C" fn construct(object: *mut *mut sys::statsobj_t) -> sys::rsRetVal {
         // SAFETY: a place for the answer, which is handed back and never followed.
         unsafe { *object = ptr::dangling_mut() };
