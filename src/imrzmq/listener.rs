@@ -128,7 +128,7 @@ impl Listener {
         };
         intake.run(socket, wake);
         if let Some(gap) = intake.gaps.rest(Instant::now()) {
-            self.log.warning(gap);
+            self.log.error(gap);
         }
         if let Some(acked) = &intake.acked {
             acked.end();
@@ -265,7 +265,7 @@ impl Intake<'_> {
         while !self.submitter.is_stopping() {
             self.drain(&socket, &mut received, ROUND);
             if let Some(gap) = self.gaps.due(Instant::now()) {
-                self.listener.log.warning(gap);
+                self.listener.log.error(gap);
             }
             match self.with_new_keys(socket, wake) {
                 Some(same_or_new) => socket = same_or_new,
