@@ -20,8 +20,6 @@ const BATCH: usize = 64;
 /// Messages that the core's rate limiter adds to a batch at most for one line: with
 /// `$RepeatedMsgReduction` one that tells of repetitions before it.
 const ADDED: usize = 2;
-/// Bytes that a message's longest text may have beside its line: `$!rzmq`.
-const LONGEST_METADATA: usize = 8192;
 
 /// Back-pressure when the queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,8 +205,6 @@ pub struct Submitter {
     received: Option<Received>,
     /// Batches so far.
     turn: usize,
-    /// The file of the queue may end in a torn record: the next batch begins with a [sacrifice](Self::sacrifice).
-    torn: bool,
     rsyslogd: Arc<Rsyslogd>,
 }
 
@@ -247,7 +243,6 @@ impl Submitter {
             pending: Vec::with_capacity(BATCH + ADDED),
             received: rsyslogd.time(),
             turn: 0,
-            torn: false,
             rsyslogd: Arc::clone(rsyslogd),
         })
     }
@@ -257,16 +252,13 @@ impl Submitter {
     ///
     /// May block for as long as the queue is full (flow control).
     pub fn add(&mut self, line: &[u8], context: LineContext<'_>) -> Result<bool, SubmitError> {
-        const NO_MEMORY: SubmitError = SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 };
         if self.pending.is_empty() {
             self.received = self.rsyslogd.time();
             self.turn = self.turn.wrapping_add(1);
-            if self.torn {
-                let copy = self.sacrifice(line, context).ok_or(NO_MEMORY)?;
-                self.pending.push(copy);
-            }
         }
-        let message = self.message(line, context).ok_or(NO_MEMORY)?;
+        let Some(message) = self.message(line, context) else {
+            return Err(SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 });
+        };
         let alone = line.len() > self.max_message_size;
         // Whatever becomes of the batch before it, this line is handed over.
         let before = if alone { self.flush() } else { Ok(()) };
@@ -312,19 +304,14 @@ impl Submitter {
 
     /// Submits what is gathered.
     pub fn flush(&mut self) -> Result<(), SubmitError> {
-        if self.pending.is_empty() {
+        let lines = self.pending.len();
+        if lines == 0 {
             return Ok(());
         }
-        let lines = self.pending.len() - usize::from(self.torn);
         let mut batch = multi_submit(&mut self.pending);
         // SAFETY: the core takes over the `nElem` messages; they are forgotten below.
         let code = unsafe { sys::multiSubmitMsg2(&mut batch) };
         self.pending.clear();
-        match code {
-            sys::RS_RET_OK => self.torn = false,
-            sys::RS_RET_IO_ERROR => self.torn = true,
-            _ => {}
-        }
         if code == sys::RS_RET_OK { Ok(()) } else { Err(SubmitError { code, lines }) }
     }
 
@@ -365,19 +352,6 @@ impl Submitter {
             add_metadata(message, context.metadata);
         }
         Some(message)
-    }
-
-    /// A copy of the line, for a torn record to swallow.
-    ///
-    /// A queue of type Disk that cannot write answers an error and leaves the beginning of a record in its
-    /// file. What its text lacks is later taken from the record behind it, and the rest of that one is
-    /// skipped (runtime/obj.c, 8.2302 to 8.2610). So the copy is longer than any text, by a local variable that
-    /// nobody reads.
-    fn sacrifice(&mut self, line: &[u8], context: LineContext<'_>) -> Option<*mut sys::smsg_t> {
-        let parsed = self.parsed;
-        let copy = self.message(line, context);
-        self.parsed = parsed;
-        copy.inspect(|&copy| lengthen(copy, self.max_message_size.max(LONGEST_METADATA)))
     }
 
     /// Says where a message goes, and how long it may wait there.
@@ -421,17 +395,6 @@ fn add_metadata(message: *mut sys::smsg_t, members: &[(&'static CStr, &str)]) {
             sys::fjson_object_object_add_ex(object, name.as_ptr(), value, OPTIONS);
         }
         sys::msgAddJSON(message, c"!rzmq".as_ptr().cast_mut().cast(), object, 0, 0);
-    }
-}
-
-/// Sets `$.rzmq` of a message of ours to that many spaces.
-fn lengthen(message: *mut sys::smsg_t, by: usize) {
-    let spaces = vec![b' '; by];
-    // SAFETY: libfastjson copies the text; the string is handed over to the message.
-    unsafe {
-        let length = c_int::try_from(spaces.len()).unwrap_or(c_int::MAX);
-        let text = sys::fjson_object_new_string_len(spaces.as_ptr().cast(), length);
-        sys::msgAddJSON(message, c".rzmq".as_ptr().cast_mut().cast(), text, 0, 0);
     }
 }
 
