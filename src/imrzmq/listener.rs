@@ -6,6 +6,7 @@
 
 use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::free_space::FreeSpace;
 use crate::gaps::StreamGaps;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
@@ -183,7 +184,25 @@ impl Listener {
                 }
             },
         };
-        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks))
+        let free_space = self.free_space();
+        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks, free_space))
+    }
+
+    fn free_space(&self) -> Option<FreeSpace> {
+        let (least, folder) = self.statement.least_free.as_ref()?;
+        let Some(folder) = folder.clone().or_else(|| self.rsyslogd.work_directory()) else {
+            self.log.error(
+                "minfree is not looked at: neither minfree.path nor global(workDirectory=…) is set",
+            );
+            return None;
+        };
+        match FreeSpace::new(&folder, *least) {
+            Ok(space) => Some(space),
+            Err(why) => {
+                self.log.error(format!("minfree is not looked at: {why}"));
+                None
+            }
+        }
     }
 
     /// Tries again until the socket is open or the stop comes.
