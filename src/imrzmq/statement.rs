@@ -47,7 +47,7 @@ impl Statement {
         let instance = Instance::read(values, module, SocketType::INPUTS, defaults);
         let instance = instance.map_err(unusable)?;
         let log = Log::instance("imrzmq", &instance.spec.name);
-        if let Some(warning) = &instance.lets_anybody_in {
+        for warning in &instance.warnings {
             log.warning(warning);
         }
         for sentence in instance.broken_certificates() {

@@ -153,7 +153,7 @@ impl Connections {
         let endpoint = endpoint.as_str();
         match event {
             zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, (told, endpoint), now),
-            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
+            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.begun(endpoint, now),
             zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 // where two names lead to one address, it is not known which of the two it is
@@ -172,14 +172,13 @@ impl Connections {
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
                 self.failures.push_back(Failure::Known(protocol_failure(value)));
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role.clone() {
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role {
                 // the authenticator has told it already
                 Role::Server => self.refused += 1,
-                Role::Client { key, .. } => {
-                    self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
-                        key: Some(key),
-                        status: value,
-                    }))
+                Role::Client { .. } => {
+                    let key = self.shown(endpoint).map(|(key, _)| key);
+                    self.failures
+                        .push_back(Failure::Known(HandshakeFailure::Refused { key, status: value }));
                 }
                 Role::Plain => self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
                     key: None,
@@ -193,7 +192,7 @@ impl Connections {
             }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 notice::count(&*self.notices, Change::Retried);
-                self.peers.calls.begun(endpoint);
+                self.begun(endpoint, now);
                 // said after each of these, and alone where a name cannot be resolved
                 if !self.explained.remove(endpoint) {
                     self.unreachable(endpoint, now);
@@ -235,9 +234,32 @@ impl Connections {
         Peer { address, key, name }
     }
 
+    /// This side calls.
+    fn begun(&mut self, endpoint: &str, now: Instant) {
+        let Some((fd, was_up)) = self.peers.calls.begun(endpoint) else { return };
+        self.strangers.remove(&fd);
+        self.servers.remove(fd);
+        self.shut_out.remove(&fd);
+        self.made.retain(|(_, made)| *made != fd);
+        self.roster.ended(fd, now);
+        if was_up {
+            self.count_down();
+        }
+    }
+
+    /// What was shown at an endpoint: our key, and the file of the server's.
+    fn shown(&self, endpoint: &str) -> Option<(PublicKey, PathBuf)> {
+        match (self.peers.calls.shown(endpoint), &self.role) {
+            (Some(shown), _) => shown.server.map(|(_, file)| (shown.own, file)),
+            (None, Role::Client { key, server }) => Some((*key, server.clone())),
+            (None, Role::Plain | Role::Server) => None,
+        }
+    }
+
     /// This side has called, and somebody is there.
     fn called(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
-        self.peers.calls.begun(endpoint);
+        self.begun(endpoint, now);
+        self.peers.calls.opened(endpoint, fd);
         let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);
@@ -440,7 +462,7 @@ impl Connections {
                     }
                     cause
                 }
-                Failure::NoDetail => self.guess(age, server, now),
+                Failure::NoDetail => self.guess(endpoint, (age, server), now),
             };
             self.failed(endpoint, peer, cause, now);
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
@@ -452,7 +474,7 @@ impl Connections {
             let cause = match self.role {
                 // that libzmq has ended it itself is all that is known
                 Role::Client { .. } => UNSPECIFIED,
-                Role::Server | Role::Plain => self.guess(age, None, now),
+                Role::Server | Role::Plain => self.guess(endpoint, (age, None), now),
             };
             self.failed(endpoint, peer, cause, now);
         }
@@ -489,6 +511,7 @@ impl Connections {
         now: Instant,
     ) {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
+        self.peers.calls.failed(endpoint, &cause);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
         let from = host_of(peer.as_deref());
         let kind = format!("failed {endpoint} {from} {cause}");
@@ -522,18 +545,18 @@ impl Connections {
     /// What a handshake without further detail most likely failed of.
     fn guess(
         &self,
-        age: Option<Duration>,
-        server: Option<Server>,
+        endpoint: &str,
+        (age, server): (Option<Duration>, Option<Server>),
         now: Instant,
     ) -> HandshakeFailure {
+        if let Some((key, file)) = self.shown(endpoint) {
+            return servers::failure(server.as_ref(), age, (key, &file), self.handshake_ivl, now);
+        }
         match &self.role {
-            Role::Client { key, server: file } => {
-                servers::failure(server.as_ref(), age, (*key, file), self.handshake_ivl, now)
-            }
             // whoever breaks off does so early; this thread may have heard late of its beginning
             _ if age.is_some_and(|age| age * 2 >= self.handshake_ivl) => HandshakeFailure::Silent,
             Role::Plain => HandshakeFailure::HungUpPlain,
-            Role::Server => HandshakeFailure::HungUpOnServer,
+            _ => HandshakeFailure::HungUpOnServer,
         }
     }
 
