@@ -38,14 +38,14 @@ const LOCAL: &str = "127.0.0.1";
 
 /// An open socket. Dropping it closes it.
 pub struct Socket {
-    // dropped in this order: the socket, its entries at the threads, the context
+    // dropped in this order: the socket, its entries at the threads and its way to the log's, the context
     raw: raw::Socket,
     trust: Trust,
+    notices: Arc<dyn Notices>,
     _shared: Arc<Shared>,
     socket_type: SocketType,
     security: Arc<Security>,
     peers: Arc<Peers>,
-    notices: Arc<dyn Notices>,
     /// Of what is told of calls.
     throttle: RefCell<Throttle>,
     linger: i32,
