@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rzmq_link::{
-    Change, Context, Mode, Notice, Notices, Options, Received, Socket, SocketSpec,
-    SocketType, parse_endpoints, wait_any,
+    Change, Context, Mode, Notice, Notices, Options, Received, Socket, SocketSpec, SocketType,
+    parse_endpoints, wait_any,
 };
 
 use crate::address::needs_ipv6;

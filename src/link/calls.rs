@@ -150,7 +150,8 @@ impl Calls {
 
     /// A handshake has failed.
     pub(crate) fn failed(&self, endpoint: &str, cause: &HandshakeFailure) {
-        let how = if cause.may_be_of_servers_key() { Failed::OfServersKey } else { Failed::Otherwise };
+        let how =
+            if cause.may_be_of_servers_key() { Failed::OfServersKey } else { Failed::Otherwise };
         self.tell(endpoint, |call| call.failed = Some(how));
     }
 

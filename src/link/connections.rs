@@ -177,8 +177,10 @@ impl Connections {
                 Role::Server => self.refused += 1,
                 Role::Client { .. } => {
                     let key = self.shown(endpoint).map(|(key, _)| key);
-                    self.failures
-                        .push_back(Failure::Known(HandshakeFailure::Refused { key, status: value }));
+                    self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
+                        key,
+                        status: value,
+                    }));
                 }
                 Role::Plain => self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
                     key: None,

@@ -409,7 +409,10 @@ impl fmt::Display for Notice {
                 write!(f, "closed a connection from {peer}{which}: {limit}")?;
             }
             Notice::CalledAnew { endpoint, changed, loses, .. } => {
-                write!(f, "called {endpoint} anew{}", if *changed { ", with other keys" } else { "" })?;
+                match changed {
+                    true => write!(f, "called {endpoint} anew, with other keys")?,
+                    false => write!(f, "called {endpoint} anew")?,
+                }
                 if *loses {
                     f.write_str(
                         ": what libzmq held for it, as immediate=\"off\" wants it, is lost (sndhwm lines at \

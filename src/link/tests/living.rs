@@ -268,8 +268,7 @@ fn what_was_held_for_a_server_that_is_called_anew_is_told_as_lost() {
     let (context, log) = (context(), Log::new());
     let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
     let known = keys.path("next");
-    let mut client =
-        spec(SocketType::Push, &pull.bound()[0], &keys.client("next", "web"));
+    let mut client = spec(SocketType::Push, &pull.bound()[0], &keys.client("next", "web"));
     client.options.immediate = false;
     let push = context.open(&client, log.clone()).unwrap();
     send(&push, &[b"held"]);
@@ -428,8 +427,7 @@ fn a_peer_that_said_too_much_is_called_again_and_the_others_stay() {
         (socket, endpoint)
     };
     let ((loud, one), (calm, two)) = (publisher(), publisher());
-    let mut wanted =
-        spec(SocketType::Sub, &format!("{one},{two}"), &Arc::new(Security::Plaintext));
+    let mut wanted = spec(SocketType::Sub, &format!("{one},{two}"), &Arc::new(Security::Plaintext));
     wanted.options.maxmsgsize = 1000;
     let sub = open(&context(), &wanted);
     for socket in [&loud, &calm] {
