@@ -14,7 +14,7 @@ use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
+use rzmq_link::{Context, LinkError, Notices, Received, Socket};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -303,25 +303,25 @@ impl Intake<'_> {
         while last_call.elapsed() < LAST_CALL && self.drain(&socket, &mut received, 128) {}
     }
 
-    /// Takes over keys that have changed: a socket that connects is opened anew for them, one that is
-    /// bound is bound anew. What has to be opened anew is closed first, for it may hold an address
-    /// that the next one wants. None: the stop came meanwhile.
+    /// Takes over keys that have changed: what is bound is bound anew for them, and whoever is called is
+    /// called anew. What has to be opened anew is closed first, for it may hold an address that the next one
+    /// wants. None: the stop came meanwhile.
     fn with_new_keys(&mut self, mut socket: Socket, wake: &UnixStream) -> Option<Socket> {
         let log = &self.listener.log;
-        match socket.renewal() {
-            Renewal::None => return Some(socket),
-            Renewal::Rebind => match socket.rebind() {
-                Ok(()) => {
-                    log.info("bound anew with the new key; its peers come back by themselves");
-                    return Some(socket);
-                }
-                Err(why @ LinkError::NoRightToRebind(_)) => {
-                    log.error(why.to_string());
-                    return Some(socket);
-                }
-                Err(why) => log.error(format!("{why}; the socket is opened anew")),
-            },
-            Renewal::Reopen => {}
+        socket.call_again();
+        if !socket.is_bound_with_old_keys() {
+            return Some(socket);
+        }
+        match socket.rebind() {
+            Ok(()) => {
+                log.info("bound anew with the new key; its peers come back by themselves");
+                return Some(socket);
+            }
+            Err(why @ LinkError::NoRightToRebind(_)) => {
+                log.error(why.to_string());
+                return Some(socket);
+            }
+            Err(why) => log.error(format!("{why}; the socket is opened anew")),
         }
         drop(socket);
         self.listener.open().ok().or_else(|| self.listener.open_at_last(wake))

@@ -62,7 +62,7 @@ pub use options::Options;
 pub use random::random;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
-pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};
+pub use socket::{Readiness, Received, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.

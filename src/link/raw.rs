@@ -109,6 +109,15 @@ impl Context {
         check(result).map(drop)
     }
 
+    /// How many sockets there may be; counts only before the first.
+    pub fn set_max_sockets(&self, count: i32) -> Result<(), Errno> {
+        // SAFETY: the context lives as long as self.
+        let result = unsafe {
+            zmq_sys::zmq_ctx_set(self.0.as_ptr(), zmq_sys::ZMQ_MAX_SOCKETS as c_int, count)
+        };
+        check(result).map(drop)
+    }
+
     /// A new socket of the type with this number.
     pub fn socket(self: &Arc<Self>, kind: u32) -> Result<Socket, Errno> {
         // SAFETY: the context lives as long as self.
