@@ -79,7 +79,7 @@ fn sender_and_receiver_of_the_readme_carry_lines() {
 
 #[test]
 fn example_of_the_packages_is_the_readmes() {
-    let path = repository().join("packaging/etc/rsyslog.d/60-rzmq.conf");
+    let path = repository().join("packaging/etc/rsyslog.d/60-rzmq-example.conf");
     let example = fs::read_to_string(path).expect("read");
     // "# " is a remark, "#" what is to be in force; nothing is without either.
     assert!(example.lines().all(|line| line.is_empty() || line.starts_with('#')), "{example}");
