@@ -346,8 +346,9 @@ fn configuration_of_the_compose_file_passes_the_check() {
     // what it includes there is what `rzlog keys fleet` wrote, which has a test of its own
     let text = text
         .replace("/var/spool/rsyslog", &site.work().display().to_string())
-        .replace("/etc/rsyslog.d/*.conf", &site.path("none*.conf").display().to_string())
+        .replace("/etc/rsyslog.d/*.conf", &site.path("fleet*.conf").display().to_string())
         + "action(type=\"omfile\" file=\"/dev/null\")\n";
+    fs::write(site.path("fleet.conf"), "# nothing\n").expect("written");
     let config = site.path("compose.conf");
     fs::write(&config, &text).expect("written");
     let output = Command::new(rsyslogd())
