@@ -199,7 +199,7 @@ sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
 
 .PHONY: release
 release: deb rpm sbom ## both packages, the SBOM and the sums of all, in target/packages
-	cd target/packages && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
+	cd target/packages && find . -type f ! -name SHA256SUMS ! -name '.*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
 
 .PHONY: reproducible
 reproducible: ## builds both packages a second time and compares the bytes
