@@ -41,8 +41,8 @@ pub struct Socket {
     peers: Arc<Peers>,
     opened: Instant,
     bound: Vec<String>,
-    /// The places of these among all endpoints.
-    bound_as: Vec<usize>,
+    /// The endpoints of these, and their places among all.
+    bound_as: Vec<(Endpoint, usize)>,
     /// The endpoints that it connects to, and their places among all.
     called: Vec<(Endpoint, usize)>,
 }
@@ -145,22 +145,30 @@ impl Socket {
         show_keys(&self.raw, &self.security, index)?;
         match endpoint.mode {
             Mode::Bind => {
-                self.raw.bind(&endpoint.address).map_err(|errno| LinkError::Bind {
+                let failed = |errno: Errno, reason| LinkError::Bind {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
-                    reason: bind_failure(&endpoint.address, errno),
-                })?;
+                    reason,
+                };
+                look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
+                self.raw
+                    .bind(&endpoint.address)
+                    .map_err(|errno| failed(errno, bind_failure(&endpoint.address, errno)))?;
                 let address = self.raw.last_endpoint();
                 self.bound.push(address.unwrap_or_else(|_| endpoint.address.clone()));
-                self.bound_as.push(index);
+                self.bound_as.push((endpoint.clone(), index));
                 Ok(())
             }
             Mode::Connect => {
-                self.raw.connect(&endpoint.address).map_err(|errno| LinkError::Connect {
+                let failed = |errno: Errno, reason| LinkError::Connect {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
-                    reason: errno.to_string(),
-                })?;
+                    reason,
+                };
+                look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
+                self.raw
+                    .connect(&endpoint.address)
+                    .map_err(|errno| failed(errno, errno.to_string()))?;
                 self.called.push((endpoint.clone(), index));
                 Ok(())
             }
@@ -335,6 +343,7 @@ impl Socket {
                 // its session is gone, and libzmq knows no other way to forget it
                 let _ = self.raw.disconnect(&endpoint.address);
                 show_keys(&self.raw, &self.security, *index).is_ok()
+                    && look_for(endpoint).is_ok()
                     && self.raw.connect(&endpoint.address).is_ok()
             })
         })
@@ -366,20 +375,28 @@ impl Socket {
         self.trust.keys = self.security.keys();
         // The right to a low port may be gone with the privileges. The system says so before it says
         // that the address is taken, which it is.
-        for address in self.bound.iter().filter(|address| address.starts_with("tcp://")) {
-            if self.raw.bind(address).is_err_and(|errno| errno.0 == libc::EACCES) {
+        for (address, (endpoint, _)) in self.bound.iter().zip(&self.bound_as) {
+            look_for(endpoint).map_err(|errno| LinkError::Rebind {
+                address: address.clone(),
+                reason: no_interfaces(errno),
+            })?;
+            let again = again(endpoint, address);
+            if again.starts_with("tcp://")
+                && self.raw.bind(&again).is_err_and(|errno| errno.0 == libc::EACCES)
+            {
                 return Err(LinkError::NoRightToRebind(address.clone()));
             }
         }
-        for (address, index) in self.bound.iter().zip(&self.bound_as) {
+        for (address, (endpoint, index)) in self.bound.iter().zip(&self.bound_as) {
             show_keys(&self.raw, &self.security, *index)?;
             let failed = |errno: Errno| LinkError::Rebind {
                 address: address.clone(),
                 reason: errno.to_string(),
             };
             self.raw.unbind(address).map_err(failed)?;
+            let again = again(endpoint, address);
             let given_up = Instant::now();
-            while let Err(errno) = self.raw.bind(address) {
+            while let Err(errno) = self.raw.bind(&again) {
                 // libzmq closes the old one in a thread of its own
                 if errno.0 != libc::EADDRINUSE || given_up.elapsed() > REBIND {
                     return Err(failed(errno));
@@ -527,6 +544,27 @@ fn wait(items: &mut [Awaited<'_>], timeout: Duration) -> Result<(), LinkError> {
         Err(errno) if !errno.is_interrupted() => Err(LinkError::Wait(errno.to_string())),
         _ => Ok(()),
     }
+}
+
+/// The address at which an endpoint that was bound at `address` is bound again. `*` stays what it is: any
+/// other is looked for among the interfaces, for which there may be no right.
+fn again(endpoint: &Endpoint, address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some((_, port)) if endpoint.is_any() => format!("tcp://*:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// Whether libzmq can look for what this endpoint names.
+fn look_for(endpoint: &Endpoint) -> Result<(), Errno> {
+    if endpoint.is_looked_for() { raw::ask_for_interfaces() } else { Ok(()) }
+}
+
+fn no_interfaces(errno: Errno) -> String {
+    format!(
+        "this process may not ask for the host's addresses ({errno}), as libzmq does for all but *: \
+         write * in place of the address, or allow AF_NETLINK to the service"
+    )
 }
 
 /// The system's sentence, and what it means for an address that is to be bound.
