@@ -211,6 +211,11 @@ test-packages: ## target/packages installed, used, upgraded, removed in a contai
 	@scripts/setup packages
 	scripts/test-packages $(ARGS)
 
+.PHONY: test-machine
+test-machine: ## target/packages on a whole emulated machine: systemd, the unit's sandbox, AppArmor; ARGS="bookworm trixie"
+	@scripts/setup machine
+	scripts/test-machine $(ARGS) || [ $$? -eq 75 ]
+
 .PHONY: test-containers
 test-containers: ## target/packages on hosts of several releases that are cut off, killed, upgraded; ARGS="bookworm sid"
 	@scripts/setup packages

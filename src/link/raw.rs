@@ -558,6 +558,21 @@ pub fn port_of(fd: RawFd) -> Option<u16> {
     address_of(fd, libc::getsockname).map(|address| address.port())
 }
 
+/// Asks for the interfaces of this host as libzmq does for each address that it binds or calls from, but for
+/// `*`. Where it can't (a service that may not use `AF_NETLINK`, no descriptor left) libzmq ends the process
+/// (errno_assert in ip_resolver.cpp), so ask first.
+pub fn ask_for_interfaces() -> Result<(), Errno> {
+    let mut list = ptr::null_mut();
+    // SAFETY: the pointer may be written; what getifaddrs has put there is given back once, and only then.
+    unsafe {
+        if libc::getifaddrs(&mut list) == -1 {
+            return Err(Errno::last());
+        }
+        libc::freeifaddrs(list);
+    }
+    Ok(())
+}
+
 type AddressQuery = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
 
 fn address_in(fd: RawFd, query: AddressQuery) -> Option<libc::sockaddr_storage> {

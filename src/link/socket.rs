@@ -55,8 +55,8 @@ pub struct Socket {
     /// When there was nothing to receive; of a socket that does not receive, none.
     empty: Option<Cell<Instant>>,
     bound: Vec<String>,
-    /// The places of these among all endpoints.
-    bound_as: Vec<usize>,
+    /// The endpoints of these, and their places among all.
+    bound_as: Vec<(Endpoint, usize)>,
     /// The endpoints that it connects to, and their places among all.
     called: Vec<(Endpoint, usize)>,
     numbering: RefCell<Numbering>,
@@ -156,14 +156,18 @@ impl Socket {
         match endpoint.mode {
             Mode::Bind => {
                 show_keys(&self.raw, &self.security, index, self.trust.turn)?;
-                self.raw.bind(&endpoint.address).map_err(|errno| LinkError::Bind {
+                let failed = |errno: Errno, reason| LinkError::Bind {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
-                    reason: bind_failure(&endpoint.address, errno),
-                })?;
+                    reason,
+                };
+                look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
+                self.raw
+                    .bind(&endpoint.address)
+                    .map_err(|errno| failed(errno, bind_failure(&endpoint.address, errno)))?;
                 let address = self.raw.last_endpoint();
                 self.bound.push(address.unwrap_or_else(|_| endpoint.address.clone()));
-                self.bound_as.push(index);
+                self.bound_as.push((endpoint.clone(), index));
                 Ok(())
             }
             Mode::Connect => {
@@ -414,11 +418,13 @@ impl Socket {
         // before libzmq can tell what became of it
         self.peers.calls.call(&endpoint.address, shown, Instant::now());
         show_keys(&self.raw, &self.security, index, turn)?;
-        self.raw.connect(&endpoint.address).map_err(|errno| LinkError::Connect {
+        let failed = |errno: Errno, reason| LinkError::Connect {
             endpoint: endpoint.clone(),
             errno: errno.0,
-            reason: errno.to_string(),
-        })
+            reason,
+        };
+        look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
+        self.raw.connect(&endpoint.address).map_err(|errno| failed(errno, errno.to_string()))
     }
 
     /// Whether keys that endpoints were bound with have changed: [`Socket::rebind`].
@@ -434,18 +440,20 @@ impl Socket {
     /// address is lost, and the socket is good for nothing but to be dropped.
     pub fn rebind(&mut self) -> Result<(), LinkError> {
         self.trust.keys = self.security.keys(self.trust.turn);
-        if let Some(address) = self.bound.iter().find(|address| !self.may_bind_again(address)) {
+        let mut bound = self.bound.iter().zip(&self.bound_as);
+        if let Some((address, _)) = bound.find(|(at, (as_it, _))| !self.may_bind_again(at, as_it)) {
             return Err(LinkError::NoRightToRebind(address.clone()));
         }
-        for (address, index) in self.bound.iter().zip(&self.bound_as) {
+        for (address, (endpoint, index)) in self.bound.iter().zip(&self.bound_as) {
             show_keys(&self.raw, &self.security, *index, self.trust.turn)?;
             let failed = |errno: Errno| LinkError::Rebind {
                 address: address.clone(),
                 reason: errno.to_string(),
             };
             self.raw.unbind(address).map_err(failed)?;
+            let again = again(endpoint, address);
             let given_up = Instant::now();
-            while let Err(errno) = self.raw.bind(address) {
+            while let Err(errno) = self.raw.bind(&again) {
                 // libzmq closes the old one in a thread of its own
                 if errno.0 != libc::EADDRINUSE || given_up.elapsed() > REBIND {
                     return Err(failed(errno));
@@ -460,12 +468,15 @@ impl Socket {
         Ok(())
     }
 
-    /// The right may be gone with the privileges: to a low port, to a socket file's folder.
-    fn may_bind_again(&self, address: &str) -> bool {
-        match Called::at(address) {
+    /// The right may be gone with the privileges: to a low port, to a socket file's folder, to ask for
+    /// the host's addresses.
+    fn may_bind_again(&self, address: &str, endpoint: &Endpoint) -> bool {
+        let again = again(endpoint, address);
+        match Called::at(&again) {
+            _ if look_for(endpoint).is_err() => false,
             // The system says so before it says that the address is taken, which it is.
             Called::Port(_) => {
-                self.raw.bind(address).map_or_else(|errno| errno.0 != libc::EACCES, |()| true)
+                self.raw.bind(&again).map_or_else(|errno| errno.0 != libc::EACCES, |()| true)
             }
             // libzmq would not say that it could not remove the old one
             Called::File(path) => path.starts_with('@') || may_be_replaced(Path::new(path)),
@@ -640,6 +651,27 @@ fn wait(items: &mut [Awaited<'_>], timeout: Duration) -> Result<(), LinkError> {
         Err(errno) if !errno.is_interrupted() => Err(LinkError::Wait(errno.to_string())),
         _ => Ok(()),
     }
+}
+
+/// The address at which an endpoint that was bound at `address` is bound again. `*` stays what it is: any
+/// other is looked for among the interfaces, for which there may be no right.
+fn again(endpoint: &Endpoint, address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some((_, port)) if endpoint.is_any() => format!("tcp://*:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// Whether libzmq can look for what this endpoint names.
+fn look_for(endpoint: &Endpoint) -> Result<(), Errno> {
+    if endpoint.is_looked_for() { raw::ask_for_interfaces() } else { Ok(()) }
+}
+
+fn no_interfaces(errno: Errno) -> String {
+    format!(
+        "this process may not ask for the host's addresses ({errno}), as libzmq does for all but *: \
+         write * in place of the address, or allow AF_NETLINK to the service"
+    )
 }
 
 /// The system's sentence, and what it means for an address that is to be bound.
