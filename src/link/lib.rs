@@ -6,7 +6,7 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `random`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
@@ -33,6 +33,9 @@ mod roster;
 mod security;
 mod sender;
 mod servers;
+// the host layer's list, which is not built into rzlog
+#[path = "../host/signs.rs"]
+mod signs;
 mod socket;
 mod socket_type;
 mod teller;
@@ -62,6 +65,7 @@ pub use options::Options;
 pub use random::random;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
+pub use signs::misleads;
 pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
 
