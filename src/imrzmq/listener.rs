@@ -11,12 +11,14 @@ use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
+use crate::troubles::Troubles;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
 use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::fmt::Display;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_secs(1);
 /// The wait before a listener that could not bind tries again; it doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// Between two lines in the log about the same trouble.
+/// Between two lines in the log about a socket that cannot be opened.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// At a stop, what has arrived already is still taken for this long.
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -36,6 +38,10 @@ const ROUND: usize = 8192;
 const FRAME_WEIGHT: usize = 1024;
 /// Addresses that are remembered; beyond that the memory begins anew.
 const MOST_ADDRESSES: usize = 4096;
+/// Kinds of trouble: of the socket, a sender over its rate, the queue that lines go to.
+const SOCKET: &str = "socket";
+const RATE: &str = "rate";
+const QUEUE: &str = "queue";
 /// What stands for the address of a sender of whom libzmq knows none.
 const UNKNOWN: &str = "unknown";
 
@@ -123,7 +129,7 @@ impl Listener {
             addresses,
             told_unknown: false,
             failed: 0,
-            told: None,
+            troubles: Troubles::default(),
             gaps: StreamGaps::default(),
         };
         intake.run(socket, wake);
@@ -255,7 +261,7 @@ struct Intake<'a> {
     told_unknown: bool,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
-    told: Option<Instant>,
+    troubles: Troubles,
     gaps: StreamGaps,
 }
 
@@ -275,7 +281,7 @@ impl Intake<'_> {
                 Ok(ready) if ready.woken => break,
                 Ok(_) => {}
                 Err(why) => {
-                    self.tell(&format!("{why}"));
+                    self.tell(SOCKET, &why);
                     std::thread::sleep(RETRY.0);
                 }
             }
@@ -321,7 +327,7 @@ impl Intake<'_> {
                 Ok(true) => {}
                 Ok(false) => break false,
                 Err(why) => {
-                    self.tell(&format!("{why}"));
+                    self.tell(SOCKET, &why);
                     break false;
                 }
             }
@@ -367,7 +373,11 @@ impl Intake<'_> {
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),
             trusts_relays: self.listener.statement.trusts_relays,
             host_check: self.host_check.as_mut().map(|it| (it, Sender::of(received))),
-            rate: self.rates.as_mut().map(|it| (it, PeerRates::sender(received))),
+            rate: self.rates.as_mut().map(|rates| acked::Rate {
+                rates,
+                sender: PeerRates::sender(received),
+                name: PeerRates::name(received),
+            }),
         };
         acked.take(received, intake);
         true
@@ -391,11 +401,12 @@ impl Intake<'_> {
             let (sender, now) = (PeerRates::sender(received), Instant::now());
             if rates.left(sender, now) == 0 {
                 counters.discarded_ratelimit().add(1);
-                let name = received.sender_name().or(received.peer_address());
-                let name = name.unwrap_or("an unknown peer");
-                let trouble =
-                    format!("{name} sends more lines than ratelimit.perpeer lets through");
-                self.tell(&trouble);
+                let name = PeerRates::name(received);
+                if let Some(more) = self.troubles.due(RATE, name, now) {
+                    listener.log.error(format!(
+                        "{name} sends more lines than ratelimit.perpeer lets through{more}"
+                    ));
+                }
                 return false;
             }
             rates.take(sender, 1, now);
@@ -445,14 +456,12 @@ impl Intake<'_> {
     fn failed(&mut self, why: SubmitError) {
         self.listener.counters.failed().add(why.lines as u64);
         self.failed += why.lines as u64;
-        self.tell(&why.to_string());
+        self.tell(QUEUE, &why);
     }
 
-    /// Writes a trouble to the log, at most once a minute.
-    fn tell(&mut self, trouble: &str) {
-        if self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
-            self.told = Some(Instant::now());
-            self.listener.log.error(trouble);
+    fn tell(&mut self, kind: &'static str, trouble: &dyn Display) {
+        if let Some(more) = self.troubles.due(kind, "", Instant::now()) {
+            self.listener.log.error(format!("{trouble}{more}"));
         }
     }
 }
