@@ -14,7 +14,7 @@ use crate::statement::Statement;
 use crate::troubles::Troubles;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
+use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket, few_files};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -75,6 +75,9 @@ impl Listener {
             rsyslogd: Arc::clone(rsyslogd),
             socket: None,
         };
+        if let Some(few) = few_files(&listener.statement.spec.endpoints) {
+            listener.log.warning(few.to_string());
+        }
         match listener.open() {
             Ok(socket) => listener.socket = Some(socket),
             Err(why) => listener.log.error(format!("{why}; it is tried again")),

@@ -6,7 +6,7 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `few_files`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
@@ -21,6 +21,7 @@ mod credential_notice;
 mod credentials;
 mod endpoint;
 mod error;
+mod few_files;
 mod gaps;
 mod monitor;
 mod names;
@@ -57,6 +58,7 @@ pub use credential_notice::CredentialNotice;
 pub use credentials::{AllowList, OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
+pub use few_files::{FewFiles, few_files};
 pub use gaps::{Gaps, Missed};
 pub use names::{Names, NamesError};
 pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
