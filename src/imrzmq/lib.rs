@@ -10,6 +10,7 @@
 
 mod acked;
 mod counters;
+mod free_space;
 mod gaps;
 mod hostcheck;
 mod hostname;

@@ -6,6 +6,7 @@
 
 use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::free_space::FreeSpace;
 use crate::gaps::StreamGaps;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
@@ -137,7 +138,7 @@ impl Listener {
         };
         intake.run(socket, wake);
         if let Some(gap) = intake.gaps.rest(Instant::now()) {
-            self.log.warning(gap);
+            self.log.error(gap);
         }
         if let Some(acked) = &intake.acked {
             acked.end();
@@ -192,7 +193,25 @@ impl Listener {
                 }
             },
         };
-        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks))
+        let free_space = self.free_space();
+        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks, free_space))
+    }
+
+    fn free_space(&self) -> Option<FreeSpace> {
+        let (least, folder) = self.statement.least_free.as_ref()?;
+        let Some(folder) = folder.clone().or_else(|| self.rsyslogd.work_directory()) else {
+            self.log.error(
+                "minfree is not looked at: neither minfree.path nor global(workDirectory=…) is set",
+            );
+            return None;
+        };
+        match FreeSpace::new(&folder, *least) {
+            Ok(space) => Some(space),
+            Err(why) => {
+                self.log.error(format!("minfree is not looked at: {why}"));
+                None
+            }
+        }
     }
 
     /// Tries again until the socket is open or the stop comes.
@@ -274,7 +293,7 @@ impl Intake<'_> {
         while !self.submitter.is_stopping() {
             self.drain(&socket, &mut received, ROUND);
             if let Some(gap) = self.gaps.due(Instant::now()) {
-                self.listener.log.warning(gap);
+                self.listener.log.error(gap);
             }
             match self.with_new_keys(socket, wake) {
                 Some(same_or_new) => socket = same_or_new,

@@ -18,7 +18,7 @@ const LONGEST_TOPIC: usize = 128;
 pub struct Missed {
     /// How many; what a peer makes up may add up to no more than `u64::MAX`.
     pub lines: u64,
-    /// Of how many topics.
+    /// Of how many topics; one of a publisher with several sockets may count for each.
     pub topics: u64,
     /// The first of these, 128 bytes at most.
     pub topic: Vec<u8>,
