@@ -25,7 +25,7 @@ ON_RELEASE := $(if $(RELEASE),scripts/release $(RELEASE))
 # gone.
 SOURCES := $(shell find src/* rsyslog-headers build.rs Cargo.toml Cargo.lock \
 	-path src/client -prune -o -path src/rzlog -prune -o -print)
-RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery Cargo.toml Cargo.lock)
+RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery src/host/signs.rs Cargo.toml Cargo.lock)
 
 .PHONY: help
 help: ## this list
