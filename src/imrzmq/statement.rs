@@ -47,12 +47,7 @@ impl Statement {
         let instance = Instance::read(values, module, SocketType::INPUTS, defaults);
         let instance = instance.map_err(unusable)?;
         let log = Log::instance("imrzmq", &instance.spec.name);
-        if let Some(warning) = &instance.lets_anybody_in {
-            log.warning(warning);
-        }
-        for sentence in instance.broken_certificates() {
-            log.error(sentence);
-        }
+        instance.tell(&log);
         let mut spec = instance.spec;
         let subscribes = matches!(spec.socket_type, SocketType::Sub | SocketType::Dish);
         if spec.socket_type == SocketType::Sub && spec.topics.is_empty() {

@@ -1,8 +1,8 @@
 //! Parameters that imrzmq and omrzmq have in common, and what they mean to the link.
 
 use crate::Credentials;
-use crate::security::judge;
-use rzmq_host::{Error, Kind, Param, ParamError, SecureDefaults, Values};
+use crate::security::{Remark, judge};
+use rzmq_host::{Error, Kind, Log, Param, ParamError, SecureDefaults, Values};
 use rzmq_link::{Allowed, Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,7 +189,7 @@ pub struct Instance {
     /// The endpoints as they are written.
     pub endpoints_text: String,
     /// It lets anybody in, and the administrator wants to be told of such.
-    pub lets_anybody_in: Option<String>,
+    lets_anybody_in: Option<Remark>,
 }
 
 impl Instance {
@@ -235,13 +235,18 @@ impl Instance {
         Ok(Self { spec, is_named: values.is_written("name"), endpoints_text, lets_anybody_in })
     }
 
-    /// Certificates among the allowed ones that cannot be used, a sentence each.
-    pub fn broken_certificates(&self) -> Vec<String> {
-        match &*self.spec.security {
-            Security::Server { allowed: Allowed::Folder(list), .. } => {
-                list.broken().iter().map(|why| format!("not allowed in: {why}")).collect()
+    /// Says what is wrong with its peers although it is used: that anybody is let in, and certificates
+    /// among the allowed ones that cannot be used.
+    pub fn tell(&self, log: &Log) {
+        match &self.lets_anybody_in {
+            Some(Remark::Warning(sentence)) => log.warning(sentence),
+            Some(Remark::Error(sentence)) => log.error(sentence),
+            None => {}
+        }
+        if let Security::Server { allowed: Allowed::Folder(list), .. } = &*self.spec.security {
+            for why in list.broken() {
+                log.error(format!("not allowed in: {why}"));
             }
-            _ => Vec::new(),
         }
     }
 }

@@ -127,12 +127,7 @@ impl Statement {
         for warning in warnings(values, waits, rsyslogd.requeues_at_stop()) {
             log.warning(warning);
         }
-        if let Some(warning) = &instance.lets_anybody_in {
-            log.warning(warning);
-        }
-        for sentence in instance.broken_certificates() {
-            log.error(sentence);
-        }
+        instance.tell(&log);
         if let Delivery::Acked(_) = Delivery::of(values) {
             if matches!(*spec.security, Security::Plaintext) {
                 log.warning(
