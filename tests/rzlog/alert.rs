@@ -319,10 +319,8 @@ fn three_publishers_are_watched_by_one() {
     let mut others = [0, 1].map(|_| stage.publisher.another_with_its_keys());
     let endpoints = [&stage.publisher, &others[0], &others[1]].map(|it| it.endpoint.clone());
     let trust = stage.publisher.trust("--");
-    let line = format!(
-        "alert {} {trust} --rules alert.toml --state state.json",
-        endpoints.join(",")
-    );
+    let line =
+        format!("alert {} {trust} --rules alert.toml --state state.json", endpoints.join(","));
     let mut alert = Rzlog::of(&line).in_folder(stage.folder.path()).start();
     endpoints.iter().for_each(|endpoint| alert.wait_err(&["connected to", endpoint], SOON));
     let trouble = |of: &Publisher, host| of.says_now(host, "app", &["TROUBLE", "TROUBLE"]);

@@ -516,7 +516,9 @@ mod tests {
             (&["sleep", "600"], 100, "sleep took more than 0s, true"),
         ] {
             match run(&command(arguments, timeout), &notice) {
-                Outcome::Failed { why, unsure, .. } => assert_eq!(format!("{why}, {unsure}"), words),
+                Outcome::Failed { why, unsure, .. } => {
+                    assert_eq!(format!("{why}, {unsure}"), words)
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -349,13 +349,12 @@ pub(crate) fn try_receivers(channels: &[Channel]) -> Result<Exit, Error> {
             at: now,
             repeat: false,
         };
-        let attempt = Attempt { id: 0, notification, detail: Detail::Lines, lost: 0, unsure: false };
+        let attempt =
+            Attempt { id: 0, notification, detail: Detail::Lines, lost: 0, unsure: false };
         let name = &channel.name;
         match channel.deliver(&attempt, now) {
             Outcome::Delivered => say(&format!("{name}: fine"))?,
-            Outcome::Later { why, .. }
-            | Outcome::Failed { why, .. }
-            | Outcome::Refused { why } => {
+            Outcome::Later { why, .. } | Outcome::Failed { why, .. } | Outcome::Refused { why } => {
                 notice(&format!("{name}: {why}"));
                 exit = Exit::FAILED;
             }

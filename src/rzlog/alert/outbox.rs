@@ -51,9 +51,7 @@ pub(crate) enum Outcome {
 }
 
 /// How much of a notice is told: with more it was refused.
-#[derive(
-    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Detail {
     #[default]
     Lines,
@@ -132,17 +130,19 @@ impl Outbox {
             return;
         }
         self.next_id += 1;
-        queue.entries.push_back(Entry {
+        let mut newest = Entry {
             id: self.next_id,
             notification,
             detail: Detail::Lines,
             errors: 0,
             unsure: 0,
             aside: None,
+        };
+        let in_flight = queue.in_flight;
+        queue.entries.retain_mut(|entry| {
+            entry.aside.is_none() || Some(entry.id) == in_flight || !newest.takes_over(entry)
         });
-        if let Some(newest) = queue.entries.len().checked_sub(1) {
-            queue.join(newest);
-        }
+        queue.entries.push_back(newest);
         while queue.entries.len() > 1 && queue.is_too_long() {
             // the one on its way cannot be taken back
             let stays = |entry: &Entry| Some(entry.id) == queue.in_flight;
@@ -201,6 +201,9 @@ impl Outbox {
             Outcome::Delivered => {
                 queue.entries.remove(index);
                 queue.lost = queue.lost.saturating_sub(attempt.lost);
+                // the errors of those aside may have been the channel's: it is well again
+                let first = |entry: &&mut Entry| entry.aside == Some(queue.taken);
+                queue.entries.iter_mut().filter(first).for_each(|entry| entry.errors = 0);
                 queue.taken += 1;
                 let failures = std::mem::take(&mut queue.failures) + queue.aside.failures;
                 queue.aside = Aside::default();
@@ -330,41 +333,17 @@ impl Queue {
 
     /// It goes behind all others, who need not wait.
     fn stands_aside(&mut self, now: Time, receiver: &str, index: usize, wait: Option<Span>) {
-        let Some(entry) = self.entries.remove(index) else { return };
+        let Some(mut entry) = self.entries.remove(index) else { return };
         self.not_before = self.not_before.max(now + asked(wait));
         let own = back_off(receiver, entry.id, self.aside.failures);
         let own = if entry.unsure < UNSURE { own } else { own.max(RARELY.0) };
         self.aside.failures = self.aside.failures.saturating_add(1);
         (self.failures, self.aside.not_before) = (0, now + own);
-        let group = entry.notification.group.clone();
-        self.entries.push_back(entry);
-        let newer = |it: &Entry| it.aside.is_none() && it.notification.group == group;
-        if let Some(newer) = self.entries.iter().position(newer) {
-            self.join(newer);
+        let id = entry.id;
+        let mut newer = self.entries.iter_mut().filter(|newer| newer.id > id);
+        if !newer.any(|newer| newer.takes_over(&mut entry)) {
+            self.entries.push_back(entry);
         }
-    }
-
-    /// A notice tells what an earlier one of its group that stands aside would have told.
-    fn join(&mut self, index: usize) {
-        let Some(group) = self.entries.get(index).map(|it| it.notification.group.clone()) else {
-            return;
-        };
-        let in_flight = self.in_flight;
-        let is_earlier = |it: &Entry| {
-            it.aside.is_some() && it.notification.group == group && Some(it.id) != in_flight
-        };
-        let Some(at) = self.entries.iter().position(is_earlier) else { return };
-        let Some(earlier) = self.entries.remove(at) else { return };
-        let newer = self.entries.get_mut(if at < index { index - 1 } else { index });
-        let Some(newer) = newer else { return };
-        newer.unsure = newer.unsure.max(earlier.unsure);
-        let alerts = &mut newer.notification.alerts;
-        for alert in earlier.notification.alerts {
-            if alerts.iter().all(|known| known.id != alert.id) {
-                alerts.push(alert);
-            }
-        }
-        alerts.sort_by_key(|alert| alert.ends.is_some());
     }
 
     /// The first may be a large one: that those behind it wait is no reason to drop them.
@@ -372,6 +351,25 @@ impl Queue {
         let behind = self.entries.iter().skip(1);
         let alerts: usize = behind.map(|it| it.notification.alerts.len()).sum();
         self.entries.len() > NOTICES || alerts > ALERTS
+    }
+}
+
+impl Entry {
+    /// What it tells of an alert is newer than what one that stands aside would tell after it; and it tells what
+    /// that one had to tell, if it is of the same group. True: nothing is left of the other.
+    fn takes_over(&mut self, earlier: &mut Entry) -> bool {
+        let alerts = &mut self.notification.alerts;
+        let others = &mut earlier.notification.alerts;
+        let had = others.len();
+        others.retain(|other| alerts.iter().all(|alert| alert.id != other.id));
+        let all_known = had > 0 && others.is_empty();
+        let is_same = self.notification.group == earlier.notification.group;
+        if is_same {
+            alerts.append(others);
+            alerts.sort_by_key(|alert| alert.ends.is_some());
+            self.unsure = self.unsure.max(earlier.unsure);
+        }
+        is_same || all_known
     }
 }
 

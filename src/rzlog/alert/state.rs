@@ -204,9 +204,11 @@ mod tests {
         let told = state.load().1.unwrap_or_default();
         assert!(told.contains("alert.json.damaged"), "{told}");
         assert!(!path.exists() && beside(&path, "damaged").exists());
-        let config = toml::from_str("[[receivers]]\nname = \"a\"\ncommand = { arguments = [\"a\"] }");
+        let config =
+            toml::from_str("[[receivers]]\nname = \"a\"\ncommand = { arguments = [\"a\"] }");
         let core = Core::new(&config.unwrap(), Kept::default(), 0).unwrap();
-        let newer = serde_json::to_string(&core.keep(0)).unwrap().replace("\"version\":1", "\"version\":9");
+        let newer =
+            serde_json::to_string(&core.keep(0)).unwrap().replace("\"version\":1", "\"version\":9");
         state.save(newer.as_bytes()).unwrap();
         let told = state.load().1.unwrap_or_default();
         assert!(told.contains("another version") && told.contains("alert.json.foreign"), "{told}");

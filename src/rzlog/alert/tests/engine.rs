@@ -247,7 +247,10 @@ fn what_is_old_by_its_own_time_does_not_count() {
     // the second's alone
     assert_eq!(bench.changed(), "FIRING host=web1");
     let told = bench.engine.old(bench.now).unwrap_or_default();
-    assert!(told.starts_with("10 lines too old") && told.contains("1h1m old, of host web1"), "{told}");
+    assert!(
+        told.starts_with("10 lines too old") && told.contains("1h1m old, of host web1"),
+        "{told}"
+    );
     bench.hears("tcp://a:1", Span::minutes(61), "web1", "x");
     assert_eq!(bench.engine.old(bench.now), None);
     bench.passes(601);
@@ -287,10 +290,7 @@ fn hosts_beyond_the_limit_of_silence_are_told_of() {
 fn what_was_learnt_outlives_an_edit_of_texts_and_limits() {
     let mut bench = Bench::new("match = 'bad'\nthreshold = { count = 10, window = \"10m\" }");
     bench.says("web1", 14, "bad", 5);
-    bench.edit(
-        "count = 10",
-        "count = 6",
-    );
+    bench.edit("count = 10", "count = 6");
     bench.edit("match", "summary = \"{host}\"\nlines = 1\nfor = \"1s\"\nmatch");
     bench.says("web1", 14, "bad", 1);
     bench.passes(3);

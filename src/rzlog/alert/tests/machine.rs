@@ -166,10 +166,17 @@ impl Model {
             let fires = alert.ends.is_none();
             let before = self.known.insert(alert.id.clone(), fires);
             let joined = self.failed;
-            assert!(fires || joined || before == Some(true), "{} ended, and was never told", alert.id);
+            assert!(
+                fires || joined || before == Some(true),
+                "{} ended, and was never told",
+                alert.id
+            );
             news |= before.unwrap_or(false) != fires;
         }
-        assert!(news || self.failed || attempt.notification.repeat, "nothing new, and it is no repetition");
+        assert!(
+            news || self.failed || attempt.notification.repeat,
+            "nothing new, and it is no repetition"
+        );
         assert_eq!(attempt.lost, 0);
     }
 

@@ -174,7 +174,9 @@ fn failed(unsure: bool) -> Outcome {
 #[test]
 fn a_notice_that_a_channel_does_not_like_holds_nobody_up() {
     // a proxy that dislikes lines of this group, or all of it
-    for (least, words) in [(Detail::Labels, "lines"), (Detail::Names, "labels"), (Detail::Lines, "")] {
+    for (least, words) in
+        [(Detail::Labels, "lines"), (Detail::Names, "labels"), (Detail::Lines, "")]
+    {
         let (mut outbox, mut now) = (Outbox::default(), START);
         for group in ["a", "hostile", "b", "c"] {
             outbox.push(notification(group, false));
@@ -218,7 +220,7 @@ fn a_channel_that_answers_everything_with_errors_for_hours_loses_nothing() {
     });
     // what is new does not wait for what failed
     assert_eq!(taken[0].0, "new");
-    let mut groups: Vec<_> = taken.iter().skip(1).map(|it| it.0.parse().unwrap()).collect();
+    let mut groups: Vec<u32> = taken.iter().skip(1).map(|it| it.0.parse().unwrap()).collect();
     groups.sort_unstable();
     assert_eq!(groups, (0..20).collect::<Vec<u32>>());
     assert!(taken.iter().all(|it| it.1 == Detail::Lines), "{taken:?}");
