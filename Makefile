@@ -101,10 +101,10 @@ abi-check: ## rsyslog's module interface, release by release, against what src/h
 	scripts/abi-check $(ARGS) || [ $$? -eq 75 ]
 
 .PHONY: hostile
-hostile: ## lines/s of honest senders without and with each attack beside them, about half an hour
+hostile: ## lines/s of honest senders without and with each attack; RZMQ_ATTACKS=http,keys for these alone
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
-	$(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::
 
 .PHONY: test-czmq
 test-czmq: ## the fault tests against Debian's C modules: shows which fail there
@@ -199,7 +199,7 @@ sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
 
 .PHONY: release
 release: deb rpm sbom ## both packages, the SBOM and the sums of all, in target/packages
-	cd target/packages && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
+	cd target/packages && find . -type f ! -name SHA256SUMS ! -name '.*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
 
 .PHONY: reproducible
 reproducible: ## builds both packages a second time and compares the bytes
@@ -210,6 +210,11 @@ reproducible: ## builds both packages a second time and compares the bytes
 test-packages: ## target/packages installed, used, upgraded, removed in a container of each suite; ARGS=sid
 	@scripts/setup packages
 	scripts/test-packages $(ARGS)
+
+.PHONY: test-machine
+test-machine: ## target/packages on a whole emulated machine: systemd, the unit's sandbox, AppArmor; ARGS="bookworm trixie"
+	@scripts/setup machine
+	scripts/test-machine $(ARGS) || [ $$? -eq 75 ]
 
 .PHONY: test-containers
 test-containers: ## target/packages on hosts of several releases that are cut off, killed, upgraded; ARGS="bookworm sid"

@@ -1,9 +1,10 @@
 //! What omrzmq does with its sockets while everything runs: several endpoints, binding outputs,
 //! publishers, workers, peers that come and go.
 
+use std::io::Write;
 use std::net::TcpListener;
 
-use harness::oracle::numbered;
+use harness::oracle::{number_of, numbered};
 use harness::{Oracle, Peer, SOON, Site, millis, ports::free_endpoint, secs};
 
 const STOP: std::time::Duration = secs(2);
@@ -98,6 +99,28 @@ fn binding_push_serves_whoever_connects() {
     daemon.stop().clean().within(STOP);
 }
 
+/// A socket that binds and calls calls again, too, what libzmq has given up: a peer that wants another
+/// mechanism.
+#[test]
+fn a_binding_socket_calls_again_whoever_was_not_zeromq_before() {
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let called = format!("tcp://{}", foreign.local_addr().expect("its address"));
+    let endpoints = format!("@{},>{called}", free_endpoint());
+    let mut daemon = action(&endpoints, "PUSH", "").start();
+    let (mut stream, _) = foreign.accept().expect("it calls");
+    let mut greeting = [0; 64];
+    (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
+    greeting[12..17].copy_from_slice(b"PLAIN");
+    stream.write_all(&greeting).expect("greeted");
+    daemon.wait_log(&["omrzmq[out]", "handshake failed", &called], SOON);
+    drop((stream, foreign));
+    let peer = Peer::new(zmq::PULL);
+    peer.bind(&called);
+    daemon.feed(0..10);
+    Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
 #[test]
 fn binding_push_keeps_lines_over_a_stop() {
     let endpoint = free_endpoint();
@@ -152,6 +175,95 @@ fn publisher_serves_each_subscriber_its_topics() {
     daemon.stop().clean().within(STOP);
 }
 
+/// The messages with a line of ours in them, up to the last of these numbers.
+fn numbered_messages(subscriber: &Peer, last: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut messages = Vec::new();
+    loop {
+        let message = subscriber.receive(secs(20)).expect("all messages");
+        let number = number_of(&String::from_utf8_lossy(message.last().expect("a frame")));
+        messages.extend(number.map(|_| message));
+        if number == Some(last) {
+            return messages;
+        }
+    }
+}
+
+/// The id and the number in a frame of numbers: docs/protocol.md.
+fn id_and_number(frame: &[u8]) -> (u64, u64) {
+    assert!(frame.len() == 20 && frame.starts_with(b"rzn1"), "{frame:?}");
+    let word = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().expect("eight bytes"));
+    (word(4), word(12))
+}
+
+/// Of the same lines: with numbers there is one frame more, without them all is as ever.
+#[test]
+fn numbers_are_a_frame_between_topic_and_line_and_off_by_default() {
+    let endpoints = [free_endpoint(), free_endpoint(), free_endpoint()];
+    let [numbered, off, unsaid] = &endpoints;
+    let action = |endpoint: &str, more: &str| {
+        format!(
+            "action(type=\"omrzmq\" endpoints=\"{endpoint}\" socktype=\"PUB\" topics=\"a.,b.\" \
+             topicframe=\"on\" {more})"
+        )
+    };
+    let site = Site::new()
+        .with("main_queue(queue.workerThreads=\"1\")")
+        .with("module(load=\"omrzmq\")")
+        .with(&action(numbered, "pub.numbered=\"on\""))
+        .with(&action(off, "pub.numbered=\"off\""))
+        .with(&action(unsaid, ""));
+    let mut daemon = site.start();
+    let subscribers: Vec<_> =
+        endpoints.iter().map(|endpoint| Peer::sub(endpoint, &["b."])).collect();
+    for subscriber in &subscribers {
+        daemon.wait("a line for each subscriber", SOON, |daemon| {
+            daemon.feeder().texts(["warm-up"]);
+            subscriber.receive(millis(100))
+        });
+    }
+    daemon.feed(0..100);
+    let [numbered, off, unsaid] = [0, 1, 2].map(|index| numbered_messages(&subscribers[index], 99));
+    assert_eq!(off, unsaid);
+    assert!(off.iter().all(|message| message.len() == 2 && message[0] == b"b."), "{off:?}");
+    let ids: Vec<_> = numbered.iter().map(|message| id_and_number(&message[1])).collect();
+    assert_eq!(ids.len(), 100);
+    let (id, first) = ids[0];
+    assert!(ids.iter().zip(first..).all(|(it, number)| *it == (id, number)), "{ids:?}");
+    let without = numbered.into_iter().map(|mut message| {
+        message.remove(1);
+        message
+    });
+    assert_eq!(without.collect::<Vec<_>>(), off);
+    daemon.stop().clean().within(STOP);
+}
+
+/// The binding socket is shared: so are its numbers.
+#[test]
+fn numbers_of_several_workers_are_those_of_one_publisher() {
+    let endpoint = free_endpoint();
+    let more = "topics=\"a.\" topicframe=\"on\" pub.numbered=\"on\" sndhwm=\"0\" \
+                queue.type=\"LinkedList\" queue.size=\"100000\" queue.workerThreads=\"4\" \
+                queue.workerThreadMinimumMessages=\"10\" queue.dequeueBatchSize=\"10\"";
+    let mut daemon = action(&endpoint, "PUB", more).start();
+    let subscriber = Peer::new(zmq::SUB).receive_hwm(0).subscribed(&[""]).connected_to(&endpoint);
+    let before = daemon.wait("a line for the subscriber", SOON, |daemon| {
+        daemon.feeder().texts(["warm-up"]);
+        subscriber.receive(millis(100))
+    });
+    daemon.feed(0..20_000);
+    let (id, mut last) = id_and_number(&before[1]);
+    let mut lines = Vec::new();
+    while lines.len() < 20_000 {
+        let message = subscriber.receive(secs(20)).expect("a message");
+        last += 1;
+        assert_eq!(id_and_number(&message[1]), (id, last));
+        let line = String::from_utf8_lossy(&message[2]).into_owned();
+        lines.extend(number_of(&line).map(|_| line));
+    }
+    Oracle::judge(0..20_000, &lines).once();
+    daemon.stop().clean().within(STOP);
+}
+
 #[test]
 fn publisher_without_subscribers_holds_nothing_up() {
     let endpoint = free_endpoint();
@@ -164,7 +276,8 @@ fn publisher_without_subscribers_holds_nothing_up() {
 #[test]
 fn slow_subscriber_loses_nothing_with_nodrop() {
     let endpoint = free_endpoint();
-    let more = "pub.nodrop=\"on\" sndhwm=\"10\" queue.type=\"LinkedList\" queue.size=\"10000\"";
+    let more = "pub.nodrop=\"on\" sndhwm=\"10\" queue.type=\"LinkedList\" queue.size=\"10000\" \
+                topics=\"a.\" topicframe=\"on\" pub.numbered=\"on\"";
     let site = Site::new()
         .global("maxMessageSize=\"64k\"")
         .sending("", &format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" {more}"));
@@ -178,7 +291,13 @@ fn slow_subscriber_loses_nothing_with_nodrop() {
     let padding = "x".repeat(20_000);
     daemon.feeder().texts((0..500).map(|n| format!("{} {padding}", numbered(n))));
     daemon.wait_stats("omrzmq", "out", "a wait", |c| c["waits"] >= 1);
-    Oracle::judge(0..500, &subscriber.take_all(500, secs(20))).once_in_order();
+    // a message that had to wait has the number it would have had
+    let messages = numbered_messages(&subscriber, 499);
+    let (id, first) = id_and_number(&messages[0][1]);
+    let numbers = messages.iter().map(|message| id_and_number(&message[1]));
+    assert!(numbers.eq((first..first + 500).map(|number| (id, number))));
+    let lines = messages.iter().map(|message| String::from_utf8_lossy(&message[2]));
+    Oracle::judge(0..500, &lines.collect::<Vec<_>>()).once_in_order();
     daemon.stop().clean().within(STOP);
 }
 

@@ -144,6 +144,27 @@ fn the_exporter_shows_every_counter_and_the_examples_ask_for_what_it_shows() {
     assert!(missing.is_empty(), "no such metrics: {missing:?}");
 }
 
+/// One that has another name now must not keep an alert firing.
+#[test]
+fn what_is_not_reported_any_more_is_not_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("stats.json");
+    let report =
+        |name: &str| format!("{{\"origin\":\"omrzmq\",\"name\":\"{name}\",\"waiting\":1}}\n");
+    let cycle = report("one") + &report("two");
+    fs::write(&file, report("renamed") + &cycle + &cycle).expect("reports");
+    let exporter = Exporter::on(&file);
+    let names = || {
+        let text = exporter.get("/metrics").1;
+        let lines = text.lines().filter(|line| line.starts_with("rsyslog_omrzmq_waiting{"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names().len(), 3, "it may be in the next report");
+    fs::write(&file, report("renamed") + &cycle + &cycle + &cycle).expect("reports");
+    let left = ["one", "two"].map(|name| format!("rsyslog_omrzmq_waiting{{name=\"{name}\"}} 1"));
+    assert_eq!(names(), left);
+}
+
 /// The members of a dashboard, of a panel, of a row and of the fields' defaults in Grafana's schema
 /// (kinds/dashboard/dashboard_kind.cue in its source). All four are closed: another member is a mistake.
 const DASHBOARD: &str = "id uid title description revision gnetId tags style timezone editable \

@@ -1,11 +1,14 @@
 //! A publisher of far more lines than anybody asks for. The topics `host000.app.`, `host001.app.`, … take
-//! turns; a message is such a frame and a line of about 200 bytes with its number in it.
+//! turns; a message is such a frame, its number within the topic as omrzmq writes it, and a line of about 200
+//! bytes with its own number in it.
 //!
 //! Up to the first line on its standard input it says a line of each topic now and then, without a number, so
-//! that a subscription can be seen to work. It says `done` and how many seconds its lines took, and stays
-//! until its standard input ends, so that what was sent is delivered.
+//! that a subscription can be seen to work. It says `done` and how many seconds its lines took. At the next line
+//! on its standard input it says a last line of each topic, by which a reader sees whether any were dropped
+//! before it, and stays until that ends, so that what was sent is delivered.
 
 use crate::{peers, say};
+use rzmq_link::Numbering;
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -28,26 +31,32 @@ pub(crate) fn run(
     let context = zmq::Context::new();
     let socket = peers::publish(&context, keys, port)?;
     let mut texts: Vec<_> = (0..topics).map(Text::new).collect();
+    let mut numbers = Numbering::new();
     say("ready")?;
     let (sender, orders) = channel();
     thread::spawn(move || {
         io::stdin().lock().lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
     });
     while orders.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
-        texts.iter().try_for_each(|text| text.send(&socket))?;
+        texts.iter().try_for_each(|text| text.send(&socket, &mut numbers))?;
     }
     let began = Instant::now();
     for number in 0..lines {
         let text = &mut texts[number % topics];
         text.set(number)?;
-        text.send(&socket)?;
+        text.send(&socket, &mut numbers)?;
         if rate > 0 && number % BURST == 0 {
             let due = Duration::from_secs_f64(number as f64 / rate as f64);
             thread::sleep(due.saturating_sub(began.elapsed()));
         }
     }
     say(&format!("done {:.3}", began.elapsed().as_secs_f64()))?;
-    while orders.recv().is_ok() {}
+    while orders.recv().is_ok() {
+        for text in &mut texts {
+            text.place().copy_from_slice(b"last-line");
+            text.send(&socket, &mut numbers)?;
+        }
+    }
     Ok(())
 }
 
@@ -70,12 +79,20 @@ impl Text {
     }
 
     fn set(&mut self, number: usize) -> io::Result<()> {
-        let mut place = &mut self.line[self.at..self.at + 9];
-        write!(place, "{number:09}")
+        write!(self.place(), "{number:09}")
     }
 
-    fn send(&self, socket: &zmq::Socket) -> Result<(), zmq::Error> {
+    /// Nine bytes.
+    fn place(&mut self) -> &mut [u8] {
+        &mut self.line[self.at..self.at + 9]
+    }
+
+    fn send(&self, socket: &zmq::Socket, numbers: &mut Numbering) -> Result<(), zmq::Error> {
+        let next = numbers.next(&self.topic);
         socket.send(&self.topic, zmq::SNDMORE)?;
-        socket.send(&self.line, 0)
+        socket.send(next.frame(), zmq::SNDMORE)?;
+        socket.send(&self.line, 0)?;
+        next.taken();
+        Ok(())
     }
 }

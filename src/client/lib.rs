@@ -44,5 +44,5 @@ pub use credentials::Credentials;
 pub use error::ClientError;
 pub use line::{FACILITIES, Line, Severity};
 pub use rzmq_delivery::{RefusedLine, RefusedReason};
-pub use rzmq_link::Notice;
+pub use rzmq_link::{Missed, Notice};
 pub use subscriber::{Event, Message, OwnedMessage, Subscriber};

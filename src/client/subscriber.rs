@@ -1,7 +1,8 @@
 //! Reads what publishers have: one SUB for each endpoint, so that a line's publisher is known.
 //!
 //! The publisher filters by the beginnings of topics. What happens to connections comes beside the
-//! lines, as [`Event`]s: a publisher sends nothing to who is not there, so a lost connection is a gap.
+//! lines, as [`Event`]s: a publisher sends nothing to who is not there, so a lost connection is a gap. What a
+//! publisher that numbers its messages dropped is one, too, and counted.
 //!
 //! Threads: the link's, which put events into a channel; reading is the caller's. Locks: none held
 //! beyond that channel's.
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rzmq_link::{
-    Change, Context, Mode, Notice, Notices, Options, Received, Renewal, Socket, SocketSpec,
+    Change, Context, Gaps, Missed, Mode, Notice, Notices, Options, Received, Socket, SocketSpec,
     SocketType, parse_endpoints, wait_any,
 };
 
@@ -21,6 +22,8 @@ use crate::{ClientError, Credentials};
 
 /// How often it is looked whether a socket is to be opened anew.
 const RENEWAL: Duration = Duration::from_secs(1);
+/// Lines that are missing are summed up for so long.
+const SUM: Duration = Duration::from_secs(1);
 /// A publisher's line is no longer, unless told otherwise: see [`Subscriber::with_longest`].
 const LONGEST: u64 = 1 << 20;
 
@@ -71,6 +74,15 @@ pub enum Event {
         /// The endpoint.
         endpoint: String,
     },
+    /// Lines of a publisher that numbers its messages (`pub.numbered`) did not come: dropped because they
+    /// were not taken fast enough, or published while the connection was lost. What was dropped behind the
+    /// last message of a topic shows when the next one comes.
+    Missed {
+        /// The endpoint.
+        endpoint: String,
+        /// What is missing since the last of these events, a second ago or more.
+        missed: Missed,
+    },
     /// Something else, as the link tells it.
     Notice(Notice),
 }
@@ -84,6 +96,9 @@ pub struct Subscriber {
     /// Whose turn it is.
     turn: usize,
     looked: Instant,
+    /// Lines are missing, and when that was last told.
+    has_missed: bool,
+    told: Instant,
 }
 
 struct Feed {
@@ -91,6 +106,8 @@ struct Feed {
     socket: Socket,
     spec: SocketSpec,
     told: Arc<Told>,
+    /// Outlives the socket: the publisher's numbers go on.
+    gaps: Gaps,
 }
 
 struct Told {
@@ -165,10 +182,20 @@ impl Subscriber {
                 topics: topics.to_vec(),
             };
             let socket = context.open(&spec, told.clone())?;
-            feeds.push(Feed { endpoint: endpoint.address, socket, spec, told });
+            let gaps = Gaps::new();
+            feeds.push(Feed { endpoint: endpoint.address, socket, spec, told, gaps });
         }
-        let (received, looked) = (Received::new(), Instant::now());
-        Ok(Subscriber { feeds, context, events, received, turn: 0, looked })
+        let now = Instant::now();
+        Ok(Subscriber {
+            feeds,
+            context,
+            events,
+            received: Received::new(),
+            turn: 0,
+            looked: now,
+            has_missed: false,
+            told: now,
+        })
     }
 
     /// The next line. `None`: none came in this time, or a signal did.
@@ -208,9 +235,27 @@ impl Subscriber {
         })
     }
 
-    /// What happened to the connections since the last call.
+    /// What happened to the connections since the last call, and what is missing, summed up for a second.
     pub fn events(&mut self) -> impl Iterator<Item = Event> + '_ {
-        self.events.try_iter()
+        let due = self.has_missed && self.told.elapsed() >= SUM;
+        let missed = if due { self.missed() } else { Vec::new() };
+        self.events.try_iter().chain(missed)
+    }
+
+    /// The same, with all that is missing so far: for who reads no more.
+    pub fn last_events(&mut self) -> impl Iterator<Item = Event> + '_ {
+        let missed = self.missed();
+        self.events.try_iter().chain(missed)
+    }
+
+    fn missed(&mut self) -> Vec<Event> {
+        (self.has_missed, self.told) = (false, Instant::now());
+        let feeds = self.feeds.iter_mut();
+        let found = feeds.filter_map(|feed| {
+            let missed = feed.gaps.take()?;
+            Some(Event::Missed { endpoint: feed.endpoint.clone(), missed })
+        });
+        found.collect()
     }
 
     /// From whom a message was taken: each in turn.
@@ -218,16 +263,20 @@ impl Subscriber {
         for _ in 0..self.feeds.len() {
             let index = self.turn;
             self.turn = (index + 1) % self.feeds.len();
-            if self.feeds[index].socket.receive(&mut self.received)? {
+            let feed = &mut self.feeds[index];
+            if feed.socket.receive(&mut self.received)? {
+                if let (Some(topic), Some(number)) = (self.received.topic(), self.received.number())
+                {
+                    self.has_missed |= feed.gaps.note(topic, number) > 0;
+                }
                 return Ok(Some(index));
             }
         }
         Ok(None)
     }
 
-    /// Opens sockets anew whose keys have changed, that were turned away for good, or that do not come
-    /// back: after a line that is too long libzmq never calls that publisher again. Not those that have
-    /// unread lines.
+    /// Has publishers called again where keys have changed or who have turned us away for good, and opens
+    /// sockets anew that do not come back. Not those that have unread lines.
     fn renew(&mut self) -> Result<(), ClientError> {
         self.looked = Instant::now();
         for feed in &mut self.feeds {
@@ -236,7 +285,8 @@ impl Subscriber {
             }
             let lost = feed.told.lost.swap(false, Ordering::Relaxed);
             let stays_away = lost && feed.socket.connections() == 0;
-            if stays_away || feed.socket.renewal() == Renewal::Reopen {
+            feed.socket.call_again();
+            if stays_away {
                 feed.socket = self.context.open(&feed.spec, feed.told.clone())?;
             }
         }

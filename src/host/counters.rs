@@ -1,8 +1,8 @@
 //! Counters of an instance, as impstats shows them in every format the core knows.
 //!
 //! The numbers live here; the core reads them (and, with `resetCounters`, sets them to 0) from its
-//! own thread, so they are atomics. They stay in place until the core has let go of the statistics
-//! object, which `Drop` sees to.
+//! own thread, so they are atomics. They stay in place until the process ends, and the core's statistics
+//! object with them, which `Drop` sees to.
 
 use crate::log::Log;
 use crate::rsyslogd::Rsyslogd;
@@ -159,4 +159,76 @@ macro_rules! counters {
             })*
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rsyslogd::Statistics;
+    use std::ffi::c_void;
+    use std::ptr;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+
+    /// The core's object is gone.
+    static DESTRUCTED: AtomicBool = AtomicBool::new(false);
+    /// Where the core finds the numbers.
+    static NUMBERS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+    /// rsyslogd's own, which `Counters::new` may call, and does not here.
+    #[allow(non_snake_case)]
+    #[unsafe(no_mangle)]
+    extern "C" fn LogError() {}
+
+    unsafe extern "C" fn construct(object: *mut *mut sys::statsobj_t) -> sys::rsRetVal {
+        // SAFETY: a place for the answer, which is handed back and never followed.
+        unsafe { *object = ptr::dangling_mut() };
+        sys::RS_RET_OK
+    }
+
+    unsafe extern "C" fn destruct(_object: *mut *mut sys::statsobj_t) -> sys::rsRetVal {
+        DESTRUCTED.store(true, Ordering::Relaxed);
+        sys::RS_RET_OK
+    }
+
+    unsafe extern "C" fn finalize(_object: *mut sys::statsobj_t) -> sys::rsRetVal {
+        sys::RS_RET_OK
+    }
+
+    unsafe extern "C" fn name(_of: *mut sys::statsobj_t, _name: *mut sys::uchar) -> sys::rsRetVal {
+        sys::RS_RET_OK
+    }
+
+    unsafe extern "C" fn add_counter(
+        _object: *mut sys::statsobj_t,
+        _name: *const sys::uchar,
+        _kind: i32,
+        _flags: i8,
+        number: *mut c_void,
+    ) -> sys::rsRetVal {
+        NUMBERS.lock().unwrap().push(number as usize);
+        sys::RS_RET_OK
+    }
+
+    /// An input's end beside impstats, which has no lock: see `drop`.
+    #[test]
+    fn what_impstats_reads_stays_when_its_instance_goes() {
+        // SAFETY: functions that are not there, and plain numbers.
+        let mut common: sys::statsobj_common_t = unsafe { std::mem::zeroed() };
+        common.Construct = Some(construct);
+        common.ConstructFinalize = Some(finalize);
+        common.Destruct = Some(destruct);
+        common.SetName = Some(name);
+        common.SetOrigin = Some(name);
+        let rsyslogd = Rsyslogd::with_statistics(Statistics { version: 17, common, add_counter });
+        let counters = Counters::new(&Arc::new(rsyslogd), "imrzmq", "in", &["lines", "=peers"]);
+        counters.of(0).add(7);
+        counters.of(1).set(8);
+        drop(counters);
+        let numbers = NUMBERS.lock().unwrap();
+        // SAFETY: what this test is about; they are the counters' own.
+        let read = |at: &usize| unsafe { &*(*at as *const AtomicU64) }.load(Ordering::Relaxed);
+        assert_eq!(numbers.iter().map(read).collect::<Vec<_>>(), [7, 8]);
+        assert!(!DESTRUCTED.load(Ordering::Relaxed), "impstats may be reading the object");
+    }
 }

@@ -10,6 +10,7 @@
 //! parsers of this rsyslogd and ruleset make of some lines, and answers nothing where that is other
 //! than what is done here.
 
+use crate::fault;
 use crate::forward;
 use crate::message::{Property, Ruleset};
 use crate::rsyslogd::{Received, Rsyslogd};
@@ -77,8 +78,10 @@ impl EarlyParser {
         let times = Times::of(&received)?;
         let parser = Self { read_stamp: core.read_stamp, times };
         let as_the_core = SAMPLES.iter().all(|line| {
-            let make = || Sample::new(line.as_bytes(), &received, &from, ruleset);
-            let (Some(theirs), Some(ours)) = (make(), make()) else { return false };
+            let make = |line: &str| Sample::new(line.as_bytes(), &received, &from, ruleset);
+            let (Some(theirs), Some(ours)) = (make(&fault::parsed_as(line)), make(line)) else {
+                return false;
+            };
             // SAFETY: both are messages of ours, complete but for what a parser sets; the times are where
             // they were found in a message that was made like them.
             unsafe {

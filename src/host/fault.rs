@@ -1,6 +1,8 @@
 //! Faults on demand, in test builds only: proves that a panic in a callback leaves rsyslogd alive, that
 //! AddressSanitizer looks at the modules (`make test-asan`), and what becomes of a module on a rsyslogd
-//! of the future.
+//! of the future, or on one that parses in another way.
+
+use std::borrow::Cow;
 
 /// In a build with the feature `fault-injection`: panics when the environment variable RZMQ_FAULT
 /// names this point (such as `omrzmq:commit`), and reads freed memory when it names the point and
@@ -44,4 +46,17 @@ pub(crate) fn future(interface: &std::ffi::CStr) -> std::ffi::c_int {
     #[cfg(not(feature = "fault-injection"))]
     let _ = interface;
     0
+}
+
+/// In a build with the feature `fault-injection`: the line in which the core's parsers find what they would
+/// find in this one if they parsed in another way, by RZMQ_PARSES (`web1=web2`: they read the one as the
+/// other). In every other build: this line.
+pub(crate) fn parsed_as(line: &str) -> Cow<'_, str> {
+    #[cfg(feature = "fault-injection")]
+    if let Ok(wanted) = std::env::var("RZMQ_PARSES") {
+        if let Some((from, to)) = wanted.split_once('=') {
+            return line.replace(from, to).into();
+        }
+    }
+    line.into()
 }

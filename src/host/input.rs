@@ -7,9 +7,9 @@
 
 use crate::error::Error;
 use crate::guard::guard;
-use crate::params::{self, Param, Values};
+use crate::params::{Param, Values};
 use crate::registration::{
-    Loaded, Module, answer_query, entry, load, query, report, statement_log,
+    Loaded, Module, add_statement, answer_query, entry, load, query, report,
 };
 use crate::rsyslogd::Rsyslogd;
 use crate::sys;
@@ -99,20 +99,9 @@ unsafe extern "C" fn new_inp_inst<M: InputModule>(list: *mut sys::nvlst) -> sys:
     guard(sys::RS_RET_ERR, || {
         crate::fault_point("imrzmq:newinstance");
         // SAFETY: the list is the one of the input() statement.
-        let Some(statement) = (unsafe { params::read(list, M::INPUT_PARAMS) }) else {
-            M::log().error("an input() statement cannot be used; see the line above");
-            return sys::RS_RET_MISSING_CNFPARAMS;
-        };
-        let log = statement_log::<M>(&statement.label);
-        let mut state = M::cell().state();
-        let added = statement.values.map_err(Error::from).and_then(|values| {
-            let (rsyslogd, module) = state.configured()?;
-            module.add_input(&Arc::clone(rsyslogd), &values)
-        });
-        match added {
-            Ok(()) => sys::RS_RET_OK,
-            Err(error) => report(&log, &error, sys::RS_RET_CONFIG_ERROR),
-        }
+        let added =
+            unsafe { add_statement::<M, _>(list, "input()", M::INPUT_PARAMS, M::add_input) };
+        added.err().unwrap_or(sys::RS_RET_OK)
     })
 }
 

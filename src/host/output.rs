@@ -11,8 +11,8 @@
 
 use crate::error::Error;
 use crate::guard::guard;
-use crate::params::{self, Param, Values};
-use crate::registration::{Module, answer_query, entry, load, query, report, statement_log};
+use crate::params::{Param, Values};
+use crate::registration::{Module, add_statement, answer_query, entry, load, query};
 use crate::rsyslogd::Rsyslogd;
 use crate::strings::to_malloced;
 use crate::sys;
@@ -202,19 +202,11 @@ unsafe extern "C" fn new_act_inst<M: OutputModule>(
         // SAFETY: the core passes places for its answers.
         unsafe { *request = ptr::null_mut() };
         // SAFETY: the list is the one of the action() statement.
-        let Some(statement) = (unsafe { params::read(list, M::ACTION_PARAMS) }) else {
-            M::log().error("an action() statement cannot be used; see the line above");
-            return sys::RS_RET_MISSING_CNFPARAMS;
-        };
-        let log = statement_log::<M>(&statement.label);
-        let mut state = M::cell().state();
-        let added = statement.values.map_err(Error::from).and_then(|values| {
-            let (rsyslogd, module) = state.configured()?;
-            module.add_action(&Arc::clone(rsyslogd), &values)
-        });
+        let added =
+            unsafe { add_statement::<M, _>(list, "action()", M::ACTION_PARAMS, M::add_action) };
         let (action, templates) = match added {
             Ok(added) => added,
-            Err(error) => return report(&log, &error, sys::RS_RET_CONFIG_ERROR),
+            Err(code) => return code,
         };
         // SAFETY: exported by rsyslogd, called as its header says; the names are copies that the
         // request takes over.

@@ -350,6 +350,32 @@ impl From<Vec<params::ParamError>> for Error {
     }
 }
 
+/// Reads a statement of this kind (such as `input()`) and has the module add it. What is wrong is in the log,
+/// and the error is what the core gets for an answer.
+///
+/// # Safety
+/// `list` is the name-value list of the statement, as the core handed it to the entry point.
+pub(crate) unsafe fn add_statement<M: Module, T>(
+    list: *mut sys::nvlst,
+    kind: &str,
+    known: &'static [Param],
+    add: impl FnOnce(&mut M, &Arc<Rsyslogd>, &Values) -> Result<T, Error>,
+) -> Result<T, sys::rsRetVal> {
+    // SAFETY: by this function's contract.
+    let Some(statement) = (unsafe { params::read(list, known) }) else {
+        M::log().error(format!("an {kind} statement cannot be used; see the line above"));
+        return Err(sys::RS_RET_MISSING_CNFPARAMS);
+    };
+    let mut state = M::cell().state();
+    let added = statement.values.map_err(Error::from).and_then(|values| {
+        let (rsyslogd, module) = state.configured()?;
+        add(module, &Arc::clone(rsyslogd), &values)
+    });
+    added.map_err(|error| {
+        report(&statement_log::<M>(&statement.label), &error, sys::RS_RET_CONFIG_ERROR)
+    })
+}
+
 /// Writes each sentence of an error to a log, and answers `code`.
 pub(crate) fn report(log: &Log, error: &Error, code: sys::rsRetVal) -> sys::rsRetVal {
     for sentence in error.sentences() {
@@ -359,6 +385,6 @@ pub(crate) fn report(log: &Log, error: &Error, code: sys::rsRetVal) -> sys::rsRe
 }
 
 /// The log of a statement, from its label on.
-pub(crate) fn statement_log<M: Module>(label: &str) -> Log {
+fn statement_log<M: Module>(label: &str) -> Log {
     if label.is_empty() { M::log() } else { Log::instance(M::name(), label) }
 }

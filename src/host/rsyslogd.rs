@@ -384,3 +384,26 @@ fn zeroed_interface<T: Interface>() -> T {
 unsafe impl Send for Rsyslogd {}
 // SAFETY: as above.
 unsafe impl Sync for Rsyslogd {}
+
+#[cfg(test)]
+impl Rsyslogd {
+    /// One that has these statistics, and nothing else that could be asked for.
+    pub(crate) fn with_statistics(statistics: Statistics) -> Self {
+        unsafe extern "C" fn stopping() -> c_int {
+            0
+        }
+        unsafe extern "C" fn max_line(_configuration: *mut sys::rsconf_t) -> c_int {
+            0
+        }
+        Self {
+            stopping,
+            max_line,
+            glbl_version: 0,
+            prop: zeroed_interface(),
+            clock: None,
+            parsers: None,
+            statistics: Some(statistics),
+            configuration: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //! an error, or rsyslogd stops, the sender is told "later" and nothing is acknowledged.
 
 use crate::counters::InputCounters;
+use crate::free_space::FreeSpace;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const CHUNK: u32 = 128;
 /// Between two acknowledgements within a frame: only a slow queue comes to a second one.
 const ANSWER_AGAIN: Duration = Duration::from_millis(5);
-/// What a sender waits when the queue answered an error.
+/// What a sender waits when the queue answered an error, or would have no room.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// What a sender waits when this side stops.
 const STOP_PAUSE: Duration = Duration::from_millis(500);
@@ -41,6 +42,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Acked {
     receiver: Receiver,
     marks: Option<Marks>,
+    free_space: Option<FreeSpace>,
     peers: HashMap<Vec<u8>, PeerId>,
     next_peer: u64,
     log: Log,
@@ -71,6 +73,7 @@ impl Acked {
         counters: Arc<InputCounters>,
         limits: ReceiverLimits,
         marks: Option<(Marks, Vec<rzmq_delivery::Mark>)>,
+        free_space: Option<FreeSpace>,
     ) -> Self {
         let (marks, known) = marks.map_or((None, Vec::new()), |(file, known)| (Some(file), known));
         let software = concat!("imrzmq ", env!("CARGO_PKG_VERSION"));
@@ -79,6 +82,7 @@ impl Acked {
         Self {
             receiver,
             marks,
+            free_space,
             peers: HashMap::new(),
             next_peer: 0,
             longest_line: limits.line,
@@ -154,6 +158,10 @@ impl Acked {
         loop {
             if submitter.is_stopping() {
                 let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
+                return self.answer_if(socket, routing_id, later);
+            }
+            if incoming.has_more() && self.has_no_room() {
+                let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);
                 return self.answer_if(socket, routing_id, later);
             }
             let mut most = CHUNK;
@@ -239,6 +247,16 @@ impl Acked {
                 self.answer_if(socket, routing_id, acknowledgement);
             }
         }
+    }
+
+    /// Whether the file system has too little room for what comes.
+    fn has_no_room(&mut self) -> bool {
+        let Some(space) = &mut self.free_space else { return false };
+        let Some(free) = space.too_little(Instant::now()) else { return false };
+        let trouble = space.trouble(free);
+        self.counters.delayed_disk().add(1);
+        self.tell("disk", &trouble);
+        true
     }
 
     fn queue_failed(&mut self, why: &SubmitError, count: u64) {

@@ -1,7 +1,7 @@
 //! The counters of an input.
 //!
 //! Over any run: received = submitted + discarded_empty + discarded_unauthenticated + discarded_host +
-//! discarded_ratelimit + refused + failed. (`duplicates` are not in `received`.)
+//! discarded_ratelimit + refused + failed. (`duplicates` and `missed` are not in `received`.)
 
 rzmq_host::counters! {
     /// One input's numbers.
@@ -25,6 +25,9 @@ rzmq_host::counters! {
         discarded_ratelimit = "discarded_ratelimit",
         /// Lines that rsyslog's queue answered with an error.
         failed = "failed",
+        /// Lines of a publisher that numbers its messages (`pub.numbered`) that were dropped before they
+        /// came here.
+        missed = "missed",
         /// Lines that came again and were settled already (acknowledged delivery).
         duplicates = "duplicates",
         /// Lines that are never taken because they are too long (acknowledged delivery).
@@ -34,6 +37,9 @@ rzmq_host::counters! {
         /// Times that a sender was told to wait, because it had handed over what it may in this time
         /// (acknowledged delivery).
         delayed_ratelimit = "delayed_ratelimit",
+        /// Times that a sender was told to wait, because there was too little room on the disk (`minfree`;
+        /// acknowledged delivery).
+        delayed_disk = "delayed_disk",
         /// Hellos refused, because there are enough sessions (acknowledged delivery).
         sessions_refused = "sessions_refused",
         /// Sessions forgotten for others (acknowledged delivery).

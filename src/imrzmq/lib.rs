@@ -10,6 +10,8 @@
 
 mod acked;
 mod counters;
+mod free_space;
+mod gaps;
 mod hostcheck;
 mod hostname;
 mod listener;

@@ -6,13 +6,15 @@
 
 use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::free_space::FreeSpace;
+use crate::gaps::StreamGaps;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
+use rzmq_link::{Context, LinkError, Notices, Received, Socket};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -123,8 +125,12 @@ impl Listener {
             told_unknown: false,
             failed: 0,
             told: None,
+            gaps: StreamGaps::default(),
         };
         intake.run(socket, wake);
+        if let Some(gap) = intake.gaps.rest(Instant::now()) {
+            self.log.error(gap);
+        }
         if let Some(acked) = &intake.acked {
             acked.end();
         }
@@ -178,7 +184,25 @@ impl Listener {
                 }
             },
         };
-        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks))
+        let free_space = self.free_space();
+        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks, free_space))
+    }
+
+    fn free_space(&self) -> Option<FreeSpace> {
+        let (least, folder) = self.statement.least_free.as_ref()?;
+        let Some(folder) = folder.clone().or_else(|| self.rsyslogd.work_directory()) else {
+            self.log.error(
+                "minfree is not looked at: neither minfree.path nor global(workDirectory=…) is set",
+            );
+            return None;
+        };
+        match FreeSpace::new(&folder, *least) {
+            Ok(space) => Some(space),
+            Err(why) => {
+                self.log.error(format!("minfree is not looked at: {why}"));
+                None
+            }
+        }
     }
 
     /// Tries again until the socket is open or the stop comes.
@@ -251,6 +275,7 @@ struct Intake<'a> {
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
     told: Option<Instant>,
+    gaps: StreamGaps,
 }
 
 impl Intake<'_> {
@@ -258,6 +283,9 @@ impl Intake<'_> {
         let mut received = Received::new();
         while !self.submitter.is_stopping() {
             self.drain(&socket, &mut received, ROUND);
+            if let Some(gap) = self.gaps.due(Instant::now()) {
+                self.listener.log.error(gap);
+            }
             match self.with_new_keys(socket, wake) {
                 Some(same_or_new) => socket = same_or_new,
                 None => return,
@@ -275,25 +303,25 @@ impl Intake<'_> {
         while last_call.elapsed() < LAST_CALL && self.drain(&socket, &mut received, 128) {}
     }
 
-    /// Takes over keys that have changed: a socket that connects is opened anew for them, one that is
-    /// bound is bound anew. What has to be opened anew is closed first, for it may hold an address
-    /// that the next one wants. None: the stop came meanwhile.
+    /// Takes over keys that have changed: what is bound is bound anew for them, and whoever is called is
+    /// called anew. What has to be opened anew is closed first, for it may hold an address that the next one
+    /// wants. None: the stop came meanwhile.
     fn with_new_keys(&mut self, mut socket: Socket, wake: &UnixStream) -> Option<Socket> {
         let log = &self.listener.log;
-        match socket.renewal() {
-            Renewal::None => return Some(socket),
-            Renewal::Rebind => match socket.rebind() {
-                Ok(()) => {
-                    log.info("bound anew with the new key; its peers come back by themselves");
-                    return Some(socket);
-                }
-                Err(why @ LinkError::NoRightToRebind(_)) => {
-                    log.error(why.to_string());
-                    return Some(socket);
-                }
-                Err(why) => log.error(format!("{why}; the socket is opened anew")),
-            },
-            Renewal::Reopen => {}
+        socket.call_again();
+        if !socket.is_bound_with_old_keys() {
+            return Some(socket);
+        }
+        match socket.rebind() {
+            Ok(()) => {
+                log.info("bound anew with the new key; its peers come back by themselves");
+                return Some(socket);
+            }
+            Err(why @ LinkError::NoRightToRebind(_)) => {
+                log.error(why.to_string());
+                return Some(socket);
+            }
+            Err(why) => log.error(format!("{why}; the socket is opened anew")),
         }
         drop(socket);
         self.listener.open().ok().or_else(|| self.listener.open_at_last(wake))
@@ -373,6 +401,7 @@ impl Intake<'_> {
             counters.discarded_unauthenticated().add(1);
             return false;
         }
+        counters.missed().add(self.gaps.note(received));
         if line.is_empty() {
             counters.discarded_empty().add(1);
             return false;

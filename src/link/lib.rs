@@ -7,7 +7,7 @@
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
 //! `random`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
-//! `notice`, `roster`, `threshold`, `calls`, `written`, `connections` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
+//! `notice`, `roster`, `threshold`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
@@ -21,9 +21,11 @@ mod credential_notice;
 mod credentials;
 mod endpoint;
 mod error;
+mod gaps;
 mod monitor;
 mod names;
 mod notice;
+mod numbering;
 mod options;
 mod random;
 mod raw;
@@ -52,13 +54,15 @@ pub use credential_notice::CredentialNotice;
 pub use credentials::{AllowList, OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
+pub use gaps::{Gaps, Missed};
 pub use names::{Names, NamesError};
 pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
+pub use numbering::{Next, Numbering};
 pub use options::Options;
 pub use random::random;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
-pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};
+pub use socket::{Readiness, Received, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.

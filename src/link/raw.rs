@@ -74,6 +74,16 @@ fn check(result: c_int) -> Result<c_int, Errno> {
     if result == -1 { Err(Errno::last()) } else { Ok(result) }
 }
 
+/// Calls again for as long as a signal interrupts the call.
+fn uninterrupted(mut call: impl FnMut() -> c_int) -> Result<(), Errno> {
+    loop {
+        match check(call()) {
+            Err(errno) if errno.is_interrupted() => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
 /// A libzmq context. The last owner ends it and waits there for lingering messages.
 pub struct Context(NonNull<c_void>);
 
@@ -99,6 +109,15 @@ impl Context {
         check(result).map(drop)
     }
 
+    /// How many sockets there may be; counts only before the first.
+    pub fn set_max_sockets(&self, count: i32) -> Result<(), Errno> {
+        // SAFETY: the context lives as long as self.
+        let result = unsafe {
+            zmq_sys::zmq_ctx_set(self.0.as_ptr(), zmq_sys::ZMQ_MAX_SOCKETS as c_int, count)
+        };
+        check(result).map(drop)
+    }
+
     /// A new socket of the type with this number.
     pub fn socket(self: &Arc<Self>, kind: u32) -> Result<Socket, Errno> {
         // SAFETY: the context lives as long as self.
@@ -111,10 +130,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: this is the last owner, and each socket holds an owner until it is closed,
-        // so no pointer into the context is used after this.
-        while unsafe { zmq_sys::zmq_ctx_term(self.0.as_ptr()) } == -1
-            && Errno::last().is_interrupted()
-        {}
+        // so no pointer into the context is used after this. The only other error is that of a
+        // pointer that is no context.
+        let _ = uninterrupted(|| unsafe { zmq_sys::zmq_ctx_term(self.0.as_ptr()) });
     }
 }
 
@@ -240,36 +258,21 @@ impl Socket {
     pub fn send(&self, frame: &mut Frame, more: bool) -> Result<(), Errno> {
         let flags =
             if more { zmq_sys::ZMQ_DONTWAIT | zmq_sys::ZMQ_SNDMORE } else { zmq_sys::ZMQ_DONTWAIT };
-        loop {
-            // SAFETY: the socket is open; the message is initialised and stays so, whether
-            // libzmq takes its content or not.
-            let result = check(unsafe {
-                zmq_sys::zmq_msg_send(&mut frame.0, self.socket.as_ptr(), flags as c_int)
-            });
-            match result {
-                Err(errno) if errno.is_interrupted() => {}
-                other => return other.map(drop),
-            }
-        }
+        // SAFETY: the socket is open; the message is initialised and stays so, whether
+        // libzmq takes its content or not.
+        uninterrupted(|| unsafe {
+            zmq_sys::zmq_msg_send(&mut frame.0, self.socket.as_ptr(), flags as c_int)
+        })
     }
 
     /// Receives one frame without waiting, in place of what the frame held.
     pub fn receive(&self, frame: &mut Frame) -> Result<(), Errno> {
-        loop {
-            // SAFETY: the socket is open; the message is initialised, and libzmq releases
-            // its old content before it puts in the new.
-            let result = check(unsafe {
-                zmq_sys::zmq_msg_recv(
-                    &mut frame.0,
-                    self.socket.as_ptr(),
-                    zmq_sys::ZMQ_DONTWAIT as c_int,
-                )
-            });
-            match result {
-                Err(errno) if errno.is_interrupted() => {}
-                other => return other.map(drop),
-            }
-        }
+        let flags = zmq_sys::ZMQ_DONTWAIT as c_int;
+        // SAFETY: the socket is open; the message is initialised, and libzmq releases
+        // its old content before it puts in the new.
+        uninterrupted(|| unsafe {
+            zmq_sys::zmq_msg_recv(&mut frame.0, self.socket.as_ptr(), flags)
+        })
     }
 
     /// Joins a group (DISH).
@@ -553,6 +556,21 @@ pub fn peer_of(fd: RawFd) -> Option<SocketAddr> {
 /// This end's port of a TCP socket; none of what is none.
 pub fn port_of(fd: RawFd) -> Option<u16> {
     address_of(fd, libc::getsockname).map(|address| address.port())
+}
+
+/// Asks for the interfaces of this host as libzmq does for each address that it binds or calls from, but for
+/// `*`. Where it can't (a service that may not use `AF_NETLINK`, no descriptor left) libzmq ends the process
+/// (errno_assert in ip_resolver.cpp), so ask first.
+pub fn ask_for_interfaces() -> Result<(), Errno> {
+    let mut list = ptr::null_mut();
+    // SAFETY: the pointer may be written; what getifaddrs has put there is given back once, and only then.
+    unsafe {
+        if libc::getifaddrs(&mut list) == -1 {
+            return Err(Errno::last());
+        }
+        libc::freeifaddrs(list);
+    }
+    Ok(())
 }
 
 type AddressQuery = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;

@@ -87,3 +87,15 @@ pub(crate) fn judge(
         )),
     }
 }
+
+/// What is to be said of a server that has more keys than endpoints: each endpoint has one.
+pub(crate) fn idle_key(security: &Security, endpoints: usize) -> Option<String> {
+    let Security::Server { own, .. } = security else { return None };
+    let file = own.get(endpoints)?.paths().first()?;
+    Some(format!(
+        "parameter servercertpath names {} keys, and there is no endpoint for {}: the first key is the first \
+         endpoint's, the second the second's. Write a second endpoint, or one file",
+        own.len(),
+        file.display()
+    ))
+}

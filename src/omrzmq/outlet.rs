@@ -1,4 +1,4 @@
-//! How one log line becomes messages on the socket: byte for byte what omczmq sends.
+//! How one log line becomes messages on the socket: byte for byte what omczmq sends, but for numbers.
 //!
 //! | socket | topics | message |
 //! |---|---|---|
@@ -6,6 +6,7 @@
 //! | PUB, RADIO | none | line |
 //! | PUB | `topicframe="off"` | topic and line in one frame, for each topic |
 //! | PUB | `topicframe="on"` | topic, line in two frames, for each topic |
+//! | PUB | `pub.numbered="on"` | topic, number, line in three frames, for each topic (docs/protocol.md) |
 //! | RADIO | | line in the topic's group, for each topic |
 
 use rzmq_link::{LinkError, Sent, Socket, SocketType};
@@ -23,6 +24,7 @@ enum Form {
     Line,
     TopicInFront,
     TopicFrame,
+    Numbered,
     Group,
 }
 
@@ -31,10 +33,12 @@ impl Outlet {
         socket_type: SocketType,
         topics: Vec<String>,
         topic_frame: bool,
+        numbered: bool,
         dynamic: bool,
     ) -> Self {
         let form = match socket_type {
             _ if topics.is_empty() => Form::Line,
+            SocketType::Pub if topic_frame && numbered => Form::Numbered,
             SocketType::Pub if topic_frame => Form::TopicFrame,
             SocketType::Pub => Form::TopicInFront,
             SocketType::Radio => Form::Group,
@@ -65,6 +69,7 @@ impl Outlet {
             let topic = if self.dynamic { dynamic(index) } else { self.topics[index].as_bytes() };
             let sent = match self.form {
                 Form::TopicFrame => socket.send(&[topic, line]),
+                Form::Numbered => socket.send_numbered(topic, line),
                 Form::Group => socket.send_group(&String::from_utf8_lossy(topic), line),
                 Form::TopicInFront | Form::Line => socket.send_joined(&[topic, line]),
             }?;

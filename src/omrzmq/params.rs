@@ -12,7 +12,7 @@ const fn core(name: &'static str) -> Param {
     Param { name, kind: Kind::Text, default: "", required: false, help: "" }
 }
 
-const OWN: [Param; 24] = [
+const OWN: [Param; 25] = [
     socket_type(
         &["PUSH", "PUB", "DEALER", "SCATTER", "RADIO", "CLIENT"],
         "The ZeroMQ socket type. SCATTER, RADIO and CLIENT need a libzmq built with its draft API.",
@@ -56,13 +56,22 @@ const OWN: [Param; 24] = [
         Kind::Switch,
         "on",
         "Nothing is accepted for a peer that is not connected (yet); off: libzmq holds up to \
-         `sndhwm` messages for it, which are lost with the process.",
+         `sndhwm` messages for it, which are lost with the process, and where the peer is called anew \
+         because its key does not fit or it has refused for good.",
     ),
     param(
         "pub.nodrop",
         Kind::Switch,
         "off",
         "A PUB socket waits for a subscriber that is slow instead of dropping its messages.",
+    ),
+    param(
+        "pub.numbered",
+        Kind::Switch,
+        "off",
+        "A PUB socket with `topicframe=\"on\"` numbers the messages of each topic, in a frame between topic \
+         and line: rzlog and an imrzmq SUB then say how many lines were dropped before they came to them. \
+         Readers that take the first frame and the last need not know of it.",
     ),
     param(
         "delivery",

@@ -105,12 +105,12 @@ impl Statement {
         Self::warn(rsyslogd, &instance, values);
         let Instance { mut spec, is_named, endpoints_text, .. } = instance;
         let topics = std::mem::take(&mut spec.topics);
-        let topic_frame = values.switch("topicframe").unwrap_or(false);
-        let dynamic = values.switch("dynatopic").unwrap_or(false);
+        let [topic_frame, numbered, dynamic] = ["topicframe", "pub.numbered", "dynatopic"]
+            .map(|name| values.switch(name).unwrap_or(false));
         Ok(Self {
             identity: identity(&spec, is_named),
             is_named,
-            outlet: Outlet::new(spec.socket_type, topics, topic_frame, dynamic),
+            outlet: Outlet::new(spec.socket_type, topics, topic_frame, numbered, dynamic),
             delivery: Delivery::of(values),
             patience: Patience::of(values),
             refused_file: values.text("refusedfile").map(PathBuf::from),
@@ -127,12 +127,7 @@ impl Statement {
         for warning in warnings(values, waits, rsyslogd.requeues_at_stop()) {
             log.warning(warning);
         }
-        if let Some(warning) = &instance.lets_anybody_in {
-            log.warning(warning);
-        }
-        for sentence in instance.broken_certificates() {
-            log.error(sentence);
-        }
+        instance.tell_of_trust(&log);
         if let Delivery::Acked(_) = Delivery::of(values) {
             if matches!(*spec.security, Security::Plaintext) {
                 log.warning(
@@ -211,6 +206,16 @@ impl Statement {
                 spec.socket_type.name()
             ));
         }
+        let framed = spec.socket_type == SocketType::Pub
+            && values.switch("topicframe") == Some(true)
+            && !spec.topics.is_empty();
+        if values.switch("pub.numbered") == Some(true) && !framed {
+            mistakes.push(
+                "parameter pub.numbered=\"on\" needs socktype=\"PUB\", topicframe=\"on\" and topics: the \
+                 number has a frame of its own between the topic's and the line's"
+                    .into(),
+            );
+        }
         mistakes
     }
 
@@ -235,9 +240,11 @@ impl Statement {
         self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Bind)
     }
 
-    /// Whether it is a bound server whose key may be replaced.
-    pub(crate) fn has_keys_to_renew(&self) -> bool {
-        self.binds() && self.spec.security.is_curve()
+    /// Whether the socket that binds has to be looked after: its key may be replaced, or a peer that it
+    /// calls may have to be called again.
+    pub(crate) fn has_to_be_kept(&self) -> bool {
+        let calls = self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Connect);
+        self.binds() && (self.spec.security.is_curve() || calls)
     }
 
     /// Whether lines that a stop finds unsent are kept for the next start. A publisher's are not:

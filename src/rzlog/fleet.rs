@@ -237,7 +237,7 @@ template(name="rzmq-topic" type="string" string="%hostname%.%programname%.")
 input(type="imrzmq" name="from-hosts" socktype="ROUTER" endpoints="tcp://*:{port}" ruleset="rzmq-hosts")
 ruleset(name="rzmq-readers") {{
     action(type="omrzmq" name="to-readers" socktype="PUB" endpoints="tcp://*:{publish}"
-           topics="rzmq-topic" dynatopic="on" topicframe="on"
+           topics="rzmq-topic" dynatopic="on" topicframe="on" pub.numbered="on"
            queue.type="LinkedList" queue.size="50000" queue.timeoutShutdown="10000")
 }}
 ruleset(name="rzmq-hosts" queue.type="Direct") {{

@@ -7,6 +7,8 @@
 
 use std::io::{self, Write};
 
+use rzlog_client::Missed;
+
 use crate::error::Error;
 
 /// Writes a line to standard output.
@@ -20,6 +22,11 @@ pub(crate) fn notice(text: &str) {
     let mut harmless = String::new();
     escape(text.as_bytes(), &mut harmless);
     let _ = writeln!(io::stderr(), "rzlog: {harmless}");
+}
+
+/// The notice of lines that a publisher dropped: it numbers them, so that it is known.
+pub(crate) fn dropped(endpoint: &str, missed: &Missed) -> String {
+    format!("gap: lines from {endpoint} were dropped before they came here: {missed}")
 }
 
 /// Appends bytes as a terminal may see them. Tabs stay.

@@ -15,7 +15,7 @@ use rzlog_client::{Event, Line, Subscriber};
 use crate::connect::{self, Target, Trust};
 use crate::error::{Error, Exit};
 use crate::pick::{Lines, Pick};
-use crate::screen::notice;
+use crate::screen::{dropped, notice};
 use crate::seen::Seen;
 use crate::show::{Form, Show, put, template};
 use crate::signals::Signals;
@@ -191,6 +191,9 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
     if let Some(seen) = seen {
         seen.save();
     }
+    for event in subscriber.last_events() {
+        course.note(event);
+    }
     out.flush().map_err(Error::output)?;
     if exit == Exit::NOBODY {
         notice(&format!("nobody was there: {}", target.endpoints));
@@ -276,6 +279,7 @@ impl Course {
                 ));
                 self.lost.insert(endpoint, Instant::now());
             }
+            Event::Missed { endpoint, missed } => notice(&dropped(&endpoint, &missed)),
             Event::Notice(what) if !self.quiet => notice(&what.to_string()),
             _ => {}
         }

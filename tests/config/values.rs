@@ -54,6 +54,7 @@ const OUTPUT: &[(&str, &str, &str)] = &[
     ("topicframe", "2", "on"),
     ("dynatopic", "maybe", "on"),
     ("pub.nodrop", "?", "on"),
+    ("pub.numbered", "5", "on"),
     ("socktype", "PULL", "PUSH"),
     ("socktype", "SUB", "PUB"),
 ];
@@ -251,9 +252,28 @@ fn a_configuration_with_every_parameter_is_fine() {
         ))
         .with(&format!(
             "action(type=\"omrzmq\" name=\"pub\" endpoints=\"tcp://*:5143\" socktype=\"PUB\" \
-             topics=\"t1\" dynatopic=\"on\" topicframe=\"on\" pub.nodrop=\"off\" {as_server})"
+             topics=\"t1\" dynatopic=\"on\" topicframe=\"on\" pub.nodrop=\"off\" \
+             pub.numbered=\"on\" {as_server})"
         ));
     site.check().clean();
+}
+
+#[test]
+fn numbers_need_a_publisher_with_topics_in_frames_of_their_own() {
+    let mut mistakes = Mistakes::new("omrzmq", "action");
+    for parameters in [
+        "socktype=\"PUB\"",
+        "socktype=\"PUB\" topicframe=\"on\"",
+        "socktype=\"PUB\" topics=\"a.\"",
+        "socktype=\"PUB\" topics=\"a.\" topicframe=\"off\"",
+        "socktype=\"PUSH\" topics=\"a.\" topicframe=\"on\"",
+        "socktype=\"DEALER\" delivery=\"acked\"",
+    ] {
+        let parameters =
+            format!("endpoints=\">tcp://127.0.0.1:1\" pub.numbered=\"on\" {parameters}");
+        mistakes.add(&parameters, &["pub.numbered", "topicframe", "topics"]);
+    }
+    mistakes.judge();
 }
 
 #[test]

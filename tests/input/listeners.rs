@@ -103,6 +103,27 @@ fn address_of_no_interface_is_named_and_others_run() {
     daemon.stop().clean().within(STOP);
 }
 
+/// libzmq alone ends the process there. `Site::without_netlink` says where "there" is.
+#[test]
+fn service_that_may_not_ask_for_addresses_binds_any_and_refuses_others() {
+    let wild = free_endpoint().replace("127.0.0.1", "*");
+    let near = wild.replace('*', "127.0.0.1");
+    let named = free_endpoint();
+    let source = format!(">{}", free_endpoint().replace("//", "//127.0.0.1:0;"));
+    let site = pull(&wild, "").without_netlink().with(&format!(
+        "input(type=\"imrzmq\" name=\"named\" endpoints=\"{named}\" socktype=\"PULL\")
+         input(type=\"imrzmq\" name=\"source\" endpoints=\"{source}\" socktype=\"PULL\")"
+    ));
+    let mut daemon = site.start();
+    let why = "may not ask for the host's addresses (Address family not supported by protocol)";
+    daemon.wait_log(&["imrzmq[named]", "cannot bind", &named, why, "write *"], SOON);
+    daemon.wait_log(&["imrzmq[source]", "cannot connect to", &source, why], SOON);
+    let _peer = Peer::push(&near).with_numbers(0..10);
+    let lines = daemon.wait_lines("out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
 #[test]
 fn hup_in_the_middle_of_a_stream_is_harmless() {
     let endpoint = free_endpoint();

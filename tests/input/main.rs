@@ -2,6 +2,7 @@
 //! are too many, and which listeners run.
 
 mod flow;
+mod gaps;
 mod lines;
 mod listeners;
 

@@ -73,11 +73,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("folder").flatten() {
         let path = entry.path();
-        if path.is_dir() {
-            // A crate's own tests are no product code.
-            if path.file_name().is_none_or(|name| name != "tests") {
-                files.extend(sources(&path));
-            }
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            // A crate's or a file's own tests are no product code.
+        } else if path.is_dir() {
+            files.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
@@ -86,7 +85,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What is compiled into the modules: without comments and without the unit tests, which stand at the
-/// end of a file.
+/// end of a file, or are named there.
 fn product_lines(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).expect("source");
     let mut lines = Vec::new();

@@ -66,3 +66,26 @@ fn an_interface_of_the_future_that_is_not_needed_is_done_without() {
         daemon.stop().clean().within(STOP);
     }
 }
+
+/// A line is parsed as it comes in where the core's parsers find the same in every sample; where they find
+/// another name, tag, text, time or priority in one of them, all lines are theirs.
+#[test]
+fn lines_are_left_to_parsers_that_find_something_else() {
+    let start = |parses: &str| {
+        let endpoint = free_endpoint();
+        let input = format!("name=\"in\" endpoints=\"{endpoint}\" socktype=\"PULL\"");
+        let site = Site::new().modules_from(paths::fault_modules()).without_feed();
+        let site = site.environment("RZMQ_PARSES", parses).receiving_in_ruleset("", &input);
+        (site.start(), endpoint)
+    };
+    let cases = ["", "web1=web2", "4711=4712", "GET=PUT", "+05:45=+05:46", "<78>=<79>"];
+    for (parses, (mut daemon, endpoint)) in cases.into_iter().zip(cases.map(start)) {
+        let peer = Peer::push(&endpoint);
+        peer.send_texts(["<13>2026-11-29T02:43:03Z web1 app: x"]);
+        let parsed = i64::from(parses.is_empty());
+        daemon.wait_stats("imrzmq", "in", &format!("parsed={parsed} ({parses})"), |counters| {
+            counters["submitted"] == 1 && counters["parsed"] == parsed
+        });
+        daemon.stop().clean().within(STOP);
+    }
+}

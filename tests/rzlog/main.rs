@@ -3,6 +3,7 @@
 mod alert;
 mod check;
 mod configuration;
+mod gaps;
 mod hostile;
 mod keys;
 mod metrics;

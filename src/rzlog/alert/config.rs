@@ -119,6 +119,7 @@ pub(crate) struct Rule {
     pub(crate) new_pattern: Option<NewPattern>,
     pub(crate) silent: Option<Silent>,
     pub(crate) lost: Option<Lost>,
+    pub(crate) missed: Option<Missed>,
 }
 
 /// So many lines within a window.
@@ -165,6 +166,14 @@ pub(crate) struct Silent {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Lost {}
+
+/// So many lines of a publisher did not come, within a window.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Missed {
+    pub(crate) count: u64,
+    pub(crate) window: Span,
+}
 
 /// One text or a list of them.
 #[derive(Debug, Clone, Default, Deserialize)]

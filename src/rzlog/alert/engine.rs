@@ -255,6 +255,21 @@ impl Engine {
         }
     }
 
+    /// So many lines of a publisher did not come.
+    pub(crate) fn missed(&mut self, now: Time, endpoint: &str, lines: u64) {
+        for watch in &mut self.watches {
+            if !matches!(watch.rule.condition, Condition::Missed { .. }) {
+                continue;
+            }
+            watch.key = endpoint.to_owned();
+            let group = watch.group(now, &[("endpoint", endpoint.to_owned())]);
+            group.total = group.total.saturating_add(lines);
+            if let Some(recent) = &mut group.recent {
+                recent.add(now, u32::try_from(lines).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
     /// Time went on. The alerts that began to fire, and those that ended.
     pub(crate) fn tick(&mut self, now: Time) -> Vec<Alert> {
         let mut changes = Vec::new();
@@ -575,7 +590,9 @@ impl Group {
     fn new(rule: &Rule, now: Time, labels: Labels) -> Group {
         let (mut recent, mut past) = (None, None);
         match &rule.condition {
-            Condition::Threshold { window, .. } => recent = Some(Window::new(*window, RECENT)),
+            Condition::Threshold { window, .. } | Condition::Missed { window } => {
+                recent = Some(Window::new(*window, RECENT));
+            }
             Condition::NewPattern { .. } => recent = Some(Window::new(IDLE, RECENT)),
             Condition::Baseline { window, past: length, .. } => {
                 let whole = Window::new(Span(window.0 + length.0), PAST);
@@ -670,6 +687,7 @@ impl Group {
                 let lost = self.labels.get("endpoint").is_some_and(|it| down.contains(it));
                 either(lost, !lost)
             }
+            Condition::Missed { .. } => either(recent >= rule.at_least, recent == 0),
             Condition::Baseline { factor, clear, floor, .. } => {
                 let few = recent * 2 < rule.at_least;
                 match self.compare(now, rule, recent, observed) {
@@ -714,7 +732,9 @@ impl Group {
     fn is_idle(&mut self, now: Time, rule: &Rule) -> bool {
         let age = now.saturating_sub(self.seen);
         match &rule.condition {
-            Condition::Threshold { .. } => self.recent.as_mut().is_none_or(|it| it.sum(now) == 0),
+            Condition::Threshold { .. } | Condition::Missed { .. } => {
+                self.recent.as_mut().is_none_or(|it| it.sum(now) == 0)
+            }
             Condition::NewPattern { .. } => age >= IDLE.0,
             Condition::Baseline { .. } => self.past.as_mut().is_none_or(|it| it.all.sum(now) == 0),
             Condition::Silent { .. } if self.others => age >= IDLE.0,
@@ -745,7 +765,9 @@ impl Group {
             starts,
             ends,
             count: match rule.condition {
-                Condition::Silent { .. } | Condition::Lost => self.lines.len() as u64,
+                Condition::Silent { .. } | Condition::Lost | Condition::Missed { .. } => {
+                    self.lines.len() as u64
+                }
                 _ => self.total.saturating_sub(self.before),
             },
             lines: self.lines.iter().cloned().collect(),
@@ -770,6 +792,9 @@ impl Group {
                 format!("no line for {silent}, {} before", self.total)
             }
             Condition::Lost => "no connection to this publisher: its lines are missing".to_owned(),
+            Condition::Missed { window } => {
+                format!("{} within {window} were dropped before they came here", lines(recent))
+            }
             Condition::Baseline { window, past, floor, .. } => {
                 match (self.compare(now, rule, recent, observed), floor) {
                     (Some((is, was)), Some(_)) => format!(

@@ -24,7 +24,7 @@ use super::route::Notification;
 use super::state::{Keeper, StateFile, WITHOUT};
 use crate::error::{Error, Exit};
 use crate::reload::{self, Hup};
-use crate::screen::{notice, say};
+use crate::screen::{dropped, notice, say};
 use crate::signals::Signals;
 
 /// How soon outcomes and signals are noticed.
@@ -277,6 +277,9 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         }
         keeping.go_on(&mut core, &workers, now);
     };
+    for event in subscriber.last_events() {
+        note(&mut core, clock.now(), event, alert.quiet);
+    }
     keeping.withdraw(&mut core);
     workers.finish(&mut core, &clock, GRACE);
     keeping.end(&core, clock.now());
@@ -319,6 +322,10 @@ fn note(core: &mut Core, now: Time, event: Event, quiet: bool) {
                 "gap: the connection to {endpoint} is lost; what it publishes until it is there again \
                  will be missing"
             ));
+        }
+        Event::Missed { endpoint, missed } => {
+            core.engine.missed(now, &endpoint, missed.lines);
+            notice(&dropped(&endpoint, &missed));
         }
         Event::Notice(what) if !quiet => notice(&what.to_string()),
         _ => {}

@@ -53,6 +53,7 @@ pub(crate) enum Condition {
     NewPattern { learn: Span },
     Silent { after: Span, forget: Span },
     Lost,
+    Missed { window: Span },
 }
 
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Rule {
         let by = match (&text.by, &condition) {
             (Some(by), _) => by.clone(),
             (None, Condition::NewPattern { .. }) => vec!["program".into()],
-            (None, Condition::Lost) => vec!["endpoint".into()],
+            (None, Condition::Lost | Condition::Missed { .. }) => vec!["endpoint".into()],
             (None, _) => vec!["host".into()],
         };
         let filter = filter(text).map_err(wrong)?;
@@ -98,7 +99,7 @@ impl Rule {
         for label in &by {
             let captured = |regex: &Regex| regex.capture_names().flatten().any(|it| it == label);
             let fits = match &condition {
-                Condition::Lost => label == "endpoint",
+                Condition::Lost | Condition::Missed { .. } => label == "endpoint",
                 _ if known.contains(&label.as_str()) => true,
                 // lines that do not match have nothing captured, and count in the share
                 Condition::Baseline { floor: Some(_), .. } => false,
@@ -108,7 +109,7 @@ impl Rule {
                 return Err(wrong(format!(
                     "by = \"{label}\": possible are host, program, severity, facility, endpoint, and \
                      names that each expression of match captures, (?<name>…), but for a share; \
-                     endpoint alone for lost"
+                     endpoint alone for lost and missed"
                 )));
             }
         }
@@ -134,6 +135,7 @@ impl Rule {
             Condition::Silent { .. } => text.at_least.unwrap_or(10),
             Condition::NewPattern { .. } => text.at_least.unwrap_or(1),
             Condition::Lost => 0,
+            Condition::Missed { .. } => text.missed.as_ref().map_or(1, |missed| missed.count),
         };
         let keep = match &condition {
             Condition::Silent { .. } | Condition::Lost => Span(0),
@@ -166,7 +168,7 @@ impl Rule {
         let named = |wish: &Option<Regex>, name: Option<&[u8]>| {
             wish.as_ref().is_none_or(|wish| name.is_some_and(|name| wish.is_match(name)))
         };
-        if matches!(self.condition, Condition::Lost)
+        if matches!(self.condition, Condition::Lost | Condition::Missed { .. })
             || !named(&filter.host, line.host)
             || !named(&filter.program, line.program)
             || filter.exclude.iter().any(|exclude| exclude.is_match(text))
@@ -235,6 +237,7 @@ fn version(text: &config::Rule, by: &[String], condition: &Condition) -> u64 {
         Condition::NewPattern { .. } => ("new_pattern", 0, 0),
         Condition::Silent { .. } => ("silent", 0, 0),
         Condition::Lost => ("lost", 0, 0),
+        Condition::Missed { window } => ("missed", window.0, 0),
     };
     let counted = (
         (&text.host, &text.program, &text.severity),
@@ -251,9 +254,12 @@ fn condition(text: &config::Rule) -> Result<Condition, String> {
         text.new_pattern.is_some(),
         text.silent.is_some(),
         text.lost.is_some(),
+        text.missed.is_some(),
     ];
     if given.into_iter().filter(|given| *given).count() > 1 {
-        return Err("one of threshold, baseline, new_pattern, silent and lost is possible".into());
+        return Err(
+            "one of threshold, baseline, new_pattern, silent, lost and missed is possible".into()
+        );
     }
     let second = Span::seconds(1);
     if let Some(baseline) = &text.baseline {
@@ -286,6 +292,12 @@ fn condition(text: &config::Rule) -> Result<Condition, String> {
     }
     if text.lost.is_some() {
         return Ok(Condition::Lost);
+    }
+    if let Some(config::Missed { count, window }) = text.missed.clone() {
+        if count == 0 || window < second {
+            return Err("missed: count is 1 or more, and window 1s or more".into());
+        }
+        return Ok(Condition::Missed { window });
     }
     let (count, window, clear) = match text.threshold.clone() {
         Some(it) => (it.count, it.window, it.clear),
@@ -432,6 +444,8 @@ mod tests {
             ("threshold = { count = 0, window = \"5m\" }", "count is 1 or more"),
             ("threshold = { count = 5, window = \"5m\", clear = 5 }", "clear less than count"),
             ("silent = { after = \"5m\" }\nlost = {}", "one of"),
+            ("missed = { count = 0, window = \"5m\" }", "missed: count"),
+            ("by = [\"host\"]\nmissed = { count = 1, window = \"5m\" }", "endpoint alone"),
             ("match = '(open'", "match = \"(open\": error: unclosed group"),
             ("match = 'a'\nby = [\"source\"]", "by = \"source\""),
             ("severity = \"loud\"", "severity = \"loud\""),

@@ -547,5 +547,5 @@ fn number(digits: &[u8]) -> Option<u8> {
 }
 
 #[cfg(test)]
-#[path = "tests/scan.rs"]
+#[path = "scan/tests.rs"]
 mod tests;

@@ -30,7 +30,7 @@ use crate::connect::{self, Trust};
 use crate::error::{Error, Exit};
 use crate::pick::Lines;
 use crate::reload::{self, Hup};
-use crate::screen::notice;
+use crate::screen::{dropped, notice};
 use crate::signals::Signals;
 
 /// How soon a signal that came at the wrong moment is noticed.
@@ -107,6 +107,7 @@ impl Metrics {
         let (mut ticked, mut idle) = (began, true);
         loop {
             if let Some(signal) = signals.came() {
+                subscriber.last_events().for_each(|event| note(event, &shared));
                 return Ok(Exit::signal(signal));
             }
             if hup.came() {
@@ -202,6 +203,12 @@ fn note(event: Event, shared: &Shared) {
                 "gap: the connection to {endpoint} is lost; what it publishes until it is there again \
                  is not counted"
             ));
+        }
+        Event::Missed { endpoint, missed } => {
+            if let Some(stream) = shared.lock().streams.get_mut(&endpoint) {
+                stream.missed = stream.missed.saturating_add(missed.lines);
+            }
+            notice(&dropped(&endpoint, &missed));
         }
         Event::Notice(what) => notice(&what.to_string()),
         _ => {}

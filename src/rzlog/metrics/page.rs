@@ -113,6 +113,8 @@ fn show_own(tally: &Tally, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     own.counters("lines", "Lines received", "endpoint", &streams, |it| it.lines)?;
     let help = "Connections lost; what was published until they were back is missing";
     own.counters("stream_gaps", help, "endpoint", &streams, |it| it.gaps)?;
+    let help = "Lines that were dropped before they came here; of publishers that number them";
+    own.counters("stream_missed_lines", help, "endpoint", &streams, |it| it.missed)?;
     let help = "Whether the publisher is there";
     own.gauges("stream_connected", help, "endpoint", &streams, |it| u64::from(it.connected))?;
     let help = "Seconds in which lines came without a pause; a publisher drops what is not taken";

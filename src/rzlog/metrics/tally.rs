@@ -54,6 +54,8 @@ pub(super) struct Course {
 pub(super) struct Stream {
     pub(super) lines: u64,
     pub(super) gaps: u64,
+    /// Lines that the publisher dropped, where it numbers them.
+    pub(super) missed: u64,
     pub(super) connected: bool,
 }
 

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use clap::ValueEnum;
 use rzlog_client::Severity;
 
-use super::table::{Entry, Grade, Key, Name, Place};
+use super::place::{Grade, Key, Name, Place};
+use super::table::Entry;
 
 /// What has a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

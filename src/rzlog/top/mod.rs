@@ -1,17 +1,19 @@
 //! `rzlog top`: how many lines of which host, program and severity come from publishers, and the newest of
 //! each.
 //!
-//! reader.rs counts lines in table.rs; lens.rs says how that is looked at. On a terminal live.rs asks
-//! state.rs what keys mean, picture.rs what there is to see, and terminal.rs paints it; pane.rs are the lines
-//! of one row. Elsewhere plain.rs prints the table once. Table, lens, state, pane, picture and words are
-//! pure.
+//! reader.rs counts lines in table.rs, whose rows are in row.rs, by place.rs; lens.rs says how that is looked
+//! at. On a terminal live.rs asks state.rs what keys mean, picture.rs what there is to see, and terminal.rs
+//! paints it; pane.rs are the lines of one row. Elsewhere plain.rs prints the table once. Table, row, place,
+//! lens, state, pane, picture and words are pure.
 
 mod lens;
 mod live;
 mod pane;
 mod picture;
+mod place;
 mod plain;
 mod reader;
+mod row;
 mod state;
 mod table;
 mod terminal;
@@ -34,7 +36,7 @@ use crate::tail::duration;
 /// How soon a signal that came at the wrong moment is noticed.
 const SLICE: Duration = Duration::from_millis(200);
 /// What `--once` counts.
-const ONCE: Duration = Duration::from_secs(table::WINDOW);
+const ONCE: Duration = Duration::from_secs(row::WINDOW);
 
 #[derive(Args)]
 #[command(
@@ -108,6 +110,7 @@ fn once(mut reader: Reader, lens: &Lens, time: Duration, endpoints: &str) -> Res
         }
         reader.read(left.min(SLICE), |_, _, _| ())?;
     };
+    reader.last_notices().iter().for_each(|told| notice(told));
     let mut out = io::stdout().lock();
     let text = plain::text(&reader.table, lens, reader.now());
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::output)?;

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::lens::Lens;
-use super::table::{Key, Place, Table};
+use super::place::{Key, Place};
+use super::table::Table;
 
 const MOST: usize = 500;
 const LONGEST: usize = 4096;

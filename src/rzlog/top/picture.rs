@@ -7,8 +7,9 @@ use rzlog_client::Severity;
 
 use super::lens::{By, Lens};
 use super::pane::{Kept, Pane};
+use super::place::{Grade, Key, Name, Place};
 use super::state::{Page, State};
-use super::table::{Entry, Grade, Key, Link, Name, Place, Table};
+use super::table::{Entry, Link, Table};
 use super::words::{ago, clean, count, fit, grade, name, pad, short, width, wrap};
 use crate::show::rfc3339;
 
@@ -54,7 +55,7 @@ const TAIL_KEYS: &str =
     "esc back  space stand still, go on  up, down, pgup, pgdn, home, end  ^C quit";
 const BACK_KEYS: &str = "esc back  ^C quit";
 
-const HELP: [&str; 17] = [
+const HELP: [&str; 18] = [
     "rzlog top: the lines of publishers, counted",
     "",
     "1 to 5, tab     by host and program, host, program, severity, publisher",
@@ -72,6 +73,7 @@ const HELP: [&str; 17] = [
     "else of its JSON; - stands for what a line does not say.",
     "(others) have no row of their own: the rows of a publisher, and of a host, are bounded.",
     "A publisher keeps nothing for who is not there: what it said while it was lost is not counted.",
+    "By publisher: gaps are connections lost, missed are lines that a publisher with numbers dropped.",
 ];
 
 /// The picture, with as many rows as the screen has.
@@ -246,7 +248,7 @@ pub(super) fn titles(by: By) -> &'static [&'static str] {
         By::Host => &["host"],
         By::Program => &["program"],
         By::Severity => &["severity"],
-        By::Publisher => &["publisher", "connection", "gaps"],
+        By::Publisher => &["publisher", "connection", "gaps", "missed"],
     }
 }
 
@@ -259,6 +261,7 @@ pub(super) fn names(key: &Key, table: &Table, now: Duration) -> Vec<String> {
             clean(publisher.endpoint.as_bytes()),
             link(publisher.link, now),
             publisher.gaps.to_string(),
+            publisher.missed.to_string(),
         ]);
     }
     names

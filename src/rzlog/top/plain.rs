@@ -92,7 +92,7 @@ lines/s  errors/s  lines  errors  host       program  ago  severity_of_newest  n
         assert_eq!(shown, expected);
         let by = Lens { by: By::Publisher, ..Lens::default() };
         let shown = text(&table, &by, Duration::from_secs(4));
-        assert!(shown.contains("tcp://b:2  not_there_yet  0     -"), "{shown}");
+        assert!(shown.contains("tcp://b:2  not_there_yet  0     0       -"), "{shown}");
         assert!(
             shown.contains("web1 nginx: it is down") || shown.contains("a host: text"),
             "{shown}"

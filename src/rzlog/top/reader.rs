@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use rzlog_client::{Event, Line, Message, Subscriber};
 
-use super::table::{Place, Table};
+use super::place::Place;
+use super::table::Table;
 use super::words::ago;
 use crate::connect::Target;
 use crate::error::Error;
 use crate::pick::{Pick, severity_in_json};
+use crate::screen::dropped;
 
 /// Lines that are taken before anything else is looked at, and how long that may take: keys wait.
 const BURST: usize = 4096;
@@ -57,10 +59,8 @@ impl Reader {
 
     /// What happened to the connections.
     pub(super) fn notices(&mut self) -> Vec<String> {
-        let now = self.now();
         let events: Vec<_> = self.subscriber.events().collect();
-        let mut told: Vec<_> =
-            events.into_iter().filter_map(|event| self.note(event, now)).collect();
+        let mut told = self.notes(events);
         if self.flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)
             && self.idle.elapsed() >= FLOOD
         {
@@ -76,6 +76,17 @@ impl Reader {
             told.push("lines that do not say how grave they are are left out (--severity)".into());
         }
         told
+    }
+
+    /// The same, with all lines that are missing so far: nothing is read any more.
+    pub(super) fn last_notices(&mut self) -> Vec<String> {
+        let events: Vec<_> = self.subscriber.last_events().collect();
+        self.notes(events)
+    }
+
+    fn notes(&mut self, events: Vec<Event>) -> Vec<String> {
+        let now = self.now();
+        events.into_iter().filter_map(|event| self.note(event, now)).collect()
     }
 
     fn note(&mut self, event: Event, now: Duration) -> Option<String> {
@@ -96,6 +107,10 @@ impl Reader {
                     "gap: the connection to {endpoint} is lost; what it publishes until it is there again \
                      is not counted"
                 ))
+            }
+            Event::Missed { endpoint, missed } => {
+                self.table.missed(&endpoint, missed.lines);
+                Some(dropped(&endpoint, &missed))
             }
             Event::Notice(what) => Some(what.to_string()),
             _ => None,

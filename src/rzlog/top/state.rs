@@ -8,7 +8,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::lens::{By, Lens};
 use super::pane::Pane;
-use super::table::{Key, Table};
+use super::place::Key;
+use super::table::Table;
 
 /// Notices that can be read again.
 const NOTICES: usize = 200;
@@ -201,7 +202,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::top::table::Grade;
+    use crate::top::place::Grade;
     use proptest::prelude::*;
     use rzlog_client::{Line, Severity};
 

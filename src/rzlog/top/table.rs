@@ -13,79 +13,17 @@ use std::time::Duration;
 use rzlog_client::{Line, Severity};
 
 use super::lens::{By, Lens};
+use super::place::{Grade, Key, Name, Place};
+use super::row::{Cell, Row, WINDOW};
 
-/// A rate is that of the last so many seconds.
-pub(super) const WINDOW: u64 = 10;
 /// Programs of a host that have rows of their own.
 const PROGRAMS: usize = 100;
-/// Names are cut behind so many bytes, and the newest lines.
+/// Names are cut behind so many bytes.
 const LONGEST_NAME: usize = 128;
-const LONGEST_LINE: usize = 256;
 /// A row without a line for so long gives its place away where places are needed.
 const IDLE: Duration = Duration::from_secs(600);
 
-/// A host's or a program's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Name {
-    /// As lines say it; empty where they do not.
-    Own(Rc<[u8]>),
-    /// All that have no row of their own.
-    Others,
-}
-
-/// A severity, or that a line does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Grade(u8);
-
-impl Grade {
-    const COUNT: usize = 9;
-    const UNSAID: Grade = Grade(8);
-
-    pub(super) fn of(severity: Option<Severity>) -> Grade {
-        severity.map_or(Grade::UNSAID, |severity| Grade(severity as u8))
-    }
-
-    pub(super) fn all() -> impl Iterator<Item = Grade> {
-        (0..=Grade::UNSAID.0).map(Grade)
-    }
-
-    pub(super) fn severity(self) -> Option<Severity> {
-        Severity::from_number(self.0)
-    }
-
-    pub(super) fn is_error(self) -> bool {
-        self <= Grade::of(Some(Severity::Error))
-    }
-}
-
-/// Where a line was counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) publisher: usize,
-    pub(super) host: Name,
-    pub(super) program: Name,
-    pub(super) grade: Grade,
-}
-
-/// What the lines of an entry have in common; `None`: nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) publisher: Option<usize>,
-    pub(super) host: Option<Name>,
-    pub(super) program: Option<Name>,
-    pub(super) grade: Option<Grade>,
-}
-
-impl Key {
-    pub(super) fn fits(&self, place: &Place) -> bool {
-        self.publisher.is_none_or(|publisher| publisher == place.publisher)
-            && self.host.as_ref().is_none_or(|host| *host == place.host)
-            && self.program.as_ref().is_none_or(|program| *program == place.program)
-            && self.grade.is_none_or(|grade| grade == place.grade)
-    }
-}
-
-/// The newest line of something, at most [`LONGEST_LINE`] bytes of it.
+/// The newest line of something, at most [`super::row::LONGEST_LINE`] bytes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Newest<'a> {
     pub(super) at: Duration,
@@ -120,6 +58,8 @@ pub(super) struct Publisher {
     pub(super) link: Link,
     /// How often the connection was lost.
     pub(super) gaps: u64,
+    /// Lines that it dropped, where it numbers them.
+    pub(super) missed: u64,
     hosts: HashMap<Rc<[u8]>, Host>,
     others: Row,
     /// Of all hosts together.
@@ -130,25 +70,6 @@ pub(super) struct Publisher {
 struct Host {
     programs: HashMap<Rc<[u8]>, Row>,
     others: Row,
-}
-
-/// By severity: most rows have one or two.
-#[derive(Default)]
-struct Row([Option<Box<Cell>>; Grade::COUNT]);
-
-#[derive(Default)]
-struct Cell {
-    lines: u64,
-    recent: Recent,
-    at: Duration,
-    message: Vec<u8>,
-}
-
-/// Lines of the last seconds, each in the place of its number.
-#[derive(Default)]
-struct Recent {
-    second: u64,
-    counts: [u32; WINDOW as usize],
 }
 
 pub(super) struct Table {
@@ -164,6 +85,7 @@ impl Table {
             endpoint: endpoint.to_owned(),
             link: Link::Never,
             gaps: 0,
+            missed: 0,
             hosts: HashMap::new(),
             others: Row::default(),
             rows: 0,
@@ -188,6 +110,13 @@ impl Table {
         if let Some(publisher) = self.publishers.iter_mut().find(|it| it.endpoint == endpoint) {
             publisher.link = Link::Lost(now);
             publisher.gaps += 1;
+        }
+    }
+
+    /// So many lines more did not come.
+    pub(super) fn missed(&mut self, endpoint: &str, lines: u64) {
+        if let Some(publisher) = self.publishers.iter_mut().find(|it| it.endpoint == endpoint) {
+            publisher.missed = publisher.missed.saturating_add(lines);
         }
     }
 
@@ -357,293 +286,5 @@ impl Publisher {
     }
 }
 
-impl Row {
-    fn count(&mut self, grade: Grade, message: &[u8], now: Duration) {
-        let Some(cell) = self.0.get_mut(usize::from(grade.0)) else { return };
-        let cell = cell.get_or_insert_default();
-        cell.lines += 1;
-        cell.recent.add(now.as_secs());
-        cell.at = now;
-        cell.message.clear();
-        cell.message.extend_from_slice(&message[..message.len().min(LONGEST_LINE)]);
-    }
-
-    fn newest(&self) -> Option<Duration> {
-        self.0.iter().flatten().map(|cell| cell.at).max()
-    }
-
-    /// Takes what another one has counted.
-    fn take(&mut self, from: &mut Row) {
-        for (into, from) in self.0.iter_mut().zip(&mut from.0) {
-            match (into.as_mut(), from.take()) {
-                (_, None) => {}
-                (None, from) => *into = from,
-                (Some(into), Some(from)) => {
-                    into.lines += from.lines;
-                    into.recent.take(&from.recent);
-                    if from.at > into.at {
-                        (into.at, into.message) = (from.at, from.message);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Recent {
-    fn add(&mut self, second: u64) {
-        self.go_on(second);
-        let count = &mut self.counts[(second % WINDOW) as usize];
-        *count = count.saturating_add(1);
-    }
-
-    fn go_on(&mut self, second: u64) {
-        // what lies between was without lines
-        for past in 0..second.saturating_sub(self.second).min(WINDOW) {
-            self.counts[((second - past) % WINDOW) as usize] = 0;
-        }
-        self.second = self.second.max(second);
-    }
-
-    fn take(&mut self, from: &Recent) {
-        self.go_on(from.second);
-        let oldest = self.second.saturating_sub(WINDOW - 1);
-        for second in oldest..=from.second {
-            let place = (second % WINDOW) as usize;
-            self.counts[place] = self.counts[place].saturating_add(from.counts[place]);
-        }
-    }
-
-    fn sum(&self, second: u64) -> u64 {
-        let oldest = second.saturating_sub(WINDOW - 1);
-        let seconds = oldest..=self.second;
-        seconds.map(|second| u64::from(self.counts[(second % WINDOW) as usize])).sum()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn table(most: usize) -> Table {
-        Table::new(["tcp://a:1", "tcp://b:2"].into_iter(), most)
-    }
-
-    fn line<'a>(host: &'a str, program: &'a str, message: &'a str) -> Line<'a> {
-        let mut line = Line::parse(None, message.as_bytes());
-        (line.host, line.program) = (Some(host.as_bytes()), Some(program.as_bytes()));
-        line
-    }
-
-    fn lens(by: By) -> Lens {
-        Lens { by, ..Lens::default() }
-    }
-
-    fn at(seconds: f64) -> Duration {
-        Duration::from_secs_f64(seconds)
-    }
-
-    /// Host, program, lines, sorted.
-    fn rows(table: &Table, by: By) -> Vec<(String, String, u64)> {
-        let text = |name: &Option<Name>| match name {
-            Some(Name::Own(name)) => String::from_utf8_lossy(name).into_owned(),
-            Some(Name::Others) => "(others)".into(),
-            None => "*".into(),
-        };
-        let entries = table.entries(&lens(by), Duration::ZERO);
-        let row = |it: &Entry<'_>| (text(&it.key.host), text(&it.key.program), it.lines);
-        let mut rows: Vec<_> = entries.iter().map(row).collect();
-        rows.sort();
-        rows
-    }
-
-    fn row(host: &str, program: &str, lines: u64) -> (String, String, u64) {
-        (host.into(), program.into(), lines)
-    }
-
-    #[test]
-    fn rows_are_summed_by_what_is_asked_for() {
-        let mut table = table(10);
-        let error = Some(Severity::Error);
-        for (endpoint, host, program, severity, second) in [
-            ("tcp://a:1", "web1", "nginx", None, 0.5),
-            ("tcp://a:1", "web1", "nginx", error, 1.5),
-            ("tcp://b:2", "web1", "cron", None, 2.5),
-            ("tcp://b:2", "db1", "cron", error, 3.5),
-            ("tcp://b:2", "db1", "cron", None, 4.0),
-        ] {
-            let message = format!("{program} at {second}");
-            table.count(endpoint, &line(host, program, &message), severity, at(second));
-        }
-        let both = [row("db1", "cron", 2), row("web1", "cron", 1), row("web1", "nginx", 2)];
-        assert_eq!(rows(&table, By::Both), both);
-        assert_eq!(rows(&table, By::Host), [row("db1", "*", 2), row("web1", "*", 3)]);
-        assert_eq!(rows(&table, By::Program), [row("*", "cron", 3), row("*", "nginx", 2)]);
-        assert_eq!(rows(&table, By::Publisher), [row("*", "*", 2), row("*", "*", 3)]);
-        assert_eq!(rows(&table, By::Severity), [row("*", "*", 2), row("*", "*", 3)]);
-        let errors = Lens { least: error, by: By::Host, ..Lens::default() };
-        for entry in table.entries(&errors, at(5.0)) {
-            assert_eq!((entry.lines, entry.errors), (1, 1));
-            assert!((entry.rate - 0.2).abs() < 1e-9, "{entry:?}");
-        }
-        let by_host = table.entries(&lens(By::Host), at(5.0));
-        let db1 = by_host.iter().find(|it| it.key.host == Some(Name::Own((*b"db1").into())));
-        assert_eq!(db1.unwrap().newest.as_ref().unwrap().message, b"cron at 4");
-        let found = Lens { find: "NGIN".into(), ..lens(By::Severity) };
-        assert_eq!(table.entries(&found, at(5.0)).iter().map(|it| it.lines).sum::<u64>(), 2);
-        let key = Key { host: Some(Name::Own((*b"web1").into())), ..Key::default() };
-        let newest = table.newest(&lens(By::Host), &key);
-        let texts: Vec<_> = newest.iter().map(|it| String::from_utf8_lossy(it.message)).collect();
-        assert_eq!(texts, ["nginx at 0.5", "nginx at 1.5", "cron at 2.5"]);
-    }
-
-    #[test]
-    fn a_rate_is_that_of_the_last_seconds() {
-        let mut table = table(10);
-        for step in 0..300 {
-            table.count("tcp://a:1", &line("h", "p", ""), None, at(f64::from(step) * 0.1));
-        }
-        let rate = |second: f64| {
-            let entries = table.entries(&lens(By::Both), at(second));
-            entries.iter().map(|entry| entry.rate).sum::<f64>()
-        };
-        assert!((rate(29.99) - 10.0).abs() < 0.2, "{}", rate(29.99));
-        assert!((rate(34.99) - 5.0).abs() < 0.2, "{}", rate(34.99));
-        assert_eq!(rate(40.0), 0.0);
-        assert_eq!(rate(1e6), 0.0);
-    }
-
-    #[test]
-    fn what_has_no_room_is_counted_as_others() {
-        let mut table = table(3);
-        let mut count = |endpoint, host, program, second| {
-            table.count(endpoint, &line(host, program, ""), None, at(second)).unwrap()
-        };
-        for (host, program) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1"), ("b", "2")] {
-            count("tcp://a:1", host, program, 0.0);
-        }
-        // another publisher has room of its own
-        let other = count("tcp://b:2", "c", "1", 0.0);
-        assert_eq!(other.host, Name::Own((*b"c").into()));
-        let others = count("tcp://a:1", "c", "1", 1.0);
-        assert_eq!((others.host, others.program), (Name::Others, Name::Others));
-        let expected = [
-            row("(others)", "(others)", 2),
-            row("a", "1", 1),
-            row("a", "2", 1),
-            row("b", "(others)", 1),
-            row("b", "1", 1),
-            row("c", "1", 1),
-        ];
-        assert_eq!(rows(&table, By::Both), expected);
-        // silent rows make room, and what they counted stays in the sum
-        table.make_room(at(500.0));
-        assert_eq!(rows(&table, By::Both), expected);
-        table.count("tcp://a:1", &line("a", "1", "still there"), None, at(500.0));
-        table.make_room(at(601.0));
-        let expected = [
-            row("(others)", "(others)", 4),
-            row("a", "(others)", 1),
-            row("a", "1", 2),
-            row("c", "1", 1),
-        ];
-        assert_eq!(rows(&table, By::Both), expected);
-        assert!(table.count("tcp://a:1", &line("d", "1", ""), None, at(602.0)).is_some());
-        assert_eq!(rows(&table, By::Host)[2], row("c", "*", 1));
-        assert_eq!(rows(&table, By::Host)[3], row("d", "*", 1));
-    }
-
-    #[test]
-    fn a_rate_stays_where_a_row_becomes_part_of_the_others() {
-        let mut table = table(1);
-        table.count("tcp://a:1", &line("a", "1", ""), None, at(0.0));
-        for second in 601..=610 {
-            table.count("tcp://a:1", &line("a", "2", ""), None, at(f64::from(second)));
-            table.count("tcp://a:1", &line("b", "1", ""), None, at(f64::from(second) - 5.0));
-        }
-        let rates = |table: &Table| {
-            let entries = table.entries(&lens(By::Publisher), at(610.999));
-            entries.iter().map(|entry| entry.rate).sum::<f64>()
-        };
-        let before = rates(&table);
-        table.make_room(at(610.999));
-        assert_eq!(rows(&table, By::Both), [row("(others)", "(others)", 21)]);
-        assert!((rates(&table) - before).abs() < 1e-9 && before > 1.0, "{before}");
-    }
-
-    #[test]
-    fn a_host_that_makes_up_programs_takes_no_rows_from_others() {
-        let mut table = table(1000);
-        for number in 0..10_000 {
-            let program = format!("p{number}");
-            table.count("tcp://a:1", &line("evil", &program, ""), None, Duration::ZERO);
-        }
-        let honest = table.count("tcp://a:1", &line("honest", "p", ""), None, Duration::ZERO);
-        assert_eq!(honest.unwrap().host, Name::Own((*b"honest").into()));
-        assert_eq!(table.publishers[0].rows, PROGRAMS + 1);
-        assert_eq!(rows(&table, By::Host), [row("evil", "*", 10_000), row("honest", "*", 1)]);
-    }
-
-    #[test]
-    fn nothing_long_is_kept() {
-        let mut table = table(10);
-        let long = "x".repeat(1 << 20);
-        let place = table.count("tcp://a:1", &line(&long, &long, &long), None, Duration::ZERO);
-        let Name::Own(host) = place.unwrap().host else { panic!("a row of its own") };
-        assert_eq!(host.len(), LONGEST_NAME);
-        let entries = table.entries(&lens(By::Both), Duration::ZERO);
-        assert_eq!(entries[0].newest.as_ref().unwrap().message.len(), LONGEST_LINE);
-        assert!(table.count("tcp://elsewhere:1", &line("a", "b", ""), None, at(0.0)).is_none());
-    }
-
-    #[test]
-    fn connections_come_and_go() {
-        let mut table = table(10);
-        assert_eq!(table.connected("tcp://a:1"), None);
-        table.lost("tcp://a:1", at(3.0));
-        table.lost("tcp://elsewhere:1", at(3.0));
-        assert_eq!(table.publishers()[0].link, Link::Lost(at(3.0)));
-        assert_eq!(table.connected("tcp://a:1"), Some(at(3.0)));
-        assert_eq!((table.publishers()[0].gaps, table.publishers()[1].link), (1, Link::Never));
-    }
-
-    proptest! {
-        /// Whatever comes, no line is lost or counted twice, and the number of rows is bounded.
-        #[test]
-        fn each_line_is_in_each_sum_once(
-            steps in prop::collection::vec((0..2_usize, 0..9_u8, 0..150_u8, 0..10_u8, 0..400_u32), 0..400),
-            most in 1..40_usize,
-        ) {
-            let mut table = table(most);
-            let endpoints = ["tcp://a:1", "tcp://b:2"];
-            let (mut now, mut places) = (Duration::ZERO, Vec::new());
-            for (publisher, host, program, severity, pause) in steps.iter().copied() {
-                now += Duration::from_millis(u64::from(pause) * u64::from(pause) * 10);
-                let (host, program) = (host.to_string(), program.to_string());
-                let line = line(&host, &program, "text");
-                let severity = Severity::from_number(severity);
-                table.make_room(now);
-                places.push(table.count(endpoints[publisher], &line, severity, now).unwrap());
-                prop_assert!(table.publishers.iter().all(|it| it.rows <= most));
-                for publisher in &table.publishers {
-                    let rows: usize = publisher.hosts.values().map(|it| it.programs.len()).sum();
-                    prop_assert_eq!(rows, publisher.rows);
-                    prop_assert!(publisher.hosts.len() <= most);
-                }
-            }
-            for by in [By::Both, By::Host, By::Program, By::Severity, By::Publisher] {
-                let entries = table.entries(&lens(by), now);
-                prop_assert_eq!(entries.iter().map(|it| it.lines).sum::<u64>(), steps.len() as u64);
-                prop_assert!(entries.iter().all(|it| it.rate >= it.error_rate && it.error_rate >= 0.0));
-                let mut keys: Vec<_> = entries.iter().map(|it| it.key.clone()).collect();
-                keys.sort();
-                keys.dedup();
-                prop_assert_eq!(keys.len(), entries.len());
-                if let Some(place) = places.last() {
-                    prop_assert_eq!(keys.iter().filter(|key| key.fits(place)).count(), 1);
-                }
-            }
-        }
-    }
-}
+mod tests;

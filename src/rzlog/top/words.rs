@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::table::{Grade, Name};
+use super::place::{Grade, Name};
 use crate::screen::escape;
 
 /// What a terminal may see of foreign bytes. A tab would move what stands behind it.

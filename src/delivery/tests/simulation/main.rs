@@ -6,7 +6,7 @@
 //!
 //! Not modelled: what libzmq itself may do wrong; a clone together with lost marks, a chunk in doubt, a
 //! line too long for any frame, or a second receiver (nobody could tell whose line a number was); a
-//! full table of sessions, other versions and hostile peers (properties.rs).
+//! full table of sessions, other versions and hostile peers (tests/properties).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

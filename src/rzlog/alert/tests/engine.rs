@@ -379,6 +379,26 @@ fn a_publisher_that_is_away_for_a_while_is_lost() {
 }
 
 #[test]
+fn a_publisher_that_drops_lines_is_told_of_until_it_drops_none() {
+    let mut bench =
+        Bench::new("missed = { count = 10, window = \"5m\" }\nkeep_firing_for = \"1m\"");
+    bench.engine.missed(bench.now, "tcp://b:2", 9);
+    bench.engine.missed(bench.now, "tcp://a:1", 4);
+    bench.says("web1", 14, "a line is none that is missing", 50);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+    bench.engine.missed(bench.now, "tcp://a:1", u64::MAX);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING endpoint=tcp://a:1");
+    let alert = bench.engine.firing(bench.now).remove(0);
+    assert!(alert.what.contains("within 5m were dropped") && alert.count == 0, "{alert:?}");
+    bench.passes(300);
+    assert_eq!(bench.changed(), "");
+    bench.passes(80);
+    assert_eq!(bench.changed(), "RESOLVED endpoint=tcp://a:1");
+}
+
+#[test]
 fn a_restart_neither_forgets_nor_repeats_and_a_changed_rule_begins_anew() {
     let mut bench = Bench::new("match = 'bad'\nthreshold = { count = 10, window = \"10m\" }");
     bench.says("web1", 14, "bad", 6);
