@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use harness::ports::free_endpoint;
 use harness::{Keys, Oracle, Peer, Rsyslogd, SOON, Site, secs, wait_until};
@@ -233,6 +234,26 @@ fn a_broken_certificate_is_named_and_hup_is_harmless() {
     peer.connect(&place.endpoint);
     peer.send_numbers(0..10);
     wait_for(&place.site, "web", 10);
+    receiver.end().clean().within(STOP);
+}
+
+/// The system tells nothing of a link's target that lies in a folder which is not watched. The regular looks are
+/// two seconds apart, so that four changes one after the other would take them more than six.
+#[test]
+fn hup_makes_it_look_at_once() {
+    let place = Place::new("PULL");
+    let elsewhere = place.site.path("elsewhere");
+    let target = Keys::new("web").write_public(&elsewhere);
+    std::os::unix::fs::symlink(&target, place.allowed.join("web")).expect("a link");
+    let mut receiver = place.site.start();
+    let since = Instant::now();
+    for _ in 0..4 {
+        let new = Keys::new("web");
+        new.write_public(&elsewhere);
+        receiver.hup();
+        wait_told(&place.site, &["allowed from now on: web", &new.public_z85()], SOON);
+    }
+    assert!(since.elapsed() < secs(5), "HUP does not make it look: {:?}", since.elapsed());
     receiver.end().clean().within(STOP);
 }
 

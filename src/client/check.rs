@@ -39,6 +39,14 @@ pub enum Finding {
         /// With CURVE.
         encrypted: bool,
     },
+    /// A receiver of acknowledged delivery is there, lets our key in, and takes no session of ours: it speaks
+    /// another version, or has too many sessions. Nothing that is sent to it is acknowledged.
+    NoSession {
+        /// The error's number, as docs/protocol.md has it.
+        code: u16,
+        /// The receiver's sentence; not to be trusted on a terminal.
+        text: String,
+    },
     /// Nobody is there.
     NothingListens(String),
     /// Somebody is there who does not speak ZeroMQ.
@@ -70,6 +78,11 @@ impl fmt::Display for Finding {
                     None => Ok(()),
                 }
             }
+            Finding::NoSession { code, text } => write!(
+                f,
+                "a ROUTER is there and lets us in, but takes no session of ours: it answers with error {code}, \
+                 \"{text}\""
+            ),
             Finding::NothingListens(reason) => {
                 write!(f, "nothing listens there, or it cannot be reached: {reason}")
             }
@@ -137,7 +150,13 @@ pub fn check(
         match outcome(&notices, patience * 3 / 2) {
             Outcome::Connected => {
                 let acked = match ours {
-                    SocketType::Dealer => version(&socket)?,
+                    SocketType::Dealer => match answer(&socket)? {
+                        Answer::Welcome(version) => Some(version),
+                        Answer::Error { code, text } => {
+                            return Ok(Finding::NoSession { code, text });
+                        }
+                        Answer::None => None,
+                    },
                     _ => None,
                 };
                 let encrypted = security.is_curve();
@@ -236,8 +255,19 @@ fn outcome(notices: &Receiver<Notice>, patience: Duration) -> Outcome {
     }
 }
 
-/// The version of acknowledged delivery that the peer welcomes us with.
-fn version(socket: &rzmq_link::Socket) -> Result<Option<u8>, ClientError> {
+/// What comes back for a hello.
+enum Answer {
+    /// This version of acknowledged delivery.
+    Welcome(u8),
+    Error {
+        code: u16,
+        text: String,
+    },
+    /// Nothing of that protocol, in time.
+    None,
+}
+
+fn answer(socket: &rzmq_link::Socket) -> Result<Answer, ClientError> {
     let hello = Hello {
         lowest: 1,
         highest: 1,
@@ -254,7 +284,7 @@ fn version(socket: &rzmq_link::Socket) -> Result<Option<u8>, ClientError> {
     let left = || until.saturating_duration_since(Instant::now());
     while socket.send(&[&frame])? == Sent::Full {
         if left().is_zero() {
-            return Ok(None);
+            return Ok(Answer::None);
         }
         socket.wait_writable(left())?;
     }
@@ -266,14 +296,16 @@ fn version(socket: &rzmq_link::Socket) -> Result<Option<u8>, ClientError> {
         }
         match decode(received.body()) {
             Ok(Frame::Welcome(welcome)) if is_ours(&welcome.session, &hello.session) => {
-                return Ok(Some(welcome.version));
+                return Ok(Answer::Welcome(welcome.version));
             }
-            // it speaks the protocol, if not with us now
-            Ok(Frame::Error(_)) => return Ok(Some(hello.highest)),
+            Ok(Frame::Error(error)) => {
+                let (code, text) = (error.code.number(), error.text.to_owned());
+                return Ok(Answer::Error { code, text });
+            }
             _ => {}
         }
     }
-    Ok(None)
+    Ok(Answer::None)
 }
 
 fn is_ours(session: &SessionId, ours: &SessionId) -> bool {

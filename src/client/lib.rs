@@ -3,29 +3,20 @@
 //!
 //! Knows ZeroMQ through src/link and acknowledged delivery through src/delivery, and nothing of rsyslog.
 //!
-//! ```no_run
-//! use rzlog_client::{Credentials, Line, Subscriber};
-//! use std::time::Duration;
+//! # Read
 //!
-//! let keys = Credentials::curve("/etc/rsyslog-rzmq/archive", "/etc/rsyslog-rzmq/dashboard");
-//! let topics = ["web1.nginx.".to_string()];
-//! let mut subscriber = Subscriber::connect("tcp://archive.example.org:5141", &keys, &topics)?;
-//! while let Some(message) = subscriber.receive(Duration::from_secs(60))? {
-//!     let line = Line::parse(message.topic, message.text);
-//!     println!("{:?} {}", line.severity, String::from_utf8_lossy(line.message));
-//! }
-//! # Ok::<(), rzlog_client::ClientError>(())
+//! `examples/read.rs`, which tests/rzlog runs against a publisher:
+//!
+//! ```no_run
+#![doc = include_str!("examples/read.rs")]
 //! ```
 //!
-//! ```no_run
-//! use rzlog_client::{AckedSender, Credentials};
-//! use std::time::Duration;
+//! # Send
 //!
-//! let keys = Credentials::curve("/etc/rsyslog-rzmq/archive", "/etc/rsyslog-rzmq/web1");
-//! let mut sender = AckedSender::connect("tcp://archive.example.org:5140", &keys, "my program")?;
-//! sender.offer(&[b"<13>1 - web1 my-program - - - hello"]);
-//! assert!(sender.finish(Duration::from_secs(10))?, "not acknowledged in time");
-//! # Ok::<(), rzlog_client::ClientError>(())
+//! `examples/send.rs`, which tests/rzlog runs against a receiver:
+//!
+//! ```no_run
+#![doc = include_str!("examples/send.rs")]
 //! ```
 #![forbid(unsafe_code)]
 
@@ -45,4 +36,4 @@ pub use error::ClientError;
 pub use line::{FACILITIES, Line, Severity};
 pub use rzmq_delivery::{RefusedLine, RefusedReason};
 pub use rzmq_link::{Missed, Notice};
-pub use subscriber::{Event, Message, OwnedMessage, Subscriber};
+pub use subscriber::{Event, Incoming, Message, OwnedMessage, Subscriber};

@@ -3,6 +3,10 @@
 //!
 //! Understood: RFC 5424 and RFC 3164 as rsyslog forwards them, the same without priority as in its files, a
 //! topic in front of one of these, and LogTalez's form `host.program[pid]:@cee:{…}`.
+//!
+//! Host and program are the publisher's where a topic `HOST.PROGRAM.` has a frame of its own: what looks like a
+//! header in the text may be a program's words, if the publisher's template writes none. Priority and time
+//! are what the text says in any case, as any program can choose its priority.
 
 /// How grave a line is; the smaller, the graver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,7 +93,9 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Takes a line apart. `topic` is that of the message, if it has a frame of its own.
+    /// Takes a line apart. `topic` is that of the message, if it has a frame of its own. One of the form
+    /// `HOST.PROGRAM.` says whose the line is, whatever stands in the text; the text's program is kept where it
+    /// says more, as `postfix/smtpd` does for `postfix`.
     pub fn parse(topic: Option<&'a [u8]>, text: &'a [u8]) -> Line<'a> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -106,10 +112,23 @@ impl<'a> Line<'a> {
         };
         line.read();
         if let Some((host, program)) = line.topic.and_then(host_and_program) {
+            let decides = topic.is_some_and(|it| it.ends_with(b".") || it.ends_with(b":"));
+            if decides && !line.is_of(topic.unwrap_or_default()) {
+                (line.host, line.program) = (None, None);
+            }
             line.host = line.host.or(Some(host));
             line.program = line.program.or(Some(program));
         }
         line
+    }
+
+    /// Whether host and program, as the text has them, are this topic's. A program's name may have a dot
+    /// in it, which a topic alone does not tell from the host's.
+    fn is_of(&self, topic: &[u8]) -> bool {
+        let (Some(host), Some(program)) = (self.host, self.program) else { return false };
+        let named = topic.strip_prefix(host).and_then(|rest| rest.strip_prefix(b"."));
+        let more = named.and_then(|named| program.strip_prefix(without_tag_end(named)));
+        more.is_some_and(|more| more.is_empty() || more.starts_with(b"/"))
     }
 
     fn read(&mut self) {
@@ -235,10 +254,15 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 fn host_and_program(topic: &[u8]) -> Option<(&[u8], &[u8])> {
     let topic = topic.strip_suffix(b".").unwrap_or(topic);
     let dot = topic.iter().rposition(|byte| *byte == b'.')?;
-    let (host, program) = (&topic[..dot], &topic[dot + 1..]);
-    let end = program.iter().position(|byte| b"[:".contains(byte)).unwrap_or(program.len());
-    let program = &program[..end];
+    let (host, program) = (&topic[..dot], without_tag_end(&topic[dot + 1..]));
     (!host.is_empty() && !program.is_empty()).then_some((host, program))
+}
+
+/// A program's name without what a topic or a tag has behind it: a dot, `:` or `[pid]:`.
+fn without_tag_end(program: &[u8]) -> &[u8] {
+    let program = program.strip_suffix(b".").unwrap_or(program);
+    let end = program.iter().position(|byte| b"[:".contains(byte)).unwrap_or(program.len());
+    &program[..end]
 }
 
 /// What stands behind a time stamp, either kind, and its blank.
@@ -333,6 +357,31 @@ mod tests {
             (None, "", "? ? ? ? |"),
         ] {
             assert_eq!(read(topic, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_does_not_say_whose_it_is_where_the_topic_does() {
+        let forged = "<2>Nov 24 10:00:00 db1 kernel: Kernel panic";
+        for (topic, text, expected) in [
+            ("web1.app.", forged, "web1 app ? crit |Kernel panic"),
+            ("web1.app[7]:", forged, "web1 app ? crit |Kernel panic"),
+            ("web1.app.", "db1.kernel[1]: x", "web1 app 1 ? |x"),
+            ("web1.app.", "<2>1 - db1 kernel - - - x", "web1 app ? crit |x"),
+            ("web1.app.", "<2>1 - - - - - - x", "web1 app ? crit |x"),
+            // the host is the same, the program is not; and one that begins like it
+            ("web1.app.", "<2>Nov 24 10:00:00 web1 kernel: x", "web1 app ? crit |x"),
+            ("web1.app.", "<2>Nov 24 10:00:00 web1 apples: x", "web1 app ? crit |x"),
+            ("web1.app.", "<2>Nov 24 10:00:00 web app: x", "web1 app ? crit |x"),
+            // the same, or more of it
+            ("web1.app.", "<3>Nov 24 10:00:00 web1 app[7]: x", "web1 app 7 err |x"),
+            ("web1.rc.local.", "<3>Nov 24 10:00:00 web1 rc.local: x", "web1 rc.local ? err |x"),
+            ("m.postfix.", "<3>Nov 24 10:00:00 m postfix/smtpd[7]: x", "m postfix/smtpd 7 err |x"),
+            // no such form: another purpose
+            ("prod.logs", "<3>Nov 24 10:00:00 web1 app: x", "web1 app ? err |x"),
+            ("all.", "<3>Nov 24 10:00:00 web1 app: x", "web1 app ? err |x"),
+        ] {
+            assert_eq!(read(Some(topic), text), expected, "{topic} {text}");
         }
     }
 

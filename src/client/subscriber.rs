@@ -7,6 +7,7 @@
 //! Threads: the link's, which put events into a channel; reading is the caller's. Locks: none held
 //! beyond that channel's.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -85,6 +86,15 @@ pub enum Event {
     },
     /// Something else, as the link tells it.
     Notice(Notice),
+}
+
+/// What comes of publishers, one after the other: see [`Subscriber::iter`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A line.
+    Line(OwnedMessage),
+    /// Something that happened to a connection.
+    Event(Event),
 }
 
 /// Reads from publishers.
@@ -199,6 +209,8 @@ impl Subscriber {
     }
 
     /// The next line. `None`: none came in this time, or a signal did.
+    ///
+    /// Who calls this asks for [`Subscriber::events`] now and then, too: they wait in memory until then.
     pub fn receive(&mut self, patience: Duration) -> Result<Option<Message<'_>>, ClientError> {
         if self.looked.elapsed() >= RENEWAL {
             self.renew()?;
@@ -222,12 +234,18 @@ impl Subscriber {
         self.feeds.iter().map(|feed| feed.endpoint.as_str())
     }
 
-    /// The lines as they come, for ever.
-    pub fn iter(&mut self) -> impl Iterator<Item = Result<OwnedMessage, ClientError>> + '_ {
+    /// The lines as they come, for ever, and what happened to the connections: lines that are missing, too.
+    /// Waits for both.
+    pub fn iter(&mut self) -> impl Iterator<Item = Result<Incoming, ClientError>> + '_ {
+        let mut happened = VecDeque::new();
         std::iter::from_fn(move || {
             loop {
-                match self.receive(RENEWAL) {
-                    Ok(Some(message)) => return Some(Ok(message.to_owned())),
+                happened.extend(self.events());
+                if let Some(event) = happened.pop_front() {
+                    return Some(Ok(Incoming::Event(event)));
+                }
+                match self.receive(SUM) {
+                    Ok(Some(message)) => return Some(Ok(Incoming::Line(message.to_owned()))),
                     Ok(None) => {}
                     Err(error) => return Some(Err(error)),
                 }

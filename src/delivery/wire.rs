@@ -293,7 +293,8 @@ const ERROR_CODES: [(u16, ErrorCode); 9] = [
 ];
 
 impl ErrorCode {
-    fn number(self) -> u16 {
+    /// As it travels; docs/protocol.md has the table.
+    pub fn number(self) -> u16 {
         if let Self::Other(number) = self {
             return number;
         }

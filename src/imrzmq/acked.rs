@@ -11,6 +11,7 @@ use crate::free_space::FreeSpace;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
+use crate::troubles::Troubles;
 use rzmq_delivery::{
     ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
     RefusedReason,
@@ -33,10 +34,6 @@ const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 /// Connections that are remembered; beyond that the memory begins anew and they say hello again.
 const MOST_PEERS: usize = 65_536;
-/// Lines about different causes in that time.
-const MOST_TOLD: usize = 64;
-/// Between two lines in the log about the same trouble.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The acknowledged side of one input. Owned by its listener.
 pub(crate) struct Acked {
@@ -48,7 +45,7 @@ pub(crate) struct Acked {
     log: Log,
     counters: Arc<InputCounters>,
     longest_line: usize,
-    told: HashMap<String, Instant>,
+    troubles: Troubles,
     forgotten: u64,
 }
 
@@ -61,10 +58,17 @@ pub(crate) struct Intake<'a> {
     pub(crate) metadata: Option<&'a [(&'static CStr, &'a str)]>,
     /// Heads may say whose line it was first.
     pub(crate) trusts_relays: bool,
-    /// How much the sender may hand over, and what stands for it.
-    pub(crate) rate: Option<(&'a mut PeerRates, &'a str)>,
+    /// How much the sender may hand over; `None` = any number of lines.
+    pub(crate) rate: Option<Rate<'a>>,
     /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
     pub(crate) host_check: Option<(&'a mut HostCheck, Sender<'a>)>,
+}
+
+/// The limit of each sender's lines, and what stands for this one: there, and in the log.
+pub(crate) struct Rate<'a> {
+    pub(crate) rates: &'a mut PeerRates,
+    pub(crate) sender: &'a str,
+    pub(crate) name: &'a str,
 }
 
 impl Acked {
@@ -88,7 +92,7 @@ impl Acked {
             longest_line: limits.line,
             log,
             counters,
-            told: HashMap::new(),
+            troubles: Troubles::default(),
             forgotten: 0,
         }
     }
@@ -115,13 +119,15 @@ impl Acked {
                 if code == ErrorCode::Sessions {
                     self.counters.sessions_refused().add(1);
                     self.tell(
-                        &format!("sessions {address}{name}"),
+                        "sessions",
+                        &format!("{address}{name}"),
                         &format!("{address}{name} gets no session: {text} (maxsessions, maxsessionsperkey)"),
                     );
                 } else {
                     self.counters.protocol_errors().add(1);
                     self.tell(
-                        &format!("protocol {address}{name}"),
+                        "protocol",
+                        &format!("{address}{name}"),
                         &format!("{address}{name} broke the protocol ({code:?}): {text}"),
                     );
                 }
@@ -165,12 +171,18 @@ impl Acked {
                 return self.answer_if(socket, routing_id, later);
             }
             let mut most = CHUNK;
-            if let Some((rates, sender)) = &mut rate {
+            if let Some(Rate { rates, sender, name }) = &mut rate {
                 let now = Instant::now();
                 most = most.min(rates.left(sender, now));
                 if most == 0 && incoming.has_more() {
                     self.counters.delayed_ratelimit().add(1);
                     let pause = rates.pause(sender, now);
+                    if let Some(more) = self.troubles.due("rate", name, now) {
+                        self.log.warning(format!(
+                            "{name} has more lines than ratelimit.perpeer lets through: it keeps them and \
+                             waits{more}"
+                        ));
+                    }
                     let later = self.receiver.later(incoming, pause, LaterReason::Rate);
                     return self.answer_if(socket, routing_id, later);
                 }
@@ -227,7 +239,7 @@ impl Acked {
                 return self.answer_if(socket, routing_id, later);
             }
             tally.count(&self.counters, count);
-            if let Some((rates, sender)) = &mut rate {
+            if let Some(Rate { rates, sender, .. }) = &mut rate {
                 rates.take(sender, count as u32, Instant::now());
             }
             let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
@@ -235,6 +247,7 @@ impl Acked {
             if let Some(Err(why)) = self.marks.as_mut().map(|marks| marks.write(&accepted.mark)) {
                 self.tell(
                     "marks",
+                    "",
                     &format!("{why}; if rsyslogd is killed now, lines may arrive twice"),
                 );
             }
@@ -255,7 +268,7 @@ impl Acked {
         let Some(free) = space.too_little(Instant::now()) else { return false };
         let trouble = space.trouble(free);
         self.counters.delayed_disk().add(1);
-        self.tell("disk", &trouble);
+        self.tell("disk", "", &trouble);
         true
     }
 
@@ -263,6 +276,7 @@ impl Acked {
         self.counters.failed().add(count);
         self.tell(
             "queue",
+            "",
             &format!("{why} Here none is: they are not acknowledged and come again."),
         );
     }
@@ -277,7 +291,7 @@ impl Acked {
     fn answer(&mut self, socket: &Socket, routing_id: &[u8], reply: &[u8]) {
         match socket.send(&[routing_id, reply]) {
             Ok(Sent::Taken | Sent::Full) => {}
-            Err(why) => self.tell("answer", &why.to_string()),
+            Err(why) => self.tell("answer", "", &why.to_string()),
         }
     }
 
@@ -294,16 +308,9 @@ impl Acked {
         peer
     }
 
-    /// Writes a trouble to the log, at most once a minute and cause; and when there are too many
-    /// causes, as a flood of strangers makes them, not all of them.
-    fn tell(&mut self, cause: &str, trouble: &str) {
-        if self.told.get(cause).is_some_and(|told| told.elapsed() < TELL_AGAIN) {
-            return;
-        }
-        self.told.retain(|_, told| told.elapsed() < TELL_AGAIN);
-        if self.told.len() < MOST_TOLD {
-            self.told.insert(cause.to_owned(), Instant::now());
-            self.log.error(trouble);
+    fn tell(&mut self, kind: &'static str, peer: &str, trouble: &str) {
+        if let Some(more) = self.troubles.due(kind, peer, Instant::now()) {
+            self.log.error(format!("{trouble}{more}"));
         }
     }
 }

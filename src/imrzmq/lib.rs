@@ -19,6 +19,7 @@ mod marks;
 mod params;
 mod peer_rate;
 mod statement;
+mod troubles;
 
 use listener::Listener;
 use rustix::event::{Timespec, poll};

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
-use crate::certificate_folder::load_named;
+use crate::certificate_folder::{load_named, names_in};
 use crate::credential_notice::CredentialNotice;
 use crate::names::Names;
 
@@ -317,7 +317,7 @@ impl AllowList {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = match stamps_in(&self.folder) {
             Ok(stamps) if seen.stamps.as_ref() == Some(&stamps) => return,
-            stamps => stamps.map_err(|why| CertificateError::unreadable(&self.folder, &why)),
+            stamps => stamps,
         };
         let read = stamps.and_then(|it| Ok((it, load_named(&self.folder, &self.names)?)));
         let (stamps, directory) = match read {
@@ -400,14 +400,14 @@ fn held_by_others(
     .collect()
 }
 
-fn stamps_in(folder: &Path) -> std::io::Result<BTreeMap<OsString, Option<Stamp>>> {
-    let mut stamps = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
+fn stamps_in(folder: &Path) -> Result<BTreeMap<OsString, Option<Stamp>>, CertificateError> {
+    // before any is looked at: a folder of millions is none of certificates
+    let names = names_in(folder)?;
+    let stamped = |name| {
         let stamp = Stamp::of(&folder.join(&name));
-        stamps.insert(name, stamp);
-    }
-    Ok(stamps)
+        (name, stamp)
+    };
+    Ok(names.into_iter().map(stamped).collect())
 }
 
 #[cfg(test)]

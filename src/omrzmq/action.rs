@@ -15,7 +15,7 @@ use crate::spool::{Finding, Spool};
 use crate::statement::{Delivery, Statement};
 use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec};
+use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec, few_files};
 use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
 use std::collections::HashMap;
@@ -103,6 +103,9 @@ impl Action {
             }
         });
         if self.statement.binds() {
+            if let Some(few) = few_files(&self.statement.spec.endpoints) {
+                self.log.warning(few.to_string());
+            }
             self.bind(running);
         }
     }

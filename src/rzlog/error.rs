@@ -30,6 +30,8 @@ impl Exit {
     pub(crate) const FINDINGS: Exit = Exit(11);
     /// `check --config`, `migrate`: none of that, but not all could be looked at.
     pub(crate) const NOT_READ: Exit = Exit(12);
+    /// `check`: a receiver lets us in and takes no session.
+    pub(crate) const NO_SESSION: Exit = Exit(13);
 
     /// A signal ended it: as a shell says it.
     pub(crate) fn signal(number: i32) -> Exit {

@@ -1,11 +1,11 @@
 //! `rzlog keys fleet`: keys and configurations for a server, its hosts and a reader, a folder each.
 //!
 //! Whatever is there stays: keys because others trust them, configurations because somebody may have
-//! edited them. So a fleet grows by running it again.
+//! edited them. So a fleet grows by running it again, and what would be written otherwise now is named.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use rzmq_link::{
 };
 
 use crate::error::{Error, Exit};
-use crate::screen::say;
+use crate::screen::{notice, say};
 
 /// The folder of whoever looks at the logs.
 const READER: &str = "reader";
@@ -198,12 +198,32 @@ fn public(path: &Path, key: &PublicKey, name: &str) -> Result<(), Error> {
     )))
 }
 
-/// A file that stays if it is there.
+/// A file that stays if it is there; one that would be another now is named.
 fn text(path: &Path, text: &str) -> Result<(), Error> {
-    if path.exists() {
-        return Ok(());
+    match fs::read(path) {
+        Ok(there) if there == text.as_bytes() => Ok(()),
+        Ok(_) => {
+            notice(&format!(
+                "{} stays as it is, and is not what would be written now; remove it to have it made anew",
+                path.display()
+            ));
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            write_whole(path, text).map_err(Error::file(path))
+        }
+        Err(error) => Err(Error::file(path)(error)),
     }
-    fs::write(path, text).map_err(Error::file(path))
+}
+
+/// Never half of it: that would be there, and stay. What is beside it is no `.conf` to rsyslogd.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let mut file = fs::File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
 }
 
 fn sender(fleet: &Fleet, address: &str, host: &str) -> String {

@@ -126,7 +126,7 @@ impl Pick {
         }
         Ok(Pick {
             topics,
-            named: named(&pairs)?,
+            named: named(&pairs, wish.everything)?,
             include: expressions("include", wish.include)?,
             exclude: expressions("exclude", wish.exclude)?,
             severity: severity.transpose()?,
@@ -139,7 +139,7 @@ impl Pick {
         if let Some(named) = &self.named {
             let is_meant = if self.everything {
                 let (host, program) = (line.host.unwrap_or(b""), line.program.unwrap_or(b""));
-                named.is_match(&[host, b".", program].concat())
+                named.is_match(&[host, b" ", program].concat())
             } else {
                 // what the publisher compared: the first frame
                 named.is_match(message.topic.unwrap_or(message.text))
@@ -222,25 +222,38 @@ fn beginning(host: &str, program: Option<&str>) -> String {
     format!("{host}.{}", program.map_or("", |program| literal(program).0))
 }
 
-/// The expression of a pattern with `*` and `?`.
+/// The expression of a name's pattern with `*` and `?`.
 pub(crate) fn glob(pattern: &str) -> String {
+    glob_of("[^ ]", pattern)
+}
+
+/// The same, with what `?` fits.
+fn glob_of(one: &str, pattern: &str) -> String {
     let sign = |sign: char| match sign {
-        '*' => r"[^ ]*".to_owned(),
-        '?' => r"[^ ]".to_owned(),
+        '*' => format!("{one}*"),
+        '?' => one.to_owned(),
         _ => regex::escape(&sign.to_string()),
     };
     pattern.chars().map(sign).collect()
 }
 
-/// One expression for all pairs: the host, a dot, and a program that ends there. `nginx` is not
-/// `nginx-proxy`.
-fn named(pairs: &[(&str, Option<&str>)]) -> Result<Option<Regex>, Error> {
+/// One expression for all pairs, of the first frame: the host, a dot, and a program that ends there. `nginx` is
+/// neither `nginx-proxy` nor a part of a host's name. A topic ends where a text begins, which a pattern does
+/// not reach into: a text has whatever somebody writes. Of a line itself, `parsed`, it is of host and program
+/// with a blank between them.
+fn named(pairs: &[(&str, Option<&str>)], parsed: bool) -> Result<Option<Regex>, Error> {
     if pairs.is_empty() {
         return Ok(None);
     }
-    let one = |(host, program): &(&str, Option<&str>)| match program {
-        None => format!(r"{}\.", glob(host)),
-        Some(program) => format!(r"{}\.{}(?:[^A-Za-z0-9_-]|$)", glob(host), glob(program)),
+    let one = |(host, program): &(&str, Option<&str>)| {
+        let sign = if parsed { "[^ ]" } else { r"[^ <@\[:]" };
+        let (host, program) = (glob_of(sign, host), program.map(|it| glob_of(sign, it)));
+        match program {
+            None if parsed => format!(r"{host}(?:\.[^ ]*)? "),
+            None => format!(r"{host}\."),
+            Some(program) if parsed => format!("{host} {program}$"),
+            Some(program) => format!(r"{host}\.{program}\.?(?:[ <@\[:]|$)"),
+        }
     };
     let all = pairs.iter().map(one).collect::<Vec<_>>().join("|");
     let regex = Regex::new(&format!("^(?:{all})"));
@@ -297,6 +310,28 @@ mod tests {
     }
 
     #[test]
+    fn neither_a_longer_host_nor_a_text_is_taken_for_what_was_asked_for() {
+        let mut nginx = pick("web1", Some("nginx"));
+        assert!(!wants(&mut nginx, Some("web1.nginx.example.org.sshd."), "x"));
+        assert!(!wants(&mut nginx, None, "web1.nginx.example.org.sshd. x"));
+        // host and program of the text do not count, with a topic in front of it or without
+        for pattern in ["*", "db*", "*db1"] {
+            let mut kernel = pick(pattern, Some("kernel"));
+            for text in [
+                "web1.app.<13>db1.kernel. x",
+                "web1.app: db1.kernel. x",
+                "web1.app[7]:db1.kernel. x",
+                "web1.app:@cee:{\"a\":\"db1.kernel. \"}",
+                "<13>db1.kernel. x",
+            ] {
+                assert!(!wants(&mut kernel, None, text), "{pattern}: {text}");
+            }
+        }
+        assert!(wants(&mut pick("*", Some("kernel")), None, "db1.kernel.<13>x"));
+        assert!(wants(&mut pick("2001:db8::1", Some("app")), Some("2001:db8::1.app."), "x"));
+    }
+
+    #[test]
     fn lines_themselves_are_asked_where_there_are_no_topics() {
         let wish =
             Wish { host: Some("web1"), program: Some("app"), everything: true, ..Wish::default() };
@@ -304,6 +339,9 @@ mod tests {
         assert!(pick.topics.is_empty());
         assert!(wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app: x"));
         assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web2 app: x"));
+        // a dot in a host's name ends no host
+        assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1.app cron: x"));
+        assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1.app: x"));
     }
 
     #[test]

@@ -256,45 +256,10 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
     };
     let sender = connect(&target.endpoints, &target.credentials, "rzlog send")?;
     let mut run = Run::new(send, sender);
-    let mut lines: Option<Lines> = None;
-    let exit = loop {
-        if let Some(signal) = signals.came() {
-            break Exit::signal(signal);
-        }
-        if lines.is_none() {
-            match files.pop_front().map(|path| Lines::open(&path)).transpose() {
-                Ok(next) => lines = next,
-                Err(error) => run.cannot_read(&error),
-            }
-        }
-        if run.failed {
-            (lines, files) = (None, VecDeque::new());
-        }
-        let Some(open) = &mut lines else {
-            if run.sender.unsettled() == 0 {
-                break Exit::DONE;
-            }
-            run.drive(SLICE)?;
-            if run.gives_up() {
-                break Exit::NOBODY;
-            }
-            continue;
-        };
-        match run.offer_some(open) {
-            Pause::End => lines = None,
-            Pause::NotYet if run.sender.unsettled() == 0 => {
-                run.drive(Duration::ZERO)?;
-                is_readable(&open.file, SLICE);
-            }
-            Pause::NotYet => run.drive(SLICE)?,
-            Pause::Full if run.ahead >= AHEAD => run.drive(SLICE)?,
-            Pause::Full => run.drive(Duration::ZERO)?,
-        }
-        if run.gives_up() {
-            break Exit::NOBODY;
-        }
-    };
-    Ok(run.end(exit))
+    let outcome = run.all_of(files, &signals);
+    // whatever ended it, it is told how far it came
+    let exit = run.end(*outcome.as_ref().unwrap_or(&Exit::FAILED));
+    outcome.map(|_| exit)
 }
 
 impl<'a> Run<'a> {
@@ -313,6 +278,47 @@ impl<'a> Run<'a> {
             began: Instant::now(),
             moved: Instant::now(),
             progress: None,
+        }
+    }
+
+    fn all_of(&mut self, mut files: VecDeque<PathBuf>, signals: &Signals) -> Result<Exit, Error> {
+        let mut lines: Option<Lines> = None;
+        loop {
+            if let Some(signal) = signals.came() {
+                return Ok(Exit::signal(signal));
+            }
+            if lines.is_none() {
+                match files.pop_front().map(|path| Lines::open(&path)).transpose() {
+                    Ok(next) => lines = next,
+                    Err(error) => self.cannot_read(&error),
+                }
+            }
+            if self.failed {
+                (lines, files) = (None, VecDeque::new());
+            }
+            let Some(open) = &mut lines else {
+                if self.sender.unsettled() == 0 {
+                    return Ok(Exit::DONE);
+                }
+                self.drive(SLICE)?;
+                if self.gives_up() {
+                    return Ok(Exit::NOBODY);
+                }
+                continue;
+            };
+            match self.offer_some(open) {
+                Pause::End => lines = None,
+                Pause::NotYet if self.sender.unsettled() == 0 => {
+                    self.drive(Duration::ZERO)?;
+                    is_readable(&open.file, SLICE);
+                }
+                Pause::NotYet => self.drive(SLICE)?,
+                Pause::Full if self.ahead >= AHEAD => self.drive(SLICE)?,
+                Pause::Full => self.drive(Duration::ZERO)?,
+            }
+            if self.gives_up() {
+                return Ok(Exit::NOBODY);
+            }
         }
     }
 

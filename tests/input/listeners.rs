@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::skip::{is_root, skipped};
-use harness::{Keys, Oracle, Peer, SOON, Site, ports::free_endpoint, secs};
+use harness::{Keys, Oracle, Peer, SOON, Site, ports::free_endpoint, secs, wait_until};
 
 use crate::{STOP, pull};
 
@@ -67,6 +67,28 @@ fn one_input_may_have_several_endpoints() {
     let lines = daemon.wait_lines("out.log", 30, SOON);
     Oracle::judge(0..30, &lines).once_in_order();
     daemon.stop().clean().within(STOP);
+}
+
+/// libzmq ends a process that has no file left for a peer of an `ipc://` path.
+#[test]
+fn an_ipc_path_and_few_files_draw_a_warning() {
+    for (files, is_told) in [(1024, true), (4096, false)] {
+        let site = Site::new().without_feed().global("processInternalMessages=\"on\"");
+        let internal = site.path("internal.log").display().to_string();
+        let ipc = format!("ipc://{}", site.path("in.sock").display());
+        let site = site
+            .with(&format!("$MaxOpenFiles {files}"))
+            .with(&format!("action(type=\"omfile\" file=\"{internal}\")"))
+            .receiving("", &format!("name=\"in\" endpoints=\"@{ipc}\" socktype=\"PULL\""));
+        let mut daemon = site.start();
+        let told = format!("imrzmq[in]: {ipc} is bound, and rsyslogd may open {files} files");
+        let is_there = || site.lines("internal.log").iter().any(|line| line.contains(&told));
+        if is_told {
+            wait_until("the warning", SOON, || is_there().then_some(()));
+        }
+        daemon.stop().clean().within(STOP);
+        assert_eq!(is_there(), is_told, "{files}");
+    }
 }
 
 #[test]

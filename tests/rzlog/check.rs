@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use harness::ports::free_endpoint;
 use harness::rzlog::Ran;
-use harness::{Flavour, Keys, Peer, Rsyslogd, Rzlog, Site};
+use harness::{Flavour, Keys, Peer, Rsyslogd, Rzlog, SOON, Site};
 
 /// An imrzmq with CURVE that lets `us` in, and what a client of it has.
 struct Server {
@@ -72,6 +72,31 @@ fn an_imrzmq_is_fine_and_its_troubles_are_told_apart() {
     says(plain, 6, &["the peer wants CURVE"]);
     // A look leaves no line behind.
     assert_eq!(daemon.lines("out.log").len(), 0);
+}
+
+/// Who is let in and gets no session does not have lines acknowledged.
+#[test]
+fn a_receiver_that_takes_no_session_is_not_fine() {
+    let server = Server::new();
+    let module = server.trust();
+    let Server { site, endpoint } = server;
+    let few = format!("endpoints=\"{endpoint}\" socktype=\"ROUTER\" maxsessionsperkey=\"1\"");
+    let site = site.receiving(&module, &few);
+    let mut daemon = site.start();
+    let keys = site.path("keys");
+    let line = format!(
+        "send {endpoint} --servercertpath {k}/loghost --clientcertpath {k}/us",
+        k = keys.display()
+    );
+    let (_send, mut input) = Rzlog::of(&line).start_with_pipe();
+    input.write_all(b"<13>Nov 24 10:00:00 web1 app: its session is the one\n").expect("written");
+    daemon.wait_lines("out.log", 1, SOON);
+    let server = Server { site, endpoint };
+    says(
+        server.check("loghost", "us"),
+        13,
+        &["takes no session", "error 9", "1 sessions of this key"],
+    );
 }
 
 #[test]

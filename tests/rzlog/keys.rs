@@ -148,7 +148,7 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     let folder = tempfile::tempdir().expect("folder");
     let at = |name: &str| folder.path().join(name);
     let (port, publish) = (free_port(), free_port());
-    let fleet = |hosts: &str| {
+    let fleet_at = |hosts: &str, publish: u16| {
         fs::write(at("hosts.txt"), hosts).expect("written");
         let line = format!(
             "keys fleet --server loghost --clients hosts.txt --out fleet --address 127.0.0.1 \
@@ -157,13 +157,28 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
         );
         Rzlog::of(&line).in_folder(folder.path()).run()
     };
+    let fleet = |hosts: &str| fleet_at(hosts, publish);
     fleet("web1\nweb1 # again\n").ended(1).complains(&["web1", "stands twice"]);
     fleet("../web1\n").ended(1).complains(&["../web1", "cannot be a host"]);
     fleet("web1.orig\n").ended(1).complains(&["web1.orig", "cannot be a host"]);
     assert!(!at("fleet").exists());
     fleet("# the web\nweb1\n\nweb2\n").ended(0);
     let before = text(&at("fleet/web1/rzmq/web1_secret"));
-    let said = fleet("web1\nweb2\nweb3\n").ended(0).out;
+    // half of one, of a run that was killed
+    fs::write(at("fleet/web2/60-rzmq.conf.new"), "module(lo").expect("written");
+    fs::remove_file(at("fleet/web2/60-rzmq.conf")).expect("removed");
+    let grown = fleet("web1\nweb2\nweb3\n").ended(0);
+    assert_eq!(grown.err, "");
+    let said = grown.out;
+    assert!(text(&at("fleet/web2/60-rzmq.conf")).ends_with(")\n"));
+    assert!(!at("fleet/web2/60-rzmq.conf.new").exists());
+    // what is there stays, and where it is not what was asked for, that is said
+    let port_of_another = fleet_at("web1\nweb2\nweb3\n", free_port()).ended(0).err;
+    for file in ["loghost/60-rzmq.conf", "reader/config.toml"] {
+        let named = format!("fleet/{file} stays as it is, and is not what would be written now");
+        assert!(port_of_another.contains(&named), "{port_of_another}");
+    }
+    assert!(!port_of_another.contains("web1"), "{port_of_another}");
     assert!(said.starts_with("1 new keys"), "{said}");
     // -a would give /etc/rsyslog.d itself to who owns the folder here
     assert!(said.contains("rsync -r fleet/loghost/ root@loghost:"), "{said}");

@@ -6,6 +6,7 @@ mod configuration;
 mod gaps;
 mod hostile;
 mod keys;
+mod library;
 mod metrics;
 mod metrics_http;
 mod migrate;

@@ -135,27 +135,32 @@ value = "queue"
 fn lines_of_several_publishers_are_counted() {
     let one = Publisher::with_topics();
     let two = one.another_with_its_keys();
-    let words = format!("{} {} {}", one.endpoint, two.endpoint, one.trust("--"));
+    let three = one.another_with_its_keys();
+    let (first, second, third) = (&one.endpoint, &two.endpoint, &three.endpoint);
+    let words = format!("{first} {second} {third} {}", one.trust("--"));
     let metrics = Metrics::start(RULES, &words);
     metrics.until_counted(&one, "web1", "warm-up", "x");
     metrics.until_counted(&two, "web2", "warm-up", "x");
+    metrics.until_counted(&three, "web3", "warm-up", "x");
     one.says("web1", "nginx", &["status=200 bytes=10", "status=200 bytes=5", "status=500"]);
     one.says("db1", "nginx", &["status=200 bytes=10"]);
     two.says("web2", "nginx", &["status=404 bytes=none"]);
+    // the same host by another way
+    three.says("web1", "nginx", &["status=200 bytes=100"]);
     let jobs = [
         "@cee: {\"job\":{\"result\":\"ok\",\"ms\":50},\"queue\":7}",
         "@cee: {\"job\":{\"result\":\"ok\",\"ms\":500},\"queue\":2.5}",
         "@cee: {\"job\":",
     ];
     two.says("web2", "job", &jobs);
-    let (first, second) = (&one.endpoint, &two.endpoint);
     metrics.wait(&[
-        "lines_total{program=\"nginx\"} 5",
+        "lines_total{program=\"nginx\"} 6",
         "lines_total{program=\"job\"} 3",
         &format!("requests_total{{host=\"web1\",status=\"200\",endpoint=\"{first}\"}} 2"),
         &format!("requests_total{{host=\"web1\",status=\"500\",endpoint=\"{first}\"}} 1"),
         &format!("requests_total{{host=\"web2\",status=\"404\",endpoint=\"{second}\"}} 1"),
-        "bytes_total{host=\"web1\"} 15",
+        &format!("requests_total{{host=\"web1\",status=\"200\",endpoint=\"{third}\"}} 1"),
+        "bytes_total{host=\"web1\"} 115",
         "job_seconds_bucket{le=\"0.1\",result=\"ok\"} 1",
         "job_seconds_bucket{le=\"+Inf\",result=\"ok\"} 2",
         "job_seconds_sum{result=\"ok\"} 0.55",
@@ -165,6 +170,8 @@ fn lines_of_several_publishers_are_counted() {
         "rzlog_metric_missing_total{metric=\"bytes_total\"} 1",
         "rzlog_rule_lines_broken_total{rule=\"jobs\"} 1",
         &format!("rzlog_stream_connected{{endpoint=\"{first}\"}} 1"),
+        &format!("rzlog_stream_connected{{endpoint=\"{second}\"}} 1"),
+        &format!("rzlog_stream_connected{{endpoint=\"{third}\"}} 1"),
     ]);
 }
 
@@ -228,6 +235,12 @@ fn hup_keeps_what_is_the_same_and_a_mistake_keeps_the_old_rules() {
         "rzlog_reloads_total{result=\"ok\"} 0",
         "rzlog_reloads_total{result=\"failed\"} 1",
     ]);
+
+    // an editor has emptied the file and not written it yet
+    fs::write(metrics.rules(), "").expect("written");
+    metrics.running.signal("HUP");
+    metrics.running.wait_err(&["rules.toml: there is no rule in it any more"], SOON);
+    metrics.wait(&["bytes_total{host=\"web1\"} 14", "rzlog_reloads_total{result=\"failed\"} 2"]);
 
     // one is counted by other labels now, one is new, one is gone, the rest is as it was
     let (rules, _) = RULES.split_once("[[rule.gauge]]").expect("a gauge");

@@ -176,6 +176,10 @@ impl Metrics {
     fn reload(&self, shared: &Shared, engine: &mut Engine) -> Result<usize, Error> {
         let read = Rules::read(&self.rules);
         let mut tally = shared.lock();
+        let read = read.and_then(|rules| match rules.rules.is_empty() && !tally.rules.is_empty() {
+            true => Err(RulesError::AllGone { path: self.rules[0].clone() }),
+            false => Ok(rules),
+        });
         let rules = read.inspect_err(|_| tally.reloads_failed += 1)?;
         tally.take_over(&rules);
         tally.reloads += 1;

@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::rules::{Kind, Spec};
 use super::shared::Shared;
-use super::tally::{END, Metric, Series, Tally, Value};
+use super::tally::{END, EXACT, Metric, Series, Tally, Value};
 
 /// The page.
 pub(super) fn render(registry: &Registry) -> String {
@@ -87,7 +87,6 @@ fn show_counter(number: f64, mut encoder: MetricEncoder<'_>) -> fmt::Result {
 
 /// Without a fraction it is written without one.
 fn whole(number: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 

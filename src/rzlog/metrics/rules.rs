@@ -32,6 +32,9 @@ pub(crate) enum RulesError {
     #[error("{path}: no file in this folder ends with .toml; name a file of rules, or put one there",
         path = path.display())]
     Empty { path: PathBuf },
+    /// On HUP: an editor that has not written yet, or a mistake.
+    #[error("{path}: there is no rule in it any more; to count nothing, end rzlog metrics", path = path.display())]
+    AllGone { path: PathBuf },
     #[error("{path}, line {line}: {what}", path = path.display())]
     Form { path: PathBuf, line: usize, what: String },
     #[error("{path}, line {line}, rule \"{rule}\": {what}", path = path.display())]
@@ -406,9 +409,11 @@ fn buckets(kind: Kind, text: &MetricText) -> Result<Vec<f64>, Mistake> {
         (Some(buckets), Kind::Histogram) => {
             let bounds = buckets.get_ref();
             let rise = bounds.windows(2).all(|pair| pair[0] < pair[1]);
-            if !rise || bounds.iter().any(|it| !it.is_finite()) || bounds.len() > MAX_BUCKETS {
-                let what =
-                    format!("buckets: up to {MAX_BUCKETS} finite numbers, each above the last");
+            let counts = |bound: &f64| bound.is_finite() && *bound >= 0.0;
+            if !rise || !bounds.iter().all(counts) || bounds.len() > MAX_BUCKETS {
+                let what = format!(
+                    "buckets: up to {MAX_BUCKETS} finite numbers from 0 on, each above the last"
+                );
                 return Err(Mistake::at(buckets, &what));
             }
             bounds.clone()
@@ -474,6 +479,10 @@ mod tests {
             (
                 rule("[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\nbuckets = [2, 1]\n"),
                 vec!["line 6", "each above the last"],
+            ),
+            (
+                rule("[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\nbuckets = [-1, 1]\n"),
+                vec!["line 6", "from 0 on"],
             ),
             (
                 rule(&format!("{COUNTER}[[rule]]\nname = \"r\"\n{COUNTER}")),

@@ -2,13 +2,16 @@
 //!
 //! Label values come from lines, and who writes lines may make up any number of them. So a series has a
 //! longest value, a metric and all metrics together have a most, and what nothing was counted in for a
-//! metric's time to live goes.
+//! metric's time to live goes. They may make up numbers, too: none makes a sum infinite, or so large that
+//! others add nothing to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::rules::{Kind, Rules, Spec};
 
+/// Up to it, 2⁵³, each whole number is one of f64: adding 1 makes a difference.
+pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
 /// Ends a label's value in a key: no UTF-8 has it.
 pub(super) const END: u8 = 0xff;
 
@@ -104,8 +107,12 @@ impl Tally {
     /// Counts in the series of these labels' values.
     pub(super) fn count(&mut self, metric: usize, key: &[u8], value: f64, now: Duration) {
         let Some(metric) = self.metrics.get_mut(metric) else { return };
-        // a counter only goes up
-        if !value.is_finite() || metric.spec.kind == Kind::Counter && value < 0.0 {
+        // a sum only goes up
+        let can_be = match metric.spec.kind {
+            Kind::Gauge => value.is_finite(),
+            Kind::Counter | Kind::Histogram => (0.0..=EXACT).contains(&value),
+        };
+        if !can_be {
             metric.broken += 1;
             return;
         }
@@ -155,8 +162,15 @@ impl Series {
         self.seen = now;
         match &mut self.value {
             Value::Number(number) if spec.kind == Kind::Gauge => *number = value,
-            Value::Number(number) => *number += value,
+            Value::Number(number) => {
+                // as after a restart, which Prometheus understands
+                let full = *number + value > EXACT;
+                *number = if full { value } else { *number + value };
+            }
             Value::Histogram { sum, counts } => {
+                if *sum + value > EXACT {
+                    (*sum, *counts) = (0.0, vec![0; counts.len()].into());
+                }
                 *sum += value;
                 let bucket = spec.buckets.partition_point(|bound| *bound < value);
                 if let Some(count) = counts.get_mut(bucket) {
@@ -200,6 +214,31 @@ mod tests {
         let of = |at: usize| (tally.metrics[at].series.len(), tally.metrics[at].capped);
         assert_eq!((of(0), of(1), tally.series), ((2, 1), (1, 1), 3));
         assert_eq!(tally.metrics[0].series[&b"1"[..]].value, Value::Number(2.0));
+    }
+
+    #[test]
+    fn no_value_makes_a_sum_that_others_add_nothing_to() {
+        let more = "value = \"pid\"\nlabels = [\"host\"]\n";
+        let text = counter("c", "value = \"pid\"")
+            + &format!("[[rule.histogram]]\nname = \"h\"\n{more}buckets = [1]\n")
+            + &format!("[[rule.gauge]]\nname = \"g\"\n{more}");
+        let mut tally = Tally::new(&rules(&text), 10);
+        for metric in 0..3 {
+            for value in [1e300, f64::MAX, f64::INFINITY, f64::NAN, -1.0, EXACT * 2.0, EXACT, 2.0] {
+                tally.count(metric, b"x", value, seconds(0));
+            }
+        }
+        let of = |at: usize| {
+            let metric: &Metric = &tally.metrics[at];
+            (metric.broken, metric.series[&b"x"[..]].value.clone())
+        };
+        // begun anew
+        assert_eq!(of(0), (6, Value::Number(2.0)));
+        assert_eq!(of(1), (6, Value::Histogram { sum: 2.0, counts: vec![0, 1].into() }));
+        // it shows what was last
+        assert_eq!(of(2), (2, Value::Number(2.0)));
+        tally.count(0, b"x", EXACT - 2.0, seconds(0));
+        assert_eq!(tally.metrics[0].series[&b"x"[..]].value, Value::Number(EXACT));
     }
 
     #[test]
