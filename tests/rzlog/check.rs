@@ -92,7 +92,11 @@ fn a_receiver_that_takes_no_session_is_not_fine() {
     input.write_all(b"<13>Nov 24 10:00:00 web1 app: its session is the one\n").expect("written");
     daemon.wait_lines("out.log", 1, SOON);
     let server = Server { site, endpoint };
-    says(server.check("loghost", "us"), 13, &["takes no session", "error 9", "1 sessions of this key"]);
+    says(
+        server.check("loghost", "us"),
+        13,
+        &["takes no session", "error 9", "1 sessions of this key"],
+    );
 }
 
 #[test]

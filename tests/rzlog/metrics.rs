@@ -240,10 +240,7 @@ fn hup_keeps_what_is_the_same_and_a_mistake_keeps_the_old_rules() {
     fs::write(metrics.rules(), "").expect("written");
     metrics.running.signal("HUP");
     metrics.running.wait_err(&["rules.toml: there is no rule in it any more"], SOON);
-    metrics.wait(&[
-        "bytes_total{host=\"web1\"} 14",
-        "rzlog_reloads_total{result=\"failed\"} 2",
-    ]);
+    metrics.wait(&["bytes_total{host=\"web1\"} 14", "rzlog_reloads_total{result=\"failed\"} 2"]);
 
     // one is counted by other labels now, one is new, one is gone, the rest is as it was
     let (rules, _) = RULES.split_once("[[rule.gauge]]").expect("a gauge");
