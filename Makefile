@@ -25,7 +25,7 @@ ON_RELEASE := $(if $(RELEASE),scripts/release $(RELEASE))
 # gone.
 SOURCES := $(shell find src/* rsyslog-headers build.rs Cargo.toml Cargo.lock \
 	-path src/client -prune -o -path src/rzlog -prune -o -print)
-RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery Cargo.toml Cargo.lock)
+RZLOG_SOURCES := $(shell find src/client src/rzlog src/link src/delivery src/host/signs.rs Cargo.toml Cargo.lock)
 
 .PHONY: help
 help: ## this list
@@ -177,7 +177,7 @@ bench-tail: ## whether rzlog tail keeps up with 500,000 lines/s that its topic t
 	@bench/tail --rzlog $(RZLOG) --load $(BUILT)/rzmq-load $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each
+fuzz: ## every parser of foreign bytes and the protocol's state machines, a minute each; ARGS=fixed as in CI
 	@scripts/setup fuzz
 	scripts/fuzz $(ARGS)
 
@@ -191,6 +191,11 @@ rpm: ## the RPM in target/packages, built with Debian's rpmbuild
 	@scripts/setup packages
 	scripts/package rpm
 
+.PHONY: msrv
+msrv: ## modules and rzlog with the oldest supported Rust, that of Debian trixie, in its container
+	@scripts/setup packages
+	scripts/msrv
+
 .PHONY: sbom
 sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
 	@scripts/setup packages
@@ -199,10 +204,10 @@ sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
 
 .PHONY: release
 release: deb rpm sbom ## both packages, the SBOM and the sums of all, in target/packages
-	cd target/packages && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
+	cd target/packages && find . -type f ! -name SHA256SUMS ! -name '.*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
 
 .PHONY: reproducible
-reproducible: ## builds both packages a second time and compares the bytes
+reproducible: ## builds both packages a second time, at another path, and compares the bytes
 	@scripts/setup packages
 	scripts/reproducible
 
@@ -210,6 +215,11 @@ reproducible: ## builds both packages a second time and compares the bytes
 test-packages: ## target/packages installed, used, upgraded, removed in a container of each suite; ARGS=sid
 	@scripts/setup packages
 	scripts/test-packages $(ARGS)
+
+.PHONY: test-machine
+test-machine: ## target/packages on a whole emulated machine: systemd, the unit's sandbox, AppArmor; ARGS="bookworm trixie"
+	@scripts/setup machine
+	scripts/test-machine $(ARGS) || [ $$? -eq 75 ]
 
 .PHONY: test-containers
 test-containers: ## target/packages on hosts of several releases that are cut off, killed, upgraded; ARGS="bookworm sid"

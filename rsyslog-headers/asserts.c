@@ -1,11 +1,13 @@
-/* The measured facts, held against our description each time it is compiled; and with UPSTREAM defined,
- * against rsyslog's own headers of one release (scripts/abi-check). Each row names itself when it
- * does not hold. */
+/* The measured facts, held against our description each time it is compiled; and with UPSTREAM defined as a
+ * release (2608 for 8.2608.0), against rsyslog's own headers of that one (scripts/abi-check). Each row
+ * names itself when it does not hold. */
 #ifdef UPSTREAM
 #include "upstream.h"
 #else
 #include "rsyslog.h"
 #define COMMON(member) common.member
+/* an enum of upstream's, here the number it is in a call */
+typedef int statsCtrType_t;
 #endif
 
 #define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), "sizeof " #type)
@@ -21,6 +23,9 @@
 #define CALL(function, ...) \
 	_Static_assert(__builtin_types_compatible_p(__typeof__(&function), __VA_ARGS__), \
 		       "signature of " #function)
+#define MEMBER(type, member, ...) \
+	_Static_assert(__builtin_types_compatible_p(__typeof__(((type *)0)->member), __VA_ARGS__), \
+		       "signature of " #type "." #member)
 
 /* the same on every 64-bit machine */
 SIZE(struct cnfparamdescr, 16);
@@ -54,24 +59,43 @@ AT(multi_submit_t, ppMsgs, 8);
 ROOM(obj_if_t, 512);
 AT(obj_if_t, UseObj, 8);
 AT(obj_if_t, ReleaseObj, 16);
+MEMBER(obj_if_t, UseObj, rsRetVal (*)(const char *, uchar *, uchar *, interface_t *));
 AT(glbl_if_t, GetMaxLine, 16);
 AT(glbl_if_t, GetGlobalInputTermState, 136);
+MEMBER(glbl_if_t, GetMaxLine, int (*)(rsconf_t *));
+MEMBER(glbl_if_t, GetGlobalInputTermState, int (*)(void));
 ROOM(glbl_if_t, 512);
 ROOM(prop_if_t, 512);
 AT(prop_if_t, Construct, 16);
 AT(prop_if_t, ConstructFinalize, 24);
 AT(prop_if_t, Destruct, 32);
 AT(prop_if_t, SetString, 40);
+MEMBER(prop_if_t, Construct, rsRetVal (*)(prop_t **));
+MEMBER(prop_if_t, ConstructFinalize, rsRetVal (*)(prop_t *));
+MEMBER(prop_if_t, Destruct, rsRetVal (*)(prop_t **));
+MEMBER(prop_if_t, SetString, rsRetVal (*)(prop_t *, const uchar *, const int));
 AT(datetime_if_t, getCurrTime, 8);
 AT(datetime_if_t, ParseTIMESTAMP3339, 16);
+MEMBER(datetime_if_t, getCurrTime, void (*)(struct syslogTime *, time_t *, const int));
+MEMBER(datetime_if_t, ParseTIMESTAMP3339, rsRetVal (*)(struct syslogTime *, uchar **, int *));
 ROOM(datetime_if_t, 512);
 SIZE(struct syslogTime, 24);
 ROOM(parser_if_t, 512);
 AT(parser_if_t, ParseMsg, 96);
+MEMBER(parser_if_t, ParseMsg, rsRetVal (*)(smsg_t *));
 ROOM(ruleset_if_t, 512);
 AT(ruleset_if_t, GetParserList, 112);
+MEMBER(ruleset_if_t, GetParserList, parserList_t *(*)(rsconf_t *, smsg_t *));
 
 /* the statistics have a layout for each version */
+#define STATISTICS(type) \
+	MEMBER(type, COMMON(Construct), rsRetVal (*)(statsobj_t **)); \
+	MEMBER(type, COMMON(ConstructFinalize), rsRetVal (*)(statsobj_t *)); \
+	MEMBER(type, COMMON(Destruct), rsRetVal (*)(statsobj_t **)); \
+	MEMBER(type, COMMON(SetName), rsRetVal (*)(statsobj_t *, uchar *)); \
+	MEMBER(type, COMMON(SetOrigin), rsRetVal (*)(statsobj_t *, uchar *)); \
+	MEMBER(type, AddCounter, \
+	       rsRetVal (*)(statsobj_t *, const uchar *, statsCtrType_t, int8_t, void *))
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 13
 ROOM(statsobj_if_v13_t, 512);
 AT(statsobj_if_v13_t, COMMON(Construct), 16);
@@ -80,6 +104,7 @@ AT(statsobj_if_v13_t, COMMON(Destruct), 32);
 AT(statsobj_if_v13_t, COMMON(SetName), 40);
 AT(statsobj_if_v13_t, COMMON(SetOrigin), 48);
 AT(statsobj_if_v13_t, AddCounter, 88);
+STATISTICS(statsobj_if_v13_t);
 #endif
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 16
 ROOM(statsobj_if_v16_t, 512);
@@ -89,13 +114,15 @@ AT(statsobj_if_v16_t, COMMON(Destruct), 32);
 AT(statsobj_if_v16_t, COMMON(SetName), 40);
 AT(statsobj_if_v16_t, COMMON(SetOrigin), 48);
 AT(statsobj_if_v16_t, AddCounter, 104);
+STATISTICS(statsobj_if_v16_t);
 #endif
 #if !defined(UPSTREAM) || statsobjCURR_IF_VERSION == 17
 ROOM(statsobj_if_v17_t, 512);
 AT(statsobj_if_v17_t, AddCounter, 112);
+STATISTICS(statsobj_if_v17_t);
 #endif
 #ifndef UPSTREAM
-/* seen in the binary of 8.2610.0 alone: no source was public */
+/* seen in the binary of 8.2610.0 alone, as abi/probe.c does again: no source was public */
 AT(rsconf_8_2610_t, inputStartupPolicy, 72);
 #endif
 
@@ -107,6 +134,13 @@ AT(rsconf_8_2610_t, inputStartupPolicy, 72);
 #else
 #error "rsyslog's message layout was measured on x86-64 and aarch64 only"
 #endif
+/* one more pointer, pRcvFromPort, lies before the times from 8.2510 on; ours is without, and src/host/early.rs
+ * looks in both places */
+#if defined(UPSTREAM) && UPSTREAM >= 2510
+#define BEHIND_PORT(offset) BEHIND_MUTEX((offset) + 8)
+#else
+#define BEHIND_PORT(offset) BEHIND_MUTEX(offset)
+#endif
 #ifndef RZMQ_FOREIGN_LAYOUT
 AT(smsg_t, flowCtlType, 16);
 AT(smsg_t, iRefCount, BEHIND_MUTEX(64));
@@ -114,8 +148,8 @@ AT(smsg_t, iSeverity, BEHIND_MUTEX(70));
 AT(smsg_t, offMSG, BEHIND_MUTEX(80));
 AT(smsg_t, msgFlags, BEHIND_MUTEX(88));
 AT(smsg_t, iLenRawMsg, BEHIND_MUTEX(92));
-AT(smsg_t, tRcvdAt, BEHIND_MUTEX(272));
-AT(smsg_t, tTIMESTAMP, BEHIND_MUTEX(296));
+AT(smsg_t, tRcvdAt, BEHIND_PORT(272));
+AT(smsg_t, tTIMESTAMP, BEHIND_PORT(296));
 #endif
 
 /* codes, flags and versions */
@@ -174,6 +208,7 @@ CALL(MsgSetFlowControlType, rsRetVal (*)(smsg_t *, flowControl_t));
 CALL(MsgSetRuleset, void (*)(smsg_t *, ruleset_t *));
 CALL(MsgSetRcvFrom, void (*)(smsg_t *, prop_t *));
 CALL(MsgSetRcvFromIP, rsRetVal (*)(smsg_t *, prop_t *));
+CALL(msgSetPRI, void (*)(smsg_t *, unsigned short));
 CALL(MsgSetAfterPRIOffs, rsRetVal (*)(smsg_t *, int));
 CALL(MsgSetHOSTNAME, void (*)(smsg_t *, const uchar *, const int));
 CALL(MsgSetTAG, void (*)(smsg_t *, const uchar *, const size_t));
@@ -192,6 +227,7 @@ CALL(rulesetGetRuleset, rsRetVal (*)(rsconf_t *, ruleset_t **, uchar *));
 CALL(glblGetWorkDirRaw, const uchar *(*)(rsconf_t *));
 CALL(LogError, void (*)(int, int, const char *, ...));
 CALL(LogMsg, void (*)(int, int, int, const char *, ...));
+CALL(tplFind, struct template *(*)(rsconf_t *, char *, int));
 CALL(tplAddLine, struct template *(*)(rsconf_t *, const char *, uchar **));
 CALL(OMSRconstruct, rsRetVal (*)(omodStringRequest_t **, int));
 CALL(OMSRdestruct, rsRetVal (*)(omodStringRequest_t *));
@@ -199,3 +235,21 @@ CALL(OMSRsetEntry, rsRetVal (*)(omodStringRequest_t *, int, uchar *, int));
 CALL(nvlstGetParams, struct cnfparamvals *(*)(struct nvlst *, struct cnfparamblk *,
 					      struct cnfparamvals *));
 CALL(cnfparamvalsDestruct, void (*)(const struct cnfparamvals *, const struct cnfparamblk *));
+
+/* what is looked up by name, as src/host calls it */
+#ifdef UPSTREAM
+CALL(glblGetOversizeMsgInputMode, int (*)(rsconf_t *));
+#if UPSTREAM >= 2602
+CALL(ratelimitNewFromConfig,
+     rsRetVal (*)(ratelimit_t **, rsconf_t *, const char *, const char *, const char *));
+#endif
+#if UPSTREAM >= 2608
+CALL(rsconfShouldDelayReadyNotify, int (*)(rsconf_t *));
+CALL(rsconfNeedDropPriv, int (*)(rsconf_t *));
+AT(rsconf_t, globals.systemdNotifyReadyDelay, offsetof(rsconf_t, globals.compatDefaultsSecure) + 4);
+AT(rsconf_t, globals.uidDropPriv, offsetof(rsconf_t, globals.compatDefaultsSecure) + 8);
+AT(rsconf_t, globals.gidDropPriv, offsetof(rsconf_t, globals.compatDefaultsSecure) + 12);
+IS(COMPAT_DEFAULTS_SECURE_STRICT, 0);
+IS(COMPAT_DEFAULTS_SECURE_WARN, 2);
+#endif
+#endif

@@ -28,7 +28,7 @@ typedef struct {
 
 /* a template by name, NULL when there is none (template.h); conf is the one being loaded */
 struct template;
-struct template *tplFind(rsconf_t *conf, const char *pName, int iLenName);
+struct template *tplFind(rsconf_t *conf, char *pName, int iLenName);
 /* defines one; *ppRestOfConfLine is the format in quotes, as $template has it behind the comma */
 struct template *tplAddLine(rsconf_t *conf, const char *pName, uchar **ppRestOfConfLine);
 

@@ -9,6 +9,7 @@
 #include "dirty.h"
 #include "module-template.h"
 #include "conf.h"
+#include "rsconf.h"
 #include "msg.h"
 #include "glbl.h"
 #include "prop.h"

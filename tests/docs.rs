@@ -13,7 +13,7 @@ use harness::pages::{Stage, code_spans, page, pages};
 use harness::paths::{
     has_stock_module, module_path, modules, repository, rsyslog_release, rsyslogd,
 };
-use harness::skip::skipped;
+use harness::skip::{has_program, skipped};
 use harness::{Rsyslogd, SOON, Site};
 
 #[test]
@@ -79,7 +79,7 @@ fn sender_and_receiver_of_the_readme_carry_lines() {
 
 #[test]
 fn example_of_the_packages_is_the_readmes() {
-    let path = repository().join("packaging/etc/rsyslog.d/60-rzmq.conf");
+    let path = repository().join("packaging/etc/rsyslog.d/60-rzmq-example.conf");
     let example = fs::read_to_string(path).expect("read");
     // "# " is a remark, "#" what is to be in force; nothing is without either.
     assert!(example.lines().all(|line| line.is_empty() || line.starts_with('#')), "{example}");
@@ -248,8 +248,8 @@ fn parameters_of_the_examples_are_in_the_reference() {
 fn every_block_is_one_that_a_test_looks_at() {
     // With what looks at it; "" where nothing can.
     let kinds = BTreeMap::from([
-        ("", ""),     // a picture in letters, the form of a file
-        ("ini", ""),  // a file of another program; its page says that it was not tried
+        ("", ""), // a picture in letters
+        ("ini", "tests/docs.rs"),
         ("text", ""), // what a program said
         ("text check", "tests/rzlog/pages.rs"),
         ("python subscriber", "tests/rzlog/pages.rs"),
@@ -274,13 +274,91 @@ fn every_block_is_one_that_a_test_looks_at() {
         ("toml", "tests/rzlog/pages.rs"),
         ("toml alert", "tests/rzlog/pages.rs"),
         ("toml metrics", "tests/rzlog/pages.rs"),
+        ("zpl", "tests/docs.rs"),
     ]);
     for block in pages().iter().flat_map(|page| &page.blocks) {
         let kind = block.words.join(" ");
         let reader = kinds.get(kind.as_str());
         let reader = reader.unwrap_or_else(|| panic!("{}: nobody reads \"{kind}\"", block.place()));
         assert!(repository().join(reader).exists(), "{reader}");
+        // A configuration is in a block that rsyslogd reads, or is typed into a terminal.
+        let begins = ["module(", "input(", "action(", "ruleset(", "$ModLoad"];
+        let is_statement =
+            |line: &str| begins.iter().any(|begin| line.trim_start().starts_with(begin));
+        let is_read = kind.starts_with("rsyslog") || kind.starts_with("sh newcomer");
+        assert!(
+            is_read || !block.text.lines().any(is_statement),
+            "{}: no rsyslogd reads this",
+            block.place()
+        );
     }
+}
+
+/// A certificate's lines, with every value but web1's name put out.
+fn form(certificate: &str) -> Vec<String> {
+    let lines = certificate.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = lines.map(|line| match line.split_once(" = ") {
+        Some((name, value)) if !value.contains("web1") => format!("{name} = …"),
+        _ => line.to_owned(),
+    });
+    lines.collect()
+}
+
+#[test]
+fn certificate_of_the_operations_page_has_the_form_of_a_real_one() {
+    let site = Site::new();
+    let stage = Stage::set(&site);
+    let real = fs::read_to_string(stage.keys.join("web1_secret")).expect("a secret");
+    assert_eq!(form(page("docs/operations.md").block(&["zpl"])), form(&real));
+}
+
+/// Those of the pages, and the one that the packages ship.
+#[test]
+fn drop_ins_are_read_by_systemd() {
+    if !has_program("systemd-analyze") {
+        return skipped("drop_ins_are_read_by_systemd", "no systemd-analyze");
+    }
+    let shipped = repository().join("packaging/systemd/interfaces.conf");
+    let shipped = fs::read_to_string(shipped).expect("read");
+    let pages = pages();
+    let blocks = pages.iter().flat_map(|page| &page.blocks).filter(|block| block.is(&["ini"]));
+    let drop_ins = blocks.map(|block| (block.place(), block.text.clone()));
+    let folder = tempfile::tempdir().expect("folder");
+    let unit = folder.path().join("rzmq-drop-in.service");
+    for (place, text) in drop_ins.chain([("interfaces.conf".to_owned(), shipped)]) {
+        fs::write(&unit, format!("[Service]\nExecStart=/bin/true\n{text}")).expect("written");
+        let verified = Command::new("systemd-analyze")
+            .args(["verify", "--man=no"])
+            .arg(&unit)
+            .output()
+            .expect("systemd-analyze");
+        let said = String::from_utf8_lossy(&verified.stderr);
+        let about = said.lines().any(|line| line.contains("rzmq-drop-in"));
+        assert!(verified.status.success() && !about, "{place}: {said}");
+    }
+}
+
+#[test]
+fn configuration_of_the_compose_file_passes_the_check() {
+    let site = Site::new();
+    let path = repository().join("packaging/compose/rsyslog.conf");
+    let text = fs::read_to_string(path).expect("read");
+    // what it includes there is what `rzlog keys fleet` wrote, which has a test of its own
+    let text = text
+        .replace("/var/spool/rsyslog", &site.work().display().to_string())
+        .replace("/etc/rsyslog.d/*.conf", &site.path("fleet*.conf").display().to_string())
+        + "action(type=\"omfile\" file=\"/dev/null\")\n";
+    fs::write(site.path("fleet.conf"), "# nothing\n").expect("written");
+    let config = site.path("compose.conf");
+    fs::write(&config, &text).expect("written");
+    let output = Command::new(rsyslogd())
+        .args(["-N1", "-M", &module_path(&modules()), "-f"])
+        .arg(&config)
+        .stdin(Stdio::null())
+        .output()
+        .expect("rsyslogd runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && complaints(&said).is_empty(), "{said}\n{text}");
 }
 
 /// What comes behind `make ` or begins with `scripts/` in a line of commands.

@@ -1,6 +1,7 @@
 //! What omrzmq does with its sockets while everything runs: several endpoints, binding outputs,
 //! publishers, workers, peers that come and go.
 
+use std::io::Write;
 use std::net::TcpListener;
 
 use harness::oracle::{number_of, numbered};
@@ -95,6 +96,28 @@ fn binding_push_serves_whoever_connects() {
     daemon.feed(0..100);
     let peer = Peer::new(zmq::PULL).connected_to(&endpoint);
     Oracle::judge(0..100, &peer.take_all(100, SOON)).once_in_order();
+    daemon.stop().clean().within(STOP);
+}
+
+/// A socket that binds and calls calls again, too, what libzmq has given up: a peer that wants another
+/// mechanism.
+#[test]
+fn a_binding_socket_calls_again_whoever_was_not_zeromq_before() {
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let called = format!("tcp://{}", foreign.local_addr().expect("its address"));
+    let endpoints = format!("@{},>{called}", free_endpoint());
+    let mut daemon = action(&endpoints, "PUSH", "").start();
+    let (mut stream, _) = foreign.accept().expect("it calls");
+    let mut greeting = [0; 64];
+    (greeting[0], greeting[9], greeting[10]) = (0xff, 0x7f, 3);
+    greeting[12..17].copy_from_slice(b"PLAIN");
+    stream.write_all(&greeting).expect("greeted");
+    daemon.wait_log(&["omrzmq[out]", "handshake failed", &called], SOON);
+    drop((stream, foreign));
+    let peer = Peer::new(zmq::PULL);
+    peer.bind(&called);
+    daemon.feed(0..10);
+    Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
     daemon.stop().clean().within(STOP);
 }
 

@@ -15,7 +15,7 @@ use rzmq_delivery::{
     COMPRESS_FAST, Choice, Event, Head, RefusedLine, SenderOptions, SessionId, Turn,
 };
 use rzmq_link::{
-    Change, Context, Mode, Notice, Notices, Options, Received, Renewal, Sent, Socket, SocketSpec,
+    Change, Context, Mode, Notice, Notices, Options, Received, Sent, Socket, SocketSpec,
     SocketType, parse_endpoints, random,
 };
 
@@ -343,7 +343,8 @@ impl Target {
         // After a frame that is too long libzmq never calls that receiver again.
         let stays_away = self.socket.connections() == 0
             && self.lost.is_some_and(|since| since.elapsed() > STAYS_AWAY);
-        if !stays_away && self.socket.renewal() != Renewal::Reopen {
+        self.socket.call_again();
+        if !stays_away {
             self.again = None;
             return Ok(false);
         }

@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rzmq_link::{
-    Change, Context, Gaps, Missed, Mode, Notice, Notices, Options, Received, Renewal, Socket,
-    SocketSpec, SocketType, parse_endpoints, wait_any,
+    Change, Context, Gaps, Missed, Mode, Notice, Notices, Options, Received, Socket, SocketSpec,
+    SocketType, parse_endpoints, wait_any,
 };
 
 use crate::address::needs_ipv6;
@@ -293,9 +293,8 @@ impl Subscriber {
         Ok(None)
     }
 
-    /// Opens sockets anew whose keys have changed, that were turned away for good, or that do not come
-    /// back: after a line that is too long libzmq never calls that publisher again. Not those that have
-    /// unread lines.
+    /// Has publishers called again where keys have changed or who have turned us away for good, and opens
+    /// sockets anew that do not come back. Not those that have unread lines.
     fn renew(&mut self) -> Result<(), ClientError> {
         self.looked = Instant::now();
         for feed in &mut self.feeds {
@@ -304,7 +303,8 @@ impl Subscriber {
             }
             let lost = feed.told.lost.swap(false, Ordering::Relaxed);
             let stays_away = lost && feed.socket.connections() == 0;
-            if stays_away || feed.socket.renewal() == Renewal::Reopen {
+            feed.socket.call_again();
+            if stays_away {
                 feed.socket = self.context.open(&feed.spec, feed.told.clone())?;
             }
         }

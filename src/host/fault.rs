@@ -35,7 +35,8 @@ fn use_after_free() {
 }
 
 /// In a build with the feature `fault-injection`: how much newer than those known the interface versions
-/// are that are asked for, where RZMQ_FUTURE names this interface. In every other build: 0.
+/// are that are asked for, where RZMQ_FUTURE names this interface; or not 0, where it names this member of a
+/// message, which is looked for in another place. In every other build: 0.
 pub(crate) fn future(interface: &std::ffi::CStr) -> std::ffi::c_int {
     #[cfg(feature = "fault-injection")]
     if std::env::var_os("RZMQ_FUTURE").is_some_and(|wanted| {

@@ -6,6 +6,7 @@
 //! the header expects the change: a number that is not there means that the place is wrong, and the
 //! module refuses to load instead of writing into something else.
 
+use crate::fault;
 use crate::message::Property;
 use crate::registration::LoadError;
 use crate::rsyslogd::{Clock, Rsyslogd};
@@ -67,9 +68,10 @@ unsafe fn fields_are_in_place(message: *mut sys::smsg_t) -> bool {
 /// As for [`fields_are_in_place`], which has answered yes.
 unsafe fn flags_are_in_place(message: *mut sys::smsg_t, property: &Property) -> bool {
     let kept = (sys::NEEDS_PARSING | sys::PARSE_HOSTNAME) as i32;
-    // SAFETY: the place lies between two fields that were found in place.
+    // SAFETY: the place, and the number in front of it, lie between two fields that were found in place.
     unsafe {
-        let flags = addr_of_mut!((*message).msgFlags);
+        let elsewhere = usize::from(fault::future(c"msgFlags") != 0);
+        let flags = addr_of_mut!((*message).msgFlags).wrapping_sub(elsewhere);
         flags.write(kept | sys::NEEDS_DNSRESOL as i32);
         // MsgSetRcvFrom would free an address to be resolved if that bit were set before on purpose
         // (runtime/msg.c); there is none, the member is null in a fresh message.

@@ -30,6 +30,9 @@ mod params;
 mod registration;
 mod rsyslogd;
 mod secure_defaults;
+// public for the link, which has the same file
+#[allow(unreachable_pub)]
+mod signs;
 mod strings;
 #[allow(missing_docs, non_camel_case_types, non_snake_case, non_upper_case_globals)]
 #[allow(dead_code, unreachable_pub, clippy::all, clippy::undocumented_unsafe_blocks)]

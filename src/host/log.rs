@@ -6,6 +6,7 @@
 //! (`rsyslogd -N1`), which happens at a terminal, our warnings about settings are printed. The core
 //! prints errors alone there, or (8.2608 and later) warnings without that word.
 
+use crate::signs::misleads;
 use crate::strings::to_c;
 use crate::sys;
 use std::ffi::c_int;
@@ -58,12 +59,12 @@ impl Log {
         self.message(LOG_INFO, sentence.as_ref());
     }
 
-    /// One line, whatever a peer or a file had to say: a line feed would begin another, and an escape
-    /// sequence speak to the terminal.
+    /// One line, whatever a peer or a file had to say: a line feed would begin another, an escape
+    /// sequence speak to the terminal, and a sign that turns the direction of writing show other words.
     fn line(&self, sentence: &str) -> String {
         let mut line = String::with_capacity(self.prefix.len() + sentence.len());
         for character in self.prefix.chars().chain(sentence.chars()) {
-            match character.is_control() {
+            match misleads(character) {
                 true => line.extend(character.escape_default()),
                 false => line.push(character),
             }
@@ -96,5 +97,8 @@ mod tests {
         let line =
             Log::instance("omrzmq", "a").line("it says: ü\nrsyslogd: all is well\x1b[2J\u{9b}");
         assert_eq!(line, "omrzmq[a]: it says: ü\\nrsyslogd: all is well\\u{1b}[2J\\u{9b}");
+        let turned =
+            Log::module("omrzmq").line("no longer allowed: \u{202e}1bd\u{2066}we\u{200b}b");
+        assert_eq!(turned, "omrzmq: no longer allowed: \\u{202e}1bd\\u{2066}we\\u{200b}b");
     }
 }

@@ -191,8 +191,8 @@ impl Rsyslogd {
     /// Whether the configuration, as far as it is read, has a template of this name.
     pub fn has_template(&self, name: &str) -> bool {
         let (text, length) = (to_c(name), c_int::try_from(name.len()).unwrap_or(c_int::MAX));
-        // SAFETY: exported by rsyslogd; the configuration is the one it handed us.
-        !unsafe { sys::tplFind(self.configuration(), text.as_ptr(), length) }.is_null()
+        // SAFETY: exported by rsyslogd; the configuration is the one it handed us, and the name is only read.
+        !unsafe { sys::tplFind(self.configuration(), text.as_ptr().cast_mut(), length) }.is_null()
     }
 
     /// Defines a template of the module's own, once; `format` as `$template` has it, without quotes.

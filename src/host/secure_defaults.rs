@@ -7,7 +7,7 @@
 //! releases. So the place is found, and never guessed: the core's own functions that read the
 //! neighbours are asked about a configuration of ours, in which one number after the other is set.
 //! Where these three are not side by side, or the release is none whose order is known, the answer is
-//! [`SecureDefaults::Off`], which is what releases without the setting do.
+//! [`SecureDefaults::Unknown`] if the release has the setting, and [`SecureDefaults::Off`] if it has not.
 
 use crate::rsyslogd::Rsyslogd;
 use crate::sys;
@@ -16,8 +16,10 @@ use std::ffi::{CStr, c_int};
 /// What the administrator wants of settings that are not secure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecureDefaults {
-    /// Nothing, or this rsyslog does not know the setting.
+    /// Nothing, or this rsyslog does not have the setting.
     Off,
+    /// This rsyslog has the setting, and it cannot be read.
+    Unknown,
     /// A warning; the core's own default where it has the setting.
     Warn,
     /// An error.
@@ -27,6 +29,9 @@ pub enum SecureDefaults {
 /// The versions of the statistics interface by which the releases with this order are known: 8.2608
 /// and 8.2610.
 const KNOWN: [c_int; 2] = [16, 17];
+
+/// A function that the releases with the setting export: it warns of what is not secure.
+const SETTING: &CStr = c"glblWarnIfInsecureDefault";
 
 /// A function of the core that answers whether some numbers of a configuration are not 0.
 type Reader = unsafe extern "C" fn(*mut sys::rsconf_t) -> c_int;
@@ -38,26 +43,29 @@ struct Beginning([c_int; 256]);
 
 impl SecureDefaults {
     pub(crate) fn of(rsyslogd: &Rsyslogd) -> Self {
+        if reader(SETTING).is_none() {
+            return Self::Off;
+        }
         let known = rsyslogd.statistics().is_some_and(|it| KNOWN.contains(&it.version));
         let configuration = rsyslogd.configuration();
         if !known || configuration.is_null() {
-            return Self::Off;
+            return Self::Unknown;
         }
-        let Some(place) = place() else { return Self::Off };
+        let Some(place) = place() else { return Self::Unknown };
         // SAFETY: the number stands in front of one that the core itself reads there as part of a
         // configuration; this configuration is the one it handed us. The setting is made by the
         // thread that reads the configuration, which is the one that calls us.
         match unsafe { configuration.cast::<c_int>().add(place).read() } {
             0 => Self::Strict,
+            1 => Self::Off,
             2 => Self::Warn,
-            _ => Self::Off,
+            _ => Self::Unknown,
         }
     }
 }
 
 /// Where the setting stands, counted in ints.
 fn place() -> Option<usize> {
-    reader(c"glblWarnIfInsecureDefault")?;
     let delay = places_read_by(reader(c"rsconfShouldDelayReadyNotify")?);
     let ids = places_read_by(reader(c"rsconfNeedDropPriv")?);
     match delay.as_slice() {

@@ -7,9 +7,11 @@
 //! an error, or rsyslogd stops, the sender is told "later" and nothing is acknowledged.
 
 use crate::counters::InputCounters;
+use crate::free_space::FreeSpace;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
+use crate::troubles::Troubles;
 use rzmq_delivery::{
     ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
     RefusedReason,
@@ -26,27 +28,24 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const CHUNK: u32 = 128;
 /// Between two acknowledgements within a frame: only a slow queue comes to a second one.
 const ANSWER_AGAIN: Duration = Duration::from_millis(5);
-/// What a sender waits when the queue answered an error.
+/// What a sender waits when the queue answered an error, or would have no room.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// What a sender waits when this side stops.
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 /// Connections that are remembered; beyond that the memory begins anew and they say hello again.
 const MOST_PEERS: usize = 65_536;
-/// Lines about different causes in that time.
-const MOST_TOLD: usize = 64;
-/// Between two lines in the log about the same trouble.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// The acknowledged side of one input. Owned by its listener.
 pub(crate) struct Acked {
     receiver: Receiver,
     marks: Option<Marks>,
+    free_space: Option<FreeSpace>,
     peers: HashMap<Vec<u8>, PeerId>,
     next_peer: u64,
     log: Log,
     counters: Arc<InputCounters>,
     longest_line: usize,
-    told: HashMap<String, Instant>,
+    troubles: Troubles,
     forgotten: u64,
 }
 
@@ -59,10 +58,17 @@ pub(crate) struct Intake<'a> {
     pub(crate) metadata: Option<&'a [(&'static CStr, &'a str)]>,
     /// Heads may say whose line it was first.
     pub(crate) trusts_relays: bool,
-    /// How much the sender may hand over, and what stands for it.
-    pub(crate) rate: Option<(&'a mut PeerRates, &'a str)>,
+    /// How much the sender may hand over; `None` = any number of lines.
+    pub(crate) rate: Option<Rate<'a>>,
     /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
     pub(crate) host_check: Option<(&'a mut HostCheck, Sender<'a>)>,
+}
+
+/// The limit of each sender's lines, and what stands for this one: there, and in the log.
+pub(crate) struct Rate<'a> {
+    pub(crate) rates: &'a mut PeerRates,
+    pub(crate) sender: &'a str,
+    pub(crate) name: &'a str,
 }
 
 impl Acked {
@@ -71,6 +77,7 @@ impl Acked {
         counters: Arc<InputCounters>,
         limits: ReceiverLimits,
         marks: Option<(Marks, Vec<rzmq_delivery::Mark>)>,
+        free_space: Option<FreeSpace>,
     ) -> Self {
         let (marks, known) = marks.map_or((None, Vec::new()), |(file, known)| (Some(file), known));
         let software = concat!("imrzmq ", env!("CARGO_PKG_VERSION"));
@@ -79,12 +86,13 @@ impl Acked {
         Self {
             receiver,
             marks,
+            free_space,
             peers: HashMap::new(),
             next_peer: 0,
             longest_line: limits.line,
             log,
             counters,
-            told: HashMap::new(),
+            troubles: Troubles::default(),
             forgotten: 0,
         }
     }
@@ -111,13 +119,15 @@ impl Acked {
                 if code == ErrorCode::Sessions {
                     self.counters.sessions_refused().add(1);
                     self.tell(
-                        &format!("sessions {address}{name}"),
+                        "sessions",
+                        &format!("{address}{name}"),
                         &format!("{address}{name} gets no session: {text} (maxsessions, maxsessionsperkey)"),
                     );
                 } else {
                     self.counters.protocol_errors().add(1);
                     self.tell(
-                        &format!("protocol {address}{name}"),
+                        "protocol",
+                        &format!("{address}{name}"),
                         &format!("{address}{name} broke the protocol ({code:?}): {text}"),
                     );
                 }
@@ -156,13 +166,23 @@ impl Acked {
                 let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
                 return self.answer_if(socket, routing_id, later);
             }
+            if incoming.has_more() && self.has_no_room() {
+                let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);
+                return self.answer_if(socket, routing_id, later);
+            }
             let mut most = CHUNK;
-            if let Some((rates, sender)) = &mut rate {
+            if let Some(Rate { rates, sender, name }) = &mut rate {
                 let now = Instant::now();
                 most = most.min(rates.left(sender, now));
                 if most == 0 && incoming.has_more() {
                     self.counters.delayed_ratelimit().add(1);
                     let pause = rates.pause(sender, now);
+                    if let Some(more) = self.troubles.due("rate", name, now) {
+                        self.log.warning(format!(
+                            "{name} has more lines than ratelimit.perpeer lets through: it keeps them and \
+                             waits{more}"
+                        ));
+                    }
                     let later = self.receiver.later(incoming, pause, LaterReason::Rate);
                     return self.answer_if(socket, routing_id, later);
                 }
@@ -219,7 +239,7 @@ impl Acked {
                 return self.answer_if(socket, routing_id, later);
             }
             tally.count(&self.counters, count);
-            if let Some((rates, sender)) = &mut rate {
+            if let Some(Rate { rates, sender, .. }) = &mut rate {
                 rates.take(sender, count as u32, Instant::now());
             }
             let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
@@ -227,6 +247,7 @@ impl Acked {
             if let Some(Err(why)) = self.marks.as_mut().map(|marks| marks.write(&accepted.mark)) {
                 self.tell(
                     "marks",
+                    "",
                     &format!("{why}; if rsyslogd is killed now, lines may arrive twice"),
                 );
             }
@@ -241,10 +262,21 @@ impl Acked {
         }
     }
 
+    /// Whether the file system has too little room for what comes.
+    fn has_no_room(&mut self) -> bool {
+        let Some(space) = &mut self.free_space else { return false };
+        let Some(free) = space.too_little(Instant::now()) else { return false };
+        let trouble = space.trouble(free);
+        self.counters.delayed_disk().add(1);
+        self.tell("disk", "", &trouble);
+        true
+    }
+
     fn queue_failed(&mut self, why: &SubmitError, count: u64) {
         self.counters.failed().add(count);
         self.tell(
             "queue",
+            "",
             &format!("{why} Here none is: they are not acknowledged and come again."),
         );
     }
@@ -259,7 +291,7 @@ impl Acked {
     fn answer(&mut self, socket: &Socket, routing_id: &[u8], reply: &[u8]) {
         match socket.send(&[routing_id, reply]) {
             Ok(Sent::Taken | Sent::Full) => {}
-            Err(why) => self.tell("answer", &why.to_string()),
+            Err(why) => self.tell("answer", "", &why.to_string()),
         }
     }
 
@@ -276,16 +308,9 @@ impl Acked {
         peer
     }
 
-    /// Writes a trouble to the log, at most once a minute and cause; and when there are too many
-    /// causes, as a flood of strangers makes them, not all of them.
-    fn tell(&mut self, cause: &str, trouble: &str) {
-        if self.told.get(cause).is_some_and(|told| told.elapsed() < TELL_AGAIN) {
-            return;
-        }
-        self.told.retain(|_, told| told.elapsed() < TELL_AGAIN);
-        if self.told.len() < MOST_TOLD {
-            self.told.insert(cause.to_owned(), Instant::now());
-            self.log.error(trouble);
+    fn tell(&mut self, kind: &'static str, peer: &str, trouble: &str) {
+        if let Some(more) = self.troubles.due(kind, peer, Instant::now()) {
+            self.log.error(format!("{trouble}{more}"));
         }
     }
 }

@@ -37,6 +37,9 @@ rzmq_host::counters! {
         /// Times that a sender was told to wait, because it had handed over what it may in this time
         /// (acknowledged delivery).
         delayed_ratelimit = "delayed_ratelimit",
+        /// Times that a sender was told to wait, because there was too little room on the disk (`minfree`;
+        /// acknowledged delivery).
+        delayed_disk = "delayed_disk",
         /// Hellos refused, because there are enough sessions (acknowledged delivery).
         sessions_refused = "sessions_refused",
         /// Sessions forgotten for others (acknowledged delivery).

@@ -10,6 +10,7 @@
 
 mod acked;
 mod counters;
+mod free_space;
 mod gaps;
 mod hostcheck;
 mod hostname;
@@ -18,6 +19,7 @@ mod marks;
 mod params;
 mod peer_rate;
 mod statement;
+mod troubles;
 
 use listener::Listener;
 use rustix::event::{Timespec, poll};

@@ -6,17 +6,20 @@
 
 use crate::acked::{self, Acked};
 use crate::counters::InputCounters;
+use crate::free_space::FreeSpace;
 use crate::gaps::StreamGaps;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
+use crate::troubles::Troubles;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, LinkError, Notices, Received, Renewal, Socket};
+use rzmq_link::{Context, LinkError, Notices, Received, Socket, few_files};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::fmt::Display;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_secs(1);
 /// The wait before a listener that could not bind tries again; it doubles up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// Between two lines in the log about the same trouble.
+/// Between two lines in the log about a socket that cannot be opened.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// At a stop, what has arrived already is still taken for this long.
 const LAST_CALL: Duration = Duration::from_millis(100);
@@ -36,6 +39,10 @@ const ROUND: usize = 8192;
 const FRAME_WEIGHT: usize = 1024;
 /// Addresses that are remembered; beyond that the memory begins anew.
 const MOST_ADDRESSES: usize = 4096;
+/// Kinds of trouble: of the socket, a sender over its rate, the queue that lines go to.
+const SOCKET: &str = "socket";
+const RATE: &str = "rate";
+const QUEUE: &str = "queue";
 /// What stands for the address of a sender of whom libzmq knows none.
 const UNKNOWN: &str = "unknown";
 
@@ -69,6 +76,9 @@ impl Listener {
             rsyslogd: Arc::clone(rsyslogd),
             socket: None,
         };
+        if let Some(few) = few_files(&listener.statement.spec.endpoints) {
+            listener.log.warning(few.to_string());
+        }
         match listener.open() {
             Ok(socket) => listener.socket = Some(socket),
             Err(why) => listener.log.error(format!("{why}; it is tried again")),
@@ -123,7 +133,7 @@ impl Listener {
             addresses,
             told_unknown: false,
             failed: 0,
-            told: None,
+            troubles: Troubles::default(),
             gaps: StreamGaps::default(),
         };
         intake.run(socket, wake);
@@ -183,7 +193,25 @@ impl Listener {
                 }
             },
         };
-        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks))
+        let free_space = self.free_space();
+        Some(Acked::new(self.log.clone(), Arc::clone(&self.counters), limits, marks, free_space))
+    }
+
+    fn free_space(&self) -> Option<FreeSpace> {
+        let (least, folder) = self.statement.least_free.as_ref()?;
+        let Some(folder) = folder.clone().or_else(|| self.rsyslogd.work_directory()) else {
+            self.log.error(
+                "minfree is not looked at: neither minfree.path nor global(workDirectory=…) is set",
+            );
+            return None;
+        };
+        match FreeSpace::new(&folder, *least) {
+            Ok(space) => Some(space),
+            Err(why) => {
+                self.log.error(format!("minfree is not looked at: {why}"));
+                None
+            }
+        }
     }
 
     /// Tries again until the socket is open or the stop comes.
@@ -255,7 +283,7 @@ struct Intake<'a> {
     told_unknown: bool,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
-    told: Option<Instant>,
+    troubles: Troubles,
     gaps: StreamGaps,
 }
 
@@ -275,7 +303,7 @@ impl Intake<'_> {
                 Ok(ready) if ready.woken => break,
                 Ok(_) => {}
                 Err(why) => {
-                    self.tell(&format!("{why}"));
+                    self.tell(SOCKET, &why);
                     std::thread::sleep(RETRY.0);
                 }
             }
@@ -284,25 +312,25 @@ impl Intake<'_> {
         while last_call.elapsed() < LAST_CALL && self.drain(&socket, &mut received, 128) {}
     }
 
-    /// Takes over keys that have changed: a socket that connects is opened anew for them, one that is
-    /// bound is bound anew. What has to be opened anew is closed first, for it may hold an address
-    /// that the next one wants. None: the stop came meanwhile.
+    /// Takes over keys that have changed: what is bound is bound anew for them, and whoever is called is
+    /// called anew. What has to be opened anew is closed first, for it may hold an address that the next one
+    /// wants. None: the stop came meanwhile.
     fn with_new_keys(&mut self, mut socket: Socket, wake: &UnixStream) -> Option<Socket> {
         let log = &self.listener.log;
-        match socket.renewal() {
-            Renewal::None => return Some(socket),
-            Renewal::Rebind => match socket.rebind() {
-                Ok(()) => {
-                    log.info("bound anew with the new key; its peers come back by themselves");
-                    return Some(socket);
-                }
-                Err(why @ LinkError::NoRightToRebind(_)) => {
-                    log.error(why.to_string());
-                    return Some(socket);
-                }
-                Err(why) => log.error(format!("{why}; the socket is opened anew")),
-            },
-            Renewal::Reopen => {}
+        socket.call_again();
+        if !socket.is_bound_with_old_keys() {
+            return Some(socket);
+        }
+        match socket.rebind() {
+            Ok(()) => {
+                log.info("bound anew with the new key; its peers come back by themselves");
+                return Some(socket);
+            }
+            Err(why @ LinkError::NoRightToRebind(_)) => {
+                log.error(why.to_string());
+                return Some(socket);
+            }
+            Err(why) => log.error(format!("{why}; the socket is opened anew")),
         }
         drop(socket);
         self.listener.open().ok().or_else(|| self.listener.open_at_last(wake))
@@ -321,7 +349,7 @@ impl Intake<'_> {
                 Ok(true) => {}
                 Ok(false) => break false,
                 Err(why) => {
-                    self.tell(&format!("{why}"));
+                    self.tell(SOCKET, &why);
                     break false;
                 }
             }
@@ -367,7 +395,11 @@ impl Intake<'_> {
             metadata: self.listener.statement.metadata.then_some(members.as_slice()),
             trusts_relays: self.listener.statement.trusts_relays,
             host_check: self.host_check.as_mut().map(|it| (it, Sender::of(received))),
-            rate: self.rates.as_mut().map(|it| (it, PeerRates::sender(received))),
+            rate: self.rates.as_mut().map(|rates| acked::Rate {
+                rates,
+                sender: PeerRates::sender(received),
+                name: PeerRates::name(received),
+            }),
         };
         acked.take(received, intake);
         true
@@ -391,11 +423,12 @@ impl Intake<'_> {
             let (sender, now) = (PeerRates::sender(received), Instant::now());
             if rates.left(sender, now) == 0 {
                 counters.discarded_ratelimit().add(1);
-                let name = received.sender_name().or(received.peer_address());
-                let name = name.unwrap_or("an unknown peer");
-                let trouble =
-                    format!("{name} sends more lines than ratelimit.perpeer lets through");
-                self.tell(&trouble);
+                let name = PeerRates::name(received);
+                if let Some(more) = self.troubles.due(RATE, name, now) {
+                    listener.log.error(format!(
+                        "{name} sends more lines than ratelimit.perpeer lets through{more}"
+                    ));
+                }
                 return false;
             }
             rates.take(sender, 1, now);
@@ -445,14 +478,12 @@ impl Intake<'_> {
     fn failed(&mut self, why: SubmitError) {
         self.listener.counters.failed().add(why.lines as u64);
         self.failed += why.lines as u64;
-        self.tell(&why.to_string());
+        self.tell(QUEUE, &why);
     }
 
-    /// Writes a trouble to the log, at most once a minute.
-    fn tell(&mut self, trouble: &str) {
-        if self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
-            self.told = Some(Instant::now());
-            self.listener.log.error(trouble);
+    fn tell(&mut self, kind: &'static str, trouble: &dyn Display) {
+        if let Some(more) = self.troubles.due(kind, "", Instant::now()) {
+            self.listener.log.error(format!("{trouble}{more}"));
         }
     }
 }

@@ -7,7 +7,7 @@ const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'st
     Param { name, kind, default, required: false, help }
 }
 
-const OWN: [Param; 15] = [
+const OWN: [Param; 17] = [
     socket_type(
         &["PULL", "SUB", "ROUTER", "GATHER", "DISH", "SERVER"],
         "The ZeroMQ socket type. GATHER, DISH and SERVER need a libzmq built with its draft API.",
@@ -76,6 +76,18 @@ const OWN: [Param; 15] = [
         "1024",
         "Of these, sessions of one key. One more takes the place of the one that its key has not spoken in \
          for longest, if that is a minute; else it is refused.",
+    ),
+    param(
+        "minfree",
+        Kind::Number(0, 1 << 40),
+        "0",
+        "MiB that must be free for acknowledged lines to be taken; below that their senders are told to wait,          and keep them. 0 = whatever is free. No queue of rsyslog and no omfile gets over a full disk without a          loss. [More](../guarantees.md#the-disk-of-the-receivers-queue).",
+    ),
+    param(
+        "minfree.path",
+        Kind::Text,
+        "",
+        "A folder on the file system that `minfree` is about: the queue's, or that of the files that are          written; not written: rsyslogd's work directory.",
     ),
     param(
         "metadata",

@@ -41,6 +41,11 @@ impl PeerRates {
         received.key().or(received.peer_address()).unwrap_or_default()
     }
 
+    /// Who that is, for people.
+    pub(crate) fn name(received: &Received) -> &str {
+        received.sender_name().or(received.peer_address()).unwrap_or("an unknown peer")
+    }
+
     fn window(&mut self, sender: &str, now: Instant) -> &mut Window {
         let fresh = Window { began: now, taken: 0 };
         if !self.windows.contains_key(sender) && self.windows.len() >= MOST {

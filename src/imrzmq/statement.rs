@@ -7,6 +7,7 @@ use rzmq_host::{Error, FlowControl, Log, RateLimit, Rsyslogd, Ruleset, Values};
 use rzmq_link::{Allowed, Security, SocketSpec, SocketType};
 use rzmq_module::statefile::{digest, file_name};
 use rzmq_module::{Credentials, Instance, unusable};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// An input's settings.
@@ -19,6 +20,8 @@ pub(crate) struct Statement {
     pub(crate) peer_limit: Option<PeerLimit>,
     /// Sessions of acknowledged delivery, in all and of one key.
     pub(crate) sessions: (usize, usize),
+    /// MiB that are to stay free, and where; not written: in the work directory.
+    pub(crate) least_free: Option<(u64, Option<PathBuf>)>,
     pub(crate) metadata: bool,
     /// Senders may say whose line it was first.
     pub(crate) trusts_relays: bool,
@@ -69,6 +72,11 @@ impl Statement {
                  were told are safe; write \"full\"",
             );
         }
+        if let Some(name) = idle_minfree(spec.socket_type, values) {
+            log.warning(format!(
+                "parameter {name} does nothing: minfree holds back acknowledged senders of a ROUTER socket"
+            ));
+        }
         let trusts_relays = values.switch("trustrelays").unwrap_or(false);
         let enforces_host = values.switch("enforcehost").unwrap_or(false);
         if enforces_host {
@@ -106,6 +114,10 @@ impl Statement {
             },
             peer_limit: peer_limit(values),
             sessions: (count("maxsessions", 65_536), count("maxsessionsperkey", 1024)),
+            least_free: values
+                .number("minfree")
+                .filter(|mib| *mib > 0)
+                .map(|mib| (mib.unsigned_abs(), values.text("minfree.path").map(PathBuf::from))),
             metadata: values.switch("metadata").unwrap_or(false),
             trusts_relays,
             enforces_host,
@@ -151,6 +163,14 @@ impl Statement {
             ));
         }
     }
+}
+
+/// A written parameter of free space that nothing asks for.
+fn idle_minfree(socket_type: SocketType, values: &Values) -> Option<&'static str> {
+    let looks =
+        socket_type == SocketType::Router && values.number("minfree").is_some_and(|mib| mib > 0);
+    let idle = |name: &&str| values.is_written(name) && values.number("minfree") != Some(0);
+    if looks { None } else { ["minfree", "minfree.path"].into_iter().find(idle) }
 }
 
 /// What keeps `enforcehost` from saying who sent a line.

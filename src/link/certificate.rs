@@ -14,7 +14,7 @@ use std::{env, fmt, fs, hint, str};
 
 pub use self::error::CertificateError;
 pub(crate) use self::reading::read;
-use crate::{raw, z85, zpl};
+use crate::{raw, signs, z85, zpl};
 
 /// A CURVE public key. Prints as its 40 characters of Z85.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -160,7 +160,11 @@ pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
         Some((line, name)) => name_in(path, line, name)?,
         None => None,
     };
-    Ok(Certificate { public, name, path: path.to_owned() })
+    let certificate = Certificate { public, name, path: path.to_owned() };
+    match reads_as_it_is(&certificate.label()) {
+        true => Ok(certificate),
+        false => Err(CertificateError::FileName { path: path.to_owned() }),
+    }
 }
 
 /// Makes a fresh key pair.
@@ -228,11 +232,18 @@ fn key(path: &Path, line: usize, name: &str, text: &[u8]) -> Result<[u8; 32], Ce
 /// The name that counts for `enforcehost` and `allowednames`: it must read as what it is.
 fn name_in(path: &Path, line: usize, text: &[u8]) -> Result<Option<String>, CertificateError> {
     let name = String::from_utf8_lossy(text).into_owned();
-    if name.chars().any(char::is_control) {
-        let reason = "name has a control character in it".to_owned();
+    if !reads_as_it_is(&name) {
+        let reason = "name has a control character in it, or another sign that cannot be seen or \
+                      changes how others look"
+            .to_owned();
         return Err(CertificateError::Line { path: path.to_owned(), line, reason });
     }
     Ok(Some(name).filter(|name| !name.is_empty()))
+}
+
+/// Whether a name shows what it is. The selectors of pictures, which a text may have, have no place in it.
+pub(crate) fn reads_as_it_is(name: &str) -> bool {
+    !name.chars().any(|sign| signs::misleads(sign) || ('\u{fe00}'..='\u{fe0f}').contains(&sign))
 }
 
 fn no_public(path: &Path) -> CertificateError {

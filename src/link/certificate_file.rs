@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::certificate::{
-    CertificateError, KeyPair, PublicKey, Wiped, load_peer, read, with_secret_suffix,
+    CertificateError, KeyPair, PublicKey, Wiped, load_peer, read, reads_as_it_is,
+    with_secret_suffix,
 };
 use crate::{raw, z85, zpl};
 
@@ -143,11 +144,12 @@ fn quote_for(name: &str, value: &str) -> Result<char, WriteError> {
     if name.is_empty() || !name.bytes().all(plain) {
         return refused("the name", name, "letters, digits, - _ . and / are possible");
     }
-    if value.chars().any(char::is_control) {
+    if !reads_as_it_is(value) {
         return refused(
             "the value",
             value,
-            "it has a line break or another control character in it",
+            "it has a line break or another control character in it, or a sign that cannot be seen or \
+             changes how others look",
         );
     }
     match (value.contains('"'), value.contains('\'')) {
@@ -247,9 +249,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web1");
         let pair = generate().unwrap();
-        for (name, value) in
-            [("name", "a\nb"), ("na me", "a"), ("", "a"), ("name", "'\""), ("name", "\u{85}")]
-        {
+        for (name, value) in [
+            ("name", "a\nb"),
+            ("na me", "a"),
+            ("", "a"),
+            ("name", "'\""),
+            ("name", "\u{85}"),
+            ("name", "we\u{200b}b"),
+        ] {
             let metadata = vec![(name.to_owned(), value.to_owned())];
             let error = write_pair(&path, &pair, &metadata, Existing::Keep).unwrap_err();
             assert!(matches!(error, WriteError::Metadata { .. }), "{error}");

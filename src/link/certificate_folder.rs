@@ -30,19 +30,7 @@ pub fn load_directory(path: &Path) -> Result<Directory, CertificateError> {
 
 /// The same, of the certificates with these names: a key may have one beside others.
 pub(crate) fn load_named(path: &Path, wanted: &Names) -> Result<Directory, CertificateError> {
-    let entries = fs::read_dir(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOTDIR) => CertificateError::NotADirectory { path: path.to_owned() },
-        _ => CertificateError::unreadable(path, &error),
-    })?;
-    let mut names = BTreeSet::new();
-    for entry in entries {
-        names
-            .insert(entry.map_err(|error| CertificateError::unreadable(path, &error))?.file_name());
-        if names.len() > FILES_MAX {
-            let limit = "100000 files";
-            return Err(CertificateError::TooLarge { path: path.to_owned(), limit });
-        }
-    }
+    let names = names_in(path)?;
     let mut directory = Directory::default();
     for name in &names {
         let text = name.to_string_lossy();
@@ -65,6 +53,24 @@ pub(crate) fn load_named(path: &Path, wanted: &Names) -> Result<Directory, Certi
         }
     }
     Ok(directory)
+}
+
+/// The names of all that is in a directory: of no more than a directory of certificates may have.
+pub(crate) fn names_in(path: &Path) -> Result<BTreeSet<OsString>, CertificateError> {
+    let entries = fs::read_dir(path).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOTDIR) => CertificateError::NotADirectory { path: path.to_owned() },
+        _ => CertificateError::unreadable(path, &error),
+    })?;
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        names
+            .insert(entry.map_err(|error| CertificateError::unreadable(path, &error))?.file_name());
+        if names.len() > FILES_MAX {
+            let limit = "100000 files";
+            return Err(CertificateError::TooLarge { path: path.to_owned(), limit });
+        }
+    }
+    Ok(names)
 }
 
 /// No file of this name counts in a directory of certificates: it is hidden, or what an editor or a

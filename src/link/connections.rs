@@ -133,7 +133,7 @@ impl Connections {
         let endpoint = endpoint.as_str();
         match event {
             zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, (told, endpoint), now),
-            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.peers.calls.begun(endpoint),
+            zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.begun(endpoint, now),
             zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 // where two names lead to one address, it is not known which of the two it is
@@ -152,14 +152,15 @@ impl Connections {
             zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
                 self.failures.push_back(Failure::Known(protocol_failure(value)));
             }
-            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role.clone() {
+            zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => match self.role {
                 // the authenticator has told it already
                 Role::Server => self.refused += 1,
-                Role::Client { key, .. } => {
+                Role::Client { .. } => {
+                    let key = self.shown(endpoint).map(|(key, _)| key);
                     self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
-                        key: Some(key),
+                        key,
                         status: value,
-                    }))
+                    }));
                 }
                 Role::Plain => self.failures.push_back(Failure::Known(HandshakeFailure::Refused {
                     key: None,
@@ -173,7 +174,7 @@ impl Connections {
             }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 notice::count(&*self.notices, Change::Retried);
-                self.peers.calls.begun(endpoint);
+                self.begun(endpoint, now);
                 // said after each of these, and alone where a name cannot be resolved
                 if !self.explained.remove(endpoint) {
                     self.unreachable(endpoint, now);
@@ -215,9 +216,32 @@ impl Connections {
         Peer { address, key, name }
     }
 
+    /// This side calls.
+    fn begun(&mut self, endpoint: &str, now: Instant) {
+        let Some((fd, was_up)) = self.peers.calls.begun(endpoint) else { return };
+        self.strangers.remove(&fd);
+        self.servers.remove(fd);
+        self.shut_out.remove(&fd);
+        self.made.retain(|(_, made)| *made != fd);
+        self.roster.ended(fd, now);
+        if was_up {
+            self.count_down();
+        }
+    }
+
+    /// What was shown at an endpoint: our key, and the file of the server's.
+    fn shown(&self, endpoint: &str) -> Option<(PublicKey, PathBuf)> {
+        match (self.peers.calls.shown(endpoint), &self.role) {
+            (Some(shown), _) => shown.server.map(|(_, file)| (shown.own, file)),
+            (None, Role::Client { key, server }) => Some((*key, server.clone())),
+            (None, Role::Plain | Role::Server) => None,
+        }
+    }
+
     /// This side has called, and somebody is there.
     fn called(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
-        self.peers.calls.begun(endpoint);
+        self.begun(endpoint, now);
+        self.peers.calls.opened(endpoint, fd);
         let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);

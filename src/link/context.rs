@@ -30,6 +30,10 @@ use crate::teller::Teller;
 use crate::watcher::Watcher;
 use crate::written::Written;
 
+/// As many as a context may have. Each of ours takes three, with both ends of its monitor's pair; libzmq's
+/// own limit of 1023 would be met by 341. It reserves some bytes for each.
+const SOCKETS_MAX: i32 = 3 * 8192;
+
 /// Opens sockets. One a module.
 pub struct Context {
     shared: Arc<Shared>,
@@ -109,6 +113,7 @@ impl Context {
         let failed = |errno: Errno| LinkError::Context(errno.to_string());
         let raw = raw::Context::new().map_err(failed)?;
         raw.set_io_threads(io_threads).map_err(failed)?;
+        raw.set_max_sockets(SOCKETS_MAX).map_err(failed)?;
         Ok(Context { shared: Arc::new(Shared { threads: Mutex::default(), raw }) })
     }
 
@@ -136,9 +141,9 @@ impl Context {
             handshake: spec.options.handshake_ivl,
         }));
         let trust = shared.trust(&raw, spec, &roster, &notices)?;
-        let peers = shared.watch(&raw, spec, roster, notices)?;
+        let peers = shared.watch(&raw, spec, roster, Arc::clone(&notices))?;
         // from here on the monitor is stopped when the socket is dropped
-        let mut socket = Socket::new(Arc::clone(shared), raw, spec, peers, trust);
+        let mut socket = Socket::new(Arc::clone(shared), raw, spec, (peers, trust), notices);
         socket.subscribe(&spec.topics)?;
         for mode in [Mode::Bind, Mode::Connect] {
             let endpoints = spec.endpoints.iter().enumerate();
@@ -174,14 +179,15 @@ impl Shared {
         notices: &Arc<dyn Notices>,
     ) -> Result<Trust, LinkError> {
         let security = &spec.security;
-        let mut trust = Trust { keys: security.keys(), ..Trust::default() };
+        let turn = security.turn();
+        let mut trust = Trust { keys: security.keys(turn), turn, ..Trust::default() };
         if !security.is_curve() {
             return Ok(trust);
         }
         if !raw::has(c"curve") {
             return Err(LinkError::NoCurve(crate::version_text()));
         }
-        show_keys(socket, security, 0)?;
+        show_keys(socket, security, 0, turn)?;
         if let Security::Server { .. } = &**security {
             let domain = domain(&spec.name);
             let set = |option, value| {
@@ -256,11 +262,13 @@ impl Shared {
     }
 }
 
-/// Gives a socket the keys that its next bind or connect, of this endpoint, is made with.
+/// Gives a socket the keys that its next bind or connect, of this endpoint, is made with; `turn` says by
+/// which certificate a client knows its server.
 pub(crate) fn show_keys(
     socket: &raw::Socket,
     security: &Security,
     endpoint: usize,
+    turn: u64,
 ) -> Result<(), LinkError> {
     let set =
         |name, option, value: &[u8]| socket.set(option, value).map_err(refused(name, "(a key)"));
@@ -271,7 +279,7 @@ pub(crate) fn show_keys(
             None => return Ok(()),
         },
         Security::Client { servers, own } => {
-            if let Some(server) = servers.current() {
+            if let Some(server) = servers.of_turn(turn) {
                 let key = server.public;
                 set("ZMQ_CURVE_SERVERKEY", zmq_sys::ZMQ_CURVE_SERVERKEY, key.as_bytes())?;
             }

@@ -71,6 +71,11 @@ pub enum CredentialNotice {
         /// Which, and why not.
         why: String,
     },
+    /// The system tells of no changes: they are found by looking every few seconds.
+    Unwatched {
+        /// The system's reason.
+        why: String,
+    },
     /// A key cannot be read with the rights that this process has by now.
     OutOfReach {
         /// Which, and why not.
@@ -85,6 +90,7 @@ impl CredentialNotice {
             CredentialNotice::Allowed { .. }
             | CredentialNotice::OwnKeyReplaced { .. }
             | CredentialNotice::ServerKeysReplaced { .. }
+            | CredentialNotice::Unwatched { .. }
             | CredentialNotice::OutOfReach { .. } => false,
             CredentialNotice::Removed { .. }
             | CredentialNotice::StaysAllowed { .. }
@@ -136,6 +142,11 @@ impl fmt::Display for CredentialNotice {
             CredentialNotice::OutOfReach { why } => write!(
                 f,
                 "{why} (with the rights that are left); if it changes, that counts from the next start"
+            ),
+            CredentialNotice::Unwatched { why } => write!(
+                f,
+                "the system does not tell when files of keys change: {why}; they are looked at every 2 seconds \
+                 (more seldom, if there are very many)"
             ),
             CredentialNotice::KeyKept { why } => write!(f, "{why}; the key read before stays"),
         }

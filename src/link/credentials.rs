@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::certificate::{self, Certificate, CertificateError, KeyPair, PublicKey};
-use crate::certificate_folder::load_named;
+use crate::certificate_folder::{load_named, names_in};
 use crate::credential_notice::CredentialNotice;
 use crate::names::Names;
 
@@ -137,7 +137,7 @@ impl OwnKey {
     }
 
     /// What it is read from.
-    pub(crate) fn paths(&self) -> &[PathBuf] {
+    pub fn paths(&self) -> &[PathBuf] {
         &self.pair.files
     }
 
@@ -164,7 +164,7 @@ impl OwnKey {
 pub struct ServerKeys {
     files: Vec<PathBuf>,
     certificates: Reread<Vec<Certificate>>,
-    /// Which of them is tried.
+    /// Which of them is tried first.
     turn: AtomicU64,
 }
 
@@ -180,11 +180,20 @@ impl ServerKeys {
         &self.files
     }
 
-    /// The one that the next connection is made with.
+    /// The one that a new caller begins with.
     pub fn current(&self) -> Option<Certificate> {
+        self.of_turn(self.turn())
+    }
+
+    /// The one of a caller that is at this turn.
+    pub(crate) fn of_turn(&self, turn: u64) -> Option<Certificate> {
         let certificates = self.certificates.get();
-        let turn = self.turn.load(Ordering::Relaxed) as usize;
-        certificates.get(turn % certificates.len().max(1)).cloned()
+        certificates.get(turn as usize % certificates.len().max(1)).cloned()
+    }
+
+    /// The turn that a new caller begins with.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
     }
 
     /// Whether there is another one to try.
@@ -192,12 +201,10 @@ impl ServerKeys {
         self.certificates.get().len() > 1
     }
 
-    /// The server does not hold this key: the next is tried. Sockets that share the list and have
-    /// tried the same one move it on once.
-    pub(crate) fn try_another(&self, tried: &PublicKey) {
-        if self.current().is_some_and(|current| current.public == *tried) {
-            self.turn.fetch_add(1, Ordering::Relaxed);
-        }
+    /// New callers begin with this turn: a server does not hold the key of the one before. Those that
+    /// have begun go their own way, for each of several servers may hold another.
+    pub(crate) fn begin_with(&self, turn: u64) {
+        self.turn.store(turn, Ordering::Relaxed);
     }
 
     pub(crate) fn refresh(&self, findings: &mut Findings) {
@@ -310,7 +317,7 @@ impl AllowList {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = match stamps_in(&self.folder) {
             Ok(stamps) if seen.stamps.as_ref() == Some(&stamps) => return,
-            stamps => stamps.map_err(|why| CertificateError::unreadable(&self.folder, &why)),
+            stamps => stamps,
         };
         let read = stamps.and_then(|it| Ok((it, load_named(&self.folder, &self.names)?)));
         let (stamps, directory) = match read {
@@ -393,14 +400,14 @@ fn held_by_others(
     .collect()
 }
 
-fn stamps_in(folder: &Path) -> std::io::Result<BTreeMap<OsString, Option<Stamp>>> {
-    let mut stamps = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
+fn stamps_in(folder: &Path) -> Result<BTreeMap<OsString, Option<Stamp>>, CertificateError> {
+    // before any is looked at: a folder of millions is none of certificates
+    let names = names_in(folder)?;
+    let stamped = |name| {
         let stamp = Stamp::of(&folder.join(&name));
-        stamps.insert(name, stamp);
-    }
-    Ok(stamps)
+        (name, stamp)
+    };
+    Ok(names.into_iter().map(stamped).collect())
 }
 
 #[cfg(test)]

@@ -63,6 +63,21 @@ impl Endpoint {
         })
     }
 
+    /// It names an address or interface of this host, to be bound or called from, and not `*`: libzmq
+    /// looks for it among all interfaces (`raw::ask_for_interfaces`).
+    pub(crate) fn is_looked_for(&self) -> bool {
+        let own = self.address.strip_prefix("tcp://").and_then(|rest| match self.mode {
+            Mode::Bind => Some(rest),
+            Mode::Connect => rest.split_once(';').map(|(source, _)| source),
+        });
+        own.is_some_and(|own| !own.starts_with("*:"))
+    }
+
+    /// All addresses of this host.
+    pub(crate) fn is_any(&self) -> bool {
+        self.address.starts_with("tcp://*:")
+    }
+
     /// CURVE goes over it, and a connection of a key that is taken off the list can be closed.
     pub fn carries_curve(&self) -> bool {
         self.address.starts_with("tcp://") || self.address.starts_with("ipc://")
@@ -315,6 +330,24 @@ mod tests {
             ("@ipc://@abstract", Mode::Connect, "@ipc://@abstract"),
         ] {
             assert_eq!(parsed(text, habit), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_this_host_are_looked_for() {
+        for (text, expected) in [
+            ("@tcp://*:5140", false),
+            ("@tcp://0.0.0.0:5140", true),
+            ("@tcp://127.0.0.1:*", true),
+            ("@tcp://[::]:5140", true),
+            ("@tcp://eth0:5140", true),
+            (">tcp://10.0.0.1:5140", false),
+            (">tcp://*:0;10.0.0.1:5140", false),
+            (">tcp://eth0:0;10.0.0.1:5140", true),
+            ("@ipc:///run/rzmq/in", false),
+        ] {
+            let endpoints = parse_endpoints(text, Mode::Bind).unwrap();
+            assert_eq!(endpoints[0].is_looked_for(), expected, "{text}");
         }
     }
 

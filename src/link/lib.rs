@@ -6,7 +6,7 @@
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `random`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `socket_type`, `options` ·
+//! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `few_files`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
@@ -21,6 +21,7 @@ mod credential_notice;
 mod credentials;
 mod endpoint;
 mod error;
+mod few_files;
 mod gaps;
 mod monitor;
 mod names;
@@ -33,6 +34,9 @@ mod roster;
 mod security;
 mod sender;
 mod servers;
+// the host layer's list, which is not built into rzlog
+#[path = "../host/signs.rs"]
+mod signs;
 mod socket;
 mod socket_type;
 mod teller;
@@ -54,6 +58,7 @@ pub use credential_notice::CredentialNotice;
 pub use credentials::{AllowList, OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
+pub use few_files::{FewFiles, few_files};
 pub use gaps::{Gaps, Missed};
 pub use names::{Names, NamesError};
 pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
@@ -62,7 +67,8 @@ pub use options::Options;
 pub use random::random;
 pub use raw::spawn_without_signals;
 pub use security::{Allowed, Security, SecurityError, SecuritySettings};
-pub use socket::{Readiness, Received, Renewal, Sent, Socket, wait_any};
+pub use signs::misleads;
+pub use socket::{Readiness, Received, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.

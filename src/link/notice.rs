@@ -143,6 +143,17 @@ pub enum Notice {
         /// Notices of this kind not given since the last.
         held_back: u64,
     },
+    /// An endpoint was called anew, as keys have changed, or as it would not have been otherwise.
+    CalledAnew {
+        /// The endpoint.
+        endpoint: String,
+        /// What is shown there has changed.
+        changed: bool,
+        /// What libzmq held for it is lost.
+        loses: bool,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
     /// A connection was closed: its key was taken off the list while it shook hands.
     CutLate {
         /// The peer's address.
@@ -257,6 +268,17 @@ pub enum HandshakeFailure {
 }
 
 impl HandshakeFailure {
+    /// Whether a server that holds another key than the one it is known by looks like this. One that has
+    /// answered our key has shown its own, whatever it thinks of ours.
+    pub(crate) fn may_be_of_servers_key(&self) -> bool {
+        matches!(
+            self,
+            HandshakeFailure::HungUpOnClient { .. }
+                | HandshakeFailure::Unanswered
+                | HandshakeFailure::Cryptographic
+        )
+    }
+
     /// What it is counted by.
     pub fn kind(&self) -> FailureKind {
         match self {
@@ -333,6 +355,7 @@ impl Notice {
     pub fn is_trouble(&self) -> bool {
         match self {
             Notice::Connected { .. } => false,
+            Notice::CalledAnew { loses, .. } => *loses,
             Notice::Credentials(notice) => notice.is_trouble(),
             _ => true,
         }
@@ -345,6 +368,7 @@ impl Notice {
             | Notice::Connected { held_back, .. }
             | Notice::Disconnected { held_back, .. }
             | Notice::Unreachable { held_back, .. }
+            | Notice::CalledAnew { held_back, .. }
             | Notice::TooMany { held_back, .. }
             | Notice::CutLate { held_back, .. }
             | Notice::AcceptFailed { held_back, .. } => *held_back,
@@ -383,6 +407,18 @@ impl fmt::Display for Notice {
             Notice::TooMany { peer, half_open, limit, .. } => {
                 let which = if *half_open { ", which had yet to shake hands" } else { "" };
                 write!(f, "closed a connection from {peer}{which}: {limit}")?;
+            }
+            Notice::CalledAnew { endpoint, changed, loses, .. } => {
+                match changed {
+                    true => write!(f, "called {endpoint} anew, with other keys")?,
+                    false => write!(f, "called {endpoint} anew")?,
+                }
+                if *loses {
+                    f.write_str(
+                        ": what libzmq held for it, as immediate=\"off\" wants it, is lost (sndhwm lines at \
+                         most)",
+                    )?;
+                }
             }
             Notice::CutLate { address, key, .. } => write!(
                 f,

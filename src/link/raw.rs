@@ -109,6 +109,15 @@ impl Context {
         check(result).map(drop)
     }
 
+    /// How many sockets there may be; counts only before the first.
+    pub fn set_max_sockets(&self, count: i32) -> Result<(), Errno> {
+        // SAFETY: the context lives as long as self.
+        let result = unsafe {
+            zmq_sys::zmq_ctx_set(self.0.as_ptr(), zmq_sys::ZMQ_MAX_SOCKETS as c_int, count)
+        };
+        check(result).map(drop)
+    }
+
     /// A new socket of the type with this number.
     pub fn socket(self: &Arc<Self>, kind: u32) -> Result<Socket, Errno> {
         // SAFETY: the context lives as long as self.
@@ -547,6 +556,21 @@ pub fn peer_of(fd: RawFd) -> Option<SocketAddr> {
 /// This end's port of a TCP socket; none of what is none.
 pub fn port_of(fd: RawFd) -> Option<u16> {
     address_of(fd, libc::getsockname).map(|address| address.port())
+}
+
+/// Asks for the interfaces of this host as libzmq does for each address that it binds or calls from, but for
+/// `*`. Where it can't (a service that may not use `AF_NETLINK`, no descriptor left) libzmq ends the process
+/// (errno_assert in ip_resolver.cpp), so ask first.
+pub fn ask_for_interfaces() -> Result<(), Errno> {
+    let mut list = ptr::null_mut();
+    // SAFETY: the pointer may be written; what getifaddrs has put there is given back once, and only then.
+    unsafe {
+        if libc::getifaddrs(&mut list) == -1 {
+            return Err(Errno::last());
+        }
+        libc::freeifaddrs(list);
+    }
+    Ok(())
 }
 
 type AddressQuery = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;

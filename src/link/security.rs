@@ -68,6 +68,24 @@ pub(crate) struct Keys {
     pub(crate) server: Option<PublicKey>,
 }
 
+/// What is shown to whoever is called at an endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// This side's own key.
+    pub(crate) own: PublicKey,
+    /// Of a client: the key that it knows the server by, and its file.
+    pub(crate) server: Option<(PublicKey, PathBuf)>,
+    /// Which of the server's certificates that is.
+    pub(crate) turn: u64,
+}
+
+impl Shown {
+    /// Whether it is the same for the server.
+    pub(crate) fn is(&self, other: &Shown) -> bool {
+        (self.own, &self.server) == (other.own, &other.server)
+    }
+}
+
 /// Whether a key is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -220,8 +238,9 @@ impl Security {
         }
     }
 
-    /// The keys that binds and connections made now are made with.
-    pub(crate) fn keys(&self) -> Keys {
+    /// The keys that endpoints bound now are bound with. `turn` says by which certificate a client knows
+    /// its server.
+    pub(crate) fn keys(&self, turn: u64) -> Keys {
         match self {
             Security::Plaintext => Keys::default(),
             Security::Server { own, .. } => {
@@ -229,8 +248,43 @@ impl Security {
             }
             Security::Client { servers, own } => Keys {
                 own: vec![own.pair().public],
-                server: servers.current().map(|server| server.public),
+                server: servers.of_turn(turn).map(|server| server.public),
             },
+        }
+    }
+
+    /// The turn that a new caller begins with: of a client that knows its server by two certificates.
+    pub(crate) fn turn(&self) -> u64 {
+        match self {
+            Security::Client { servers, .. } => servers.turn(),
+            Security::Plaintext | Security::Server { .. } => 0,
+        }
+    }
+
+    /// What is shown at an endpoint, by its place among all, that is called now.
+    pub(crate) fn shown(&self, endpoint: usize, turn: u64) -> Option<Shown> {
+        match self {
+            Security::Plaintext => None,
+            Security::Server { own, .. } => {
+                let own = own.get(endpoint).or(own.last())?.pair().public;
+                Some(Shown { own, server: None, turn })
+            }
+            Security::Client { servers, own } => {
+                let server = servers.of_turn(turn).map(|server| (server.public, server.path));
+                Some(Shown { own: own.pair().public, server, turn })
+            }
+        }
+    }
+
+    /// Whether a client knows its server by another certificate, too.
+    pub(crate) fn has_another(&self) -> bool {
+        matches!(self, Security::Client { servers, .. } if servers.has_another())
+    }
+
+    /// New callers begin with this turn.
+    pub(crate) fn begin_with(&self, turn: u64) {
+        if let Security::Client { servers, .. } = self {
+            servers.begin_with(turn);
         }
     }
 

@@ -6,24 +6,30 @@
 //! Threads: a socket may move from thread to thread but not be shared. Closing is `drop`: it
 //! returns at once, and libzmq goes on delivering for the linger time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use crate::authenticator::Registration;
+use crate::calls::{Anew, Asked};
 use crate::connections::Peers;
 use crate::context::{Shared, SocketSpec, show_keys};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
+use crate::notice::{self, Notice, Notices, Throttle};
 use crate::numbering::Numbering;
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
-use crate::roster::Roster;
-use crate::security::{Keys, Security};
+use crate::roster::{Called, Roster};
+use crate::security::{Keys, Security, Shown};
 use crate::sender::{Sender, Senders};
 use crate::socket_type::SocketType;
 use crate::watcher::Watch;
@@ -33,17 +39,24 @@ const LOCAL: &str = "127.0.0.1";
 
 /// An open socket. Dropping it closes it.
 pub struct Socket {
-    // dropped in this order: the socket, its entries at the threads, the context
+    // dropped in this order: the socket, its entries at the threads and its way to the log's, the context
     raw: raw::Socket,
     trust: Trust,
+    notices: Arc<dyn Notices>,
     _shared: Arc<Shared>,
     socket_type: SocketType,
     security: Arc<Security>,
     peers: Arc<Peers>,
-    opened: Instant,
+    /// Of what is told of calls.
+    throttle: RefCell<Throttle>,
+    linger: i32,
+    /// libzmq takes messages for peers that are not there.
+    holds: bool,
+    /// When there was nothing to receive; of a socket that does not receive, none.
+    empty: Option<Cell<Instant>>,
     bound: Vec<String>,
-    /// The places of these among all endpoints.
-    bound_as: Vec<usize>,
+    /// The endpoints of these, and their places among all.
+    bound_as: Vec<(Endpoint, usize)>,
     /// The endpoints that it connects to, and their places among all.
     called: Vec<(Endpoint, usize)>,
     numbering: RefCell<Numbering>,
@@ -52,8 +65,10 @@ pub struct Socket {
 /// What a socket of CURVE has beyond others.
 #[derive(Default)]
 pub(crate) struct Trust {
-    /// The keys it was opened with.
+    /// The keys that its endpoints were bound with.
     pub(crate) keys: Keys,
+    /// By which certificate a client knew its server then.
+    pub(crate) turn: u64,
     /// Of a server: its entry at the authenticator.
     pub(crate) registration: Option<Registration>,
     /// Its connections.
@@ -74,17 +89,6 @@ pub enum Sent {
     Full,
 }
 
-/// What is to be done for a socket whose keys, or whose server's, are others now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewal {
-    /// Nothing.
-    None,
-    /// [`Socket::rebind`].
-    Rebind,
-    /// It had better be opened anew.
-    Reopen,
-}
-
 /// Why a wait ended; neither: the time was over, or a signal came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Readiness {
@@ -94,8 +98,6 @@ pub struct Readiness {
     pub woken: bool,
 }
 
-/// A connection that cannot come about is not made anew more often than this.
-const REOPEN: Duration = Duration::from_secs(1);
 /// How long an address that was given up may go on being taken.
 const REBIND: Duration = Duration::from_secs(2);
 /// A publisher that is full has no way to say when it no longer is.
@@ -106,9 +108,11 @@ impl Socket {
         shared: Arc<Shared>,
         raw: raw::Socket,
         spec: &SocketSpec,
-        peers: Arc<Peers>,
-        trust: Trust,
+        (peers, trust): (Arc<Peers>, Trust),
+        notices: Arc<dyn Notices>,
     ) -> Socket {
+        let receives = SocketType::INPUTS.contains(&spec.socket_type);
+        let publishes = spec.socket_type.publishes();
         Socket {
             raw,
             trust,
@@ -116,7 +120,11 @@ impl Socket {
             socket_type: spec.socket_type,
             security: Arc::clone(&spec.security),
             peers,
-            opened: Instant::now(),
+            notices,
+            throttle: RefCell::new(Throttle::new()),
+            linger: milliseconds(spec.options.linger),
+            holds: !spec.options.immediate && !receives && !publishes,
+            empty: receives.then(|| Cell::new(Instant::now())),
             bound: Vec::new(),
             bound_as: Vec::new(),
             called: Vec::new(),
@@ -145,25 +153,26 @@ impl Socket {
 
     /// `index` is the endpoint's place among all.
     pub(crate) fn attach(&mut self, endpoint: &Endpoint, index: usize) -> Result<(), LinkError> {
-        show_keys(&self.raw, &self.security, index)?;
         match endpoint.mode {
             Mode::Bind => {
-                self.raw.bind(&endpoint.address).map_err(|errno| LinkError::Bind {
+                show_keys(&self.raw, &self.security, index, self.trust.turn)?;
+                let failed = |errno: Errno, reason| LinkError::Bind {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
-                    reason: bind_failure(&endpoint.address, errno),
-                })?;
+                    reason,
+                };
+                look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
+                self.raw
+                    .bind(&endpoint.address)
+                    .map_err(|errno| failed(errno, bind_failure(&endpoint.address, errno)))?;
                 let address = self.raw.last_endpoint();
                 self.bound.push(address.unwrap_or_else(|_| endpoint.address.clone()));
-                self.bound_as.push(index);
+                self.bound_as.push((endpoint.clone(), index));
                 Ok(())
             }
             Mode::Connect => {
-                self.raw.connect(&endpoint.address).map_err(|errno| LinkError::Connect {
-                    endpoint: endpoint.clone(),
-                    errno: errno.0,
-                    reason: errno.to_string(),
-                })?;
+                let shown = self.security.shown(index, self.security.turn());
+                self.call(endpoint, index, shown)?;
                 self.called.push((endpoint.clone(), index));
                 Ok(())
             }
@@ -246,7 +255,12 @@ impl Socket {
     pub fn receive(&self, into: &mut Received) -> Result<bool, LinkError> {
         match self.raw.receive(&mut into.body) {
             Ok(()) => {}
-            Err(errno) if errno.is_again() => return Ok(false),
+            Err(errno) if errno.is_again() => {
+                if let Some(empty) = &self.empty {
+                    empty.set(Instant::now());
+                }
+                return Ok(false);
+            }
             Err(errno) => return Err(LinkError::Receive(errno.to_string())),
         }
         into.socket_type = self.socket_type;
@@ -317,61 +331,105 @@ impl Socket {
         &self.bound
     }
 
-    /// Whether keys have changed since it was opened, and what to do then. A socket that connects
-    /// is to be opened anew only while nobody is connected, at most once a second, and also where it
-    /// will not be connected as it is: the server does not hold the key it is known by, and there is
-    /// another one to try.
+    /// Calls endpoints anew that libzmq has given up (calls.rs), those where nobody is and where other keys
+    /// are to be shown now, and those where the server does not hold the key that it is known by, as there is
+    /// another certificate of it to try. A CURVE server whose key has changed leaves those that it has called,
+    /// as [`Socket::rebind`] does with the others, and calls them anew. To be asked now and then.
     ///
-    /// Also calls the endpoints again that libzmq has given up (calls.rs), so ask now and then.
-    pub fn renewal(&self) -> Renewal {
-        if !self.call_again() {
-            return Renewal::Reopen;
+    /// What libzmq holds for a peer that is not there (`immediate="off"`) is lost where it is called anew,
+    /// which is told. Keys that have changed are therefore shown there only once the old ones have failed.
+    pub fn call_again(&self) {
+        if self.called.is_empty() {
+            return;
         }
-        if !self.security.is_curve() {
-            return Renewal::None;
-        }
-        let binds_alone = self.called.is_empty();
-        if binds_alone {
-            return if self.has_old_keys() { Renewal::Rebind } else { Renewal::None };
-        }
-        if self.connections() > 0 || self.opened.elapsed() < REOPEN {
-            return Renewal::None;
-        }
-        if self.has_old_keys() || self.tries_another() {
-            return Renewal::Reopen;
-        }
-        Renewal::None
-    }
-
-    /// False: an endpoint cannot be called again alone.
-    fn call_again(&self) -> bool {
-        let due = self.peers.calls.due(Instant::now());
-        due.iter().all(|address| {
-            // not known: a name that libzmq has looked up, where several have its port
-            let known = self.called.iter().find(|(endpoint, _)| endpoint.address == *address);
-            known.is_some_and(|(endpoint, index)| {
-                // its session is gone, and libzmq knows no other way to forget it
-                let _ = self.raw.disconnect(&endpoint.address);
-                show_keys(&self.raw, &self.security, *index).is_ok()
-                    && self.raw.connect(&endpoint.address).is_ok()
-            })
-        })
-    }
-
-    fn has_old_keys(&self) -> bool {
-        self.trust.keys != self.security.keys()
-    }
-
-    fn tries_another(&self) -> bool {
-        match (&*self.security, &self.trust.keys.server) {
-            (Security::Client { servers, .. }, Some(tried))
-                if servers.has_another() && self.handshakes_failed() > 0 =>
-            {
-                servers.try_another(tried);
-                true
+        let now = Instant::now();
+        let asked = Asked {
+            now,
+            read_until: self.empty.as_ref().map_or(now, Cell::get),
+            holds: self.holds,
+            has_another: self.security.has_another(),
+        };
+        // an address that several of the names may lead to: which of them is up is not known
+        let is_written = |it: &str| self.called.iter().any(|(endpoint, _)| endpoint.address == it);
+        let is_blind = self.connections() > 0 && !self.peers.calls.are_all(is_written);
+        for due in self.peers.calls.due(asked) {
+            if !is_written(&due) && is_blind {
+                self.peers.calls.postpone(&due, now);
             }
-            _ => false,
+            let may_be = |address: &str| {
+                address == due || !is_written(&due) && !is_blind && is_one_port(address, &due)
+            };
+            for (endpoint, index) in self.called.iter().filter(|(it, _)| may_be(&it.address)) {
+                let turn = self.peers.calls.shown(&endpoint.address).map_or(0, |it| it.turn);
+                self.call_anew(endpoint, *index, self.security.shown(*index, turn), false);
+            }
         }
+        if !self.security.is_curve() || is_blind {
+            return;
+        }
+        for (endpoint, index) in &self.called {
+            let shows = |turn| self.security.shown(*index, turn);
+            if let Some(roster) = &self.trust.roster {
+                let open = self.peers.calls.open_with_other(&endpoint.address, shows);
+                open.and_then(|fd| roster.close(fd));
+            }
+            match self.peers.calls.anew(&endpoint.address, asked, shows) {
+                None => {}
+                Some(Anew::Changed(shown)) => self.call_anew(endpoint, *index, Some(shown), true),
+                Some(Anew::InTurn(shown)) => {
+                    self.security.begin_with(shown.turn);
+                    self.call_anew(endpoint, *index, Some(shown), false);
+                }
+            }
+        }
+    }
+
+    /// Calls an endpoint where nobody is, once more.
+    fn call_anew(&self, endpoint: &Endpoint, index: usize, shown: Option<Shown>, changed: bool) {
+        // libzmq has no other way to forget it. It would go on for the linger time, as it was told to before.
+        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, 0);
+        let _ = self.raw.disconnect(&endpoint.address);
+        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, self.linger);
+        if self.holds {
+            // what it held was sent, for all that whoever sent it knows
+            self.peers.ended.fetch_add(1, Ordering::Release);
+        }
+        let now = Instant::now();
+        if self.call(endpoint, index, shown).is_err() {
+            self.peers.calls.postpone(&endpoint.address, now);
+        }
+        let cause = format!("anew {} {changed}", endpoint.address);
+        let told = changed || self.holds;
+        let held_back = told.then(|| self.throttle.borrow_mut().admit(&cause, now)).flatten();
+        if let Some(held_back) = held_back {
+            let (endpoint, loses) = (endpoint.address.clone(), self.holds);
+            let notice = Notice::CalledAnew { endpoint, changed, loses, held_back };
+            notice::give(&*self.notices, &notice);
+        }
+    }
+
+    fn call(
+        &self,
+        endpoint: &Endpoint,
+        index: usize,
+        shown: Option<Shown>,
+    ) -> Result<(), LinkError> {
+        let turn = shown.as_ref().map_or(0, |shown| shown.turn);
+        // before libzmq can tell what became of it
+        self.peers.calls.call(&endpoint.address, shown, Instant::now());
+        show_keys(&self.raw, &self.security, index, turn)?;
+        let failed = |errno: Errno, reason| LinkError::Connect {
+            endpoint: endpoint.clone(),
+            errno: errno.0,
+            reason,
+        };
+        look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
+        self.raw.connect(&endpoint.address).map_err(|errno| failed(errno, errno.to_string()))
+    }
+
+    /// Whether keys that endpoints were bound with have changed: [`Socket::rebind`].
+    pub fn is_bound_with_old_keys(&self) -> bool {
+        !self.bound.is_empty() && self.trust.keys != self.security.keys(self.trust.turn)
     }
 
     /// Binds anew with the keys that its credentials have now. Its peers are cut once, and come
@@ -381,23 +439,21 @@ impl Socket {
     /// [`LinkError::NoRightToRebind`]: nothing has changed, and the old keys stay. Any other: an
     /// address is lost, and the socket is good for nothing but to be dropped.
     pub fn rebind(&mut self) -> Result<(), LinkError> {
-        self.trust.keys = self.security.keys();
-        // The right to a low port may be gone with the privileges. The system says so before it says
-        // that the address is taken, which it is.
-        for address in self.bound.iter().filter(|address| address.starts_with("tcp://")) {
-            if self.raw.bind(address).is_err_and(|errno| errno.0 == libc::EACCES) {
-                return Err(LinkError::NoRightToRebind(address.clone()));
-            }
+        self.trust.keys = self.security.keys(self.trust.turn);
+        let mut bound = self.bound.iter().zip(&self.bound_as);
+        if let Some((address, _)) = bound.find(|(at, (as_it, _))| !self.may_bind_again(at, as_it)) {
+            return Err(LinkError::NoRightToRebind(address.clone()));
         }
-        for (address, index) in self.bound.iter().zip(&self.bound_as) {
-            show_keys(&self.raw, &self.security, *index)?;
+        for (address, (endpoint, index)) in self.bound.iter().zip(&self.bound_as) {
+            show_keys(&self.raw, &self.security, *index, self.trust.turn)?;
             let failed = |errno: Errno| LinkError::Rebind {
                 address: address.clone(),
                 reason: errno.to_string(),
             };
             self.raw.unbind(address).map_err(failed)?;
+            let again = again(endpoint, address);
             let given_up = Instant::now();
-            while let Err(errno) = self.raw.bind(address) {
+            while let Err(errno) = self.raw.bind(&again) {
                 // libzmq closes the old one in a thread of its own
                 if errno.0 != libc::EADDRINUSE || given_up.elapsed() > REBIND {
                     return Err(failed(errno));
@@ -411,7 +467,50 @@ impl Socket {
         }
         Ok(())
     }
+
+    /// The right may be gone with the privileges: to a low port, to a socket file's folder, to ask for
+    /// the host's addresses.
+    fn may_bind_again(&self, address: &str, endpoint: &Endpoint) -> bool {
+        let again = again(endpoint, address);
+        match Called::at(&again) {
+            _ if look_for(endpoint).is_err() => false,
+            // The system says so before it says that the address is taken, which it is.
+            Called::Port(_) => {
+                self.raw.bind(&again).map_or_else(|errno| errno.0 != libc::EACCES, |()| true)
+            }
+            // libzmq would not say that it could not remove the old one
+            Called::File(path) => path.starts_with('@') || may_be_replaced(Path::new(path)),
+            Called::Other => true,
+        }
+    }
 }
+
+/// Whether two addresses have one port.
+fn is_one_port(one: &str, other: &str) -> bool {
+    match (Called::at(one), Called::at(other)) {
+        (Called::Port(one), Called::Port(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Whether this process may put another socket file in the place of this one.
+fn may_be_replaced(file: &Path) -> bool {
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let needed = Access::WRITE_OK | Access::EXEC_OK;
+    // a folder that is gone is no matter of rights
+    if let Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS) =
+        accessat(CWD, folder, needed, AtFlags::EACCESS)
+    {
+        return false;
+    }
+    let (Ok(folder), Ok(file)) = (folder.metadata(), file.symlink_metadata()) else { return true };
+    let own = rustix::process::geteuid().as_raw();
+    let is_sticky = folder.mode() & STICKY != 0;
+    !is_sticky || own == 0 || [folder.uid(), file.uid()].contains(&own)
+}
+
+/// In a folder like this, as /tmp is, each one's files are his own.
+const STICKY: u32 = 0o1000;
 
 impl Drop for Socket {
     fn drop(&mut self) {
@@ -552,6 +651,27 @@ fn wait(items: &mut [Awaited<'_>], timeout: Duration) -> Result<(), LinkError> {
         Err(errno) if !errno.is_interrupted() => Err(LinkError::Wait(errno.to_string())),
         _ => Ok(()),
     }
+}
+
+/// The address at which an endpoint that was bound at `address` is bound again. `*` stays what it is: any
+/// other is looked for among the interfaces, for which there may be no right.
+fn again(endpoint: &Endpoint, address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some((_, port)) if endpoint.is_any() => format!("tcp://*:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// Whether libzmq can look for what this endpoint names.
+fn look_for(endpoint: &Endpoint) -> Result<(), Errno> {
+    if endpoint.is_looked_for() { raw::ask_for_interfaces() } else { Ok(()) }
+}
+
+fn no_interfaces(errno: Errno) -> String {
+    format!(
+        "this process may not ask for the host's addresses ({errno}), as libzmq does for all but *: \
+         write * in place of the address, or allow AF_NETLINK to the service"
+    )
 }
 
 /// The system's sentence, and what it means for an address that is to be bound.

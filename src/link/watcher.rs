@@ -10,13 +10,14 @@ use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
 
 use crate::credential_notice::CredentialNotice;
 use crate::error::LinkError;
@@ -68,6 +69,10 @@ pub(crate) struct Watch {
 
 impl Watcher {
     pub(crate) fn start() -> Result<Watcher, LinkError> {
+        Watcher::looking_every(LOOK)
+    }
+
+    fn looking_every(pause: Duration) -> Result<Watcher, LinkError> {
         let failed =
             |error: std::io::Error| LinkError::Thread { thread: THREAD, reason: error.to_string() };
         let (wake, woken) = UnixStream::pair().map_err(failed)?;
@@ -75,8 +80,8 @@ impl Watcher {
         wake.set_nonblocking(true).map_err(failed)?;
         let entries = Arc::new(Entries::default());
         let list = Arc::clone(&entries);
-        let thread =
-            raw::spawn_without_signals(THREAD, move || watch(&woken, &list)).map_err(failed)?;
+        let thread = raw::spawn_without_signals(THREAD, move || watch(&woken, &list, pause))
+            .map_err(failed)?;
         Ok(Watcher { entries, wake: Some(wake), thread: Some(thread) })
     }
 
@@ -124,23 +129,27 @@ fn lock(entries: &Entries) -> MutexGuard<'_, Vec<Arc<Entry>>> {
     entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn watch(woken: &UnixStream, entries: &Entries) {
+fn watch(woken: &UnixStream, entries: &Entries, shortest: Duration) {
     // without inotify (its limits are the system's) there are the regular looks
-    let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
-    let mut pause = LOOK;
+    let mut folders = Folders::new();
+    let mut pause = shortest;
+    let mut told = false;
     loop {
-        if !wait(woken, events.as_ref(), pause) {
+        if !wait(woken, folders.as_ref().ok().map(|it| &it.events), pause) {
             return;
         }
         let began = Instant::now();
         let entries = lock(entries).clone();
-        if let Some(events) = &events {
-            let paths: BTreeSet<_> =
-                entries.iter().flat_map(|entry| entry.security.paths()).collect();
-            paths.iter().for_each(|path| watch_path(events, path));
+        let paths = entries.iter().flat_map(|entry| entry.security.paths()).collect();
+        let watched = folders.as_mut().map_or_else(|why| Err(*why), |it| it.follow(&paths));
+        if let (Err(why), Some(entry), false) = (watched, entries.first(), told) {
+            told = true;
+            let why = raw::Errno(why.raw_os_error()).to_string();
+            let unwatched = CredentialNotice::Unwatched { why };
+            notice::give(&*entry.notices, &Notice::Credentials(unwatched));
         }
         look(&entries);
-        pause = LOOK.max(began.elapsed() * SHARE);
+        pause = shortest.max(began.elapsed() * SHARE);
     }
 }
 
@@ -188,12 +197,54 @@ fn drain(events: &OwnedFd) {
     while reader.next().is_ok() {}
 }
 
-/// Watches a folder, or the folder that a file is in: a new file often takes an old one's place.
-fn watch_path(events: &OwnedFd, path: &Path) {
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // where it cannot be watched, there are the regular looks
-    let _ = inotify::add_watch(events, folder, EVENTS);
+/// The folders that the system tells of.
+struct Folders {
+    events: OwnedFd,
+    /// The system's numbers of what is watched now.
+    watched: BTreeSet<i32>,
+}
+
+impl Folders {
+    fn new() -> Result<Folders, Errno> {
+        let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        Ok(Folders { events, watched: BTreeSet::new() })
+    }
+
+    /// Watches the folders of these files and folders, and nothing else any more. A path names another folder
+    /// than before when a link in it has been changed. An error: the system watches no more.
+    fn follow(&mut self, paths: &BTreeSet<PathBuf>) -> Result<(), Errno> {
+        let (mut now, mut full) = (BTreeSet::new(), Ok(()));
+        for folder in paths.iter().flat_map(|path| folders_of(path)) {
+            match inotify::add_watch(&self.events, folder, EVENTS) {
+                Ok(number) => drop(now.insert(number)),
+                Err(why @ (Errno::NOSPC | Errno::NOMEM)) => full = Err(why),
+                // it is not there, or not for us: there are the regular looks
+                Err(_) => {}
+            }
+        }
+        for gone in self.watched.difference(&now) {
+            // an error: with the folder its watch has gone, too
+            let _ = inotify::remove_watch(&self.events, *gone);
+        }
+        self.watched = now;
+        full
+    }
+}
+
+/// A folder, or the folder that a file is in: a new file often takes an old one's place. Where that folder is
+/// a link, the one that the link is in, too: another link may take its place.
+fn folders_of(path: &Path) -> Vec<&Path> {
+    // without a slash at its end, which would name what a link leads to
+    let path = path.components().as_path();
+    let folder = if path.is_dir() { path } else { parent(path) };
+    match folder.is_symlink() {
+        true => vec![folder, parent(folder)],
+        false => vec![folder],
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn look(entries: &[Arc<Entry>]) {
@@ -219,5 +270,138 @@ fn look(entries: &[Arc<Entry>]) {
             tell(removed);
         }
         findings.notices.into_iter().for_each(tell);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::generate;
+    use crate::certificate_file::{Existing, write_pair, write_public};
+    use crate::roster::Limits;
+    use crate::security::SecuritySettings;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    #[derive(Default)]
+    struct Log(Mutex<Vec<String>>);
+
+    impl Notices for Log {
+        fn notice(&self, notice: &Notice) {
+            self.0.lock().unwrap().push(notice.to_string());
+        }
+    }
+
+    impl Log {
+        #[track_caller]
+        fn wait_for(&self, part: &str) {
+            let start = Instant::now();
+            while !self.0.lock().unwrap().iter().any(|it| it.contains(part)) {
+                assert!(start.elapsed() < PATIENCE, "no {part:?} in {:?}", self.0.lock().unwrap());
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+
+    fn write(path: &Path, name: &str) {
+        let metadata = vec![("name".to_owned(), name.to_owned())];
+        let key = generate().unwrap().public;
+        write_public(path, &key, &metadata, Existing::Replace).unwrap();
+    }
+
+    /// A server whose folder of allowed certificates holds a link to a file that lies elsewhere, where the
+    /// system tells of nothing; and that file.
+    fn server_with_a_link(folder: &Path) -> (Arc<Security>, PathBuf) {
+        let [keys, allowed, elsewhere] = ["keys", "allowed", "elsewhere"].map(|it| folder.join(it));
+        for new in [&keys, &allowed, &elsewhere] {
+            fs::create_dir(new).unwrap();
+        }
+        let own = keys.join("server");
+        write_pair(&own, &generate().unwrap(), &Vec::new(), Existing::Keep).unwrap();
+        let target = elsewhere.join("web");
+        write(&target, "old");
+        symlink(&target, allowed.join("web")).unwrap();
+        let settings = SecuritySettings {
+            authtype: Some("CURVESERVER"),
+            servercertpath: own.to_str(),
+            clientcertpath: allowed.to_str(),
+            ..SecuritySettings::default()
+        };
+        (Arc::new(Security::from_settings(&settings).unwrap()), target)
+    }
+
+    fn watched(watcher: &Watcher, security: Arc<Security>) -> (Watch, Arc<Log>) {
+        let limits = Limits { connections: 1, of_one_key: 1, handshake: PATIENCE };
+        let log = Arc::<Log>::default();
+        let watch = watcher.add(security, Arc::new(Roster::new(limits)), log.clone());
+        (watch, log)
+    }
+
+    #[test]
+    fn what_the_system_does_not_tell_of_is_seen_when_asked_to_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let (security, target) = server_with_a_link(folder.path());
+        let watcher = Watcher::looking_every(NEVER).unwrap();
+        let (_watch, log) = watched(&watcher, security);
+        // the first may be seen by the look at what is new to the watcher
+        for (old, new) in [("old", "new"), ("new", "newer")] {
+            write(&target, new);
+            watcher.look();
+            log.wait_for(&format!("no longer allowed: {old},"));
+            log.wait_for(&format!("allowed from now on: {new},"));
+        }
+    }
+
+    #[test]
+    fn what_the_system_does_not_tell_of_is_seen_by_the_regular_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let (security, target) = server_with_a_link(folder.path());
+        let watcher = Watcher::looking_every(Duration::from_millis(10)).unwrap();
+        let (_watch, log) = watched(&watcher, security);
+        for (old, new) in [("old", "new"), ("new", "newer")] {
+            write(&target, new);
+            log.wait_for(&format!("no longer allowed: {old},"));
+            log.wait_for(&format!("allowed from now on: {new},"));
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_to_another_folder_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        for new in ["links", "one", "two"] {
+            fs::create_dir(place(new)).unwrap();
+        }
+        let link = place("links").join("current");
+        symlink(place("one"), &link).unwrap();
+        let mut folders = Folders::new().unwrap();
+        let is_told = |folders: &Folders| {
+            let mut descriptors = [PollFd::new(&folders.events, PollFlags::IN)];
+            let told = poll(&mut descriptors, Some(&Timespec::default())).unwrap() > 0;
+            drain(&folders.events);
+            told
+        };
+        // of a folder, with and without a slash at its end, and of a file in it
+        for path in [link.clone(), link.join(""), link.join("server")] {
+            let paths = BTreeSet::from([path]);
+            folders.follow(&paths).unwrap();
+            drain(&folders.events);
+            fs::write(place("one").join("a"), "").unwrap();
+            assert!(is_told(&folders), "{paths:?}");
+            symlink(place("two"), place("links").join("next")).unwrap();
+            fs::rename(place("links").join("next"), &link).unwrap();
+            assert!(is_told(&folders), "the link was changed: {paths:?}");
+            folders.follow(&paths).unwrap();
+            drain(&folders.events);
+            fs::write(place("one").join("b"), "").unwrap();
+            assert!(!is_told(&folders), "of a folder that is left: {paths:?}");
+            fs::write(place("two").join("a"), "").unwrap();
+            assert!(is_told(&folders), "{paths:?}");
+            fs::remove_file(&link).unwrap();
+            symlink(place("one"), &link).unwrap();
+        }
     }
 }

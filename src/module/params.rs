@@ -1,7 +1,7 @@
 //! Parameters that imrzmq and omrzmq have in common, and what they mean to the link.
 
 use crate::Credentials;
-use crate::security::judge;
+use crate::security::{Remark, idle_key, judge};
 use rzmq_host::{Error, Kind, Log, Param, ParamError, SecureDefaults, Values};
 use rzmq_link::{Allowed, Mode, Options, Security, SocketSpec, SocketType, parse_endpoints};
 use std::sync::Arc;
@@ -188,8 +188,8 @@ pub struct Instance {
     pub is_named: bool,
     /// The endpoints as they are written.
     pub endpoints_text: String,
-    /// It lets anybody in, and the administrator wants to be told of such.
-    lets_anybody_in: Option<String>,
+    /// What can be used, and may not be what is meant.
+    remarks: Vec<Remark>,
 }
 
 impl Instance {
@@ -209,6 +209,7 @@ impl Instance {
             mistakes.push(why);
             None
         });
+        let mut remarks: Vec<Remark> = lets_anybody_in.into_iter().collect();
         let endpoints_text = values.text("endpoints").unwrap_or_default().to_string();
         let written_type = values.text("socktype").unwrap_or_default();
         let socket_type = SocketType::parse(written_type, allowed);
@@ -223,6 +224,7 @@ impl Instance {
         else {
             return Err(mistakes);
         };
+        remarks.extend(idle_key(&security, endpoints.len()).map(Remark::Warning));
         let spec = SocketSpec {
             name: values.text("name").unwrap_or(&endpoints_text).to_string(),
             socket_type,
@@ -232,26 +234,21 @@ impl Instance {
             topics: values.list("topics").unwrap_or_default().to_vec(),
         };
         spec.check().map_err(|why| vec![why.to_string()])?;
-        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text, lets_anybody_in })
+        Ok(Self { spec, is_named: values.is_written("name"), endpoints_text, remarks })
     }
 
     /// Tells of what is trusted that the administrator may not have meant.
     pub fn tell_of_trust(&self, log: &Log) {
-        if let Some(warning) = &self.lets_anybody_in {
-            log.warning(warning);
-        }
-        for sentence in self.broken_certificates() {
-            log.error(sentence);
-        }
-    }
-
-    /// Certificates among the allowed ones that cannot be used, a sentence each.
-    fn broken_certificates(&self) -> Vec<String> {
-        match &*self.spec.security {
-            Security::Server { allowed: Allowed::Folder(list), .. } => {
-                list.broken().iter().map(|why| format!("not allowed in: {why}")).collect()
+        for remark in &self.remarks {
+            match remark {
+                Remark::Warning(sentence) => log.warning(sentence),
+                Remark::Error(sentence) => log.error(sentence),
             }
-            _ => Vec::new(),
+        }
+        if let Security::Server { allowed: Allowed::Folder(list), .. } = &*self.spec.security {
+            for why in list.broken() {
+                log.error(format!("not allowed in: {why}"));
+            }
         }
     }
 }

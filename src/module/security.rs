@@ -60,11 +60,23 @@ impl Credentials {
     }
 }
 
+/// What is to be said of a statement that is used.
+#[derive(Debug)]
+pub(crate) enum Remark {
+    Warning(String),
+    /// Makes an rsyslogd that is told to start with a clean configuration alone not start.
+    Error(String),
+}
+
 /// What is to be said of a statement that lets anybody in: `Err`, that it cannot be used.
+///
+/// Where the setting cannot be read, an error is logged and the statement used. With "strict", rsyslog
+/// sets `abortOnUncleanConfig`, and does not start after an error: so a "strict" that we cannot see is
+/// obeyed, and who never wrote it keeps a working action, without which its lines would be lost.
 pub(crate) fn judge(
     security: &Security,
     defaults: SecureDefaults,
-) -> Result<Option<String>, String> {
+) -> Result<Option<Remark>, String> {
     let open = match security {
         Security::Plaintext => {
             "without authtype everything travels in plaintext, and whoever reaches the endpoint is let in. \
@@ -77,13 +89,30 @@ pub(crate) fn judge(
     };
     match defaults {
         SecureDefaults::Off => Ok(None),
-        SecureDefaults::Warn => Ok(Some(format!(
+        SecureDefaults::Warn => Ok(Some(Remark::Warning(format!(
             "{open}. global(compatibility.defaults.secure=\"strict\") makes this an error, \
              \"backward-compatible\" silences it"
-        ))),
+        )))),
+        SecureDefaults::Unknown => Ok(Some(Remark::Error(format!(
+            "{open}. Whether global(compatibility.defaults.secure=\"strict\") forbids it cannot be read in \
+             this rsyslogd, whose release is unknown to this module: the statement is used, and rsyslogd does \
+             not start if it does. Use a newer release of rsyslog-rzmq"
+        )))),
         SecureDefaults::Strict => Err(format!(
             "{open}. global(compatibility.defaults.secure=\"strict\") demands it; with \
              \"backward-compatible\" there, it is not asked for"
         )),
     }
+}
+
+/// What is to be said of a server that has more keys than endpoints: each endpoint has one.
+pub(crate) fn idle_key(security: &Security, endpoints: usize) -> Option<String> {
+    let Security::Server { own, .. } = security else { return None };
+    let file = own.get(endpoints)?.paths().first()?;
+    Some(format!(
+        "parameter servercertpath names {} keys, and there is no endpoint for {}: the first key is the first \
+         endpoint's, the second the second's. Write a second endpoint, or one file",
+        own.len(),
+        file.display()
+    ))
 }

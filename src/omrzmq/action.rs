@@ -15,7 +15,7 @@ use crate::spool::{Finding, Spool};
 use crate::statement::{Delivery, Statement};
 use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, LinkError, Notices, Renewal, Socket, SocketSpec};
+use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec, few_files};
 use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
 use std::collections::HashMap;
@@ -103,6 +103,9 @@ impl Action {
             }
         });
         if self.statement.binds() {
+            if let Some(few) = few_files(&self.statement.spec.endpoints) {
+                self.log.warning(few.to_string());
+            }
             self.bind(running);
         }
     }
@@ -117,7 +120,7 @@ impl Action {
         }
         let unbound = self.statement.binds() && lock(&running.binding).is_none();
         if unbound
-            || self.statement.has_keys_to_renew()
+            || self.statement.has_to_be_kept()
             || running.behind_spool.load(Ordering::Acquire)
         {
             self.start_keeper();
@@ -164,17 +167,15 @@ impl Action {
         self.running.get()
     }
 
-    /// Binds, and binds anew when the key has been replaced: answers whether the socket is there now.
+    /// Binds, binds anew when the key has been replaced, and calls again what has to be: answers whether
+    /// the socket is there now.
     pub(crate) fn bind(&self, running: &Running) -> bool {
         let mut binding = lock(&running.binding);
-        let renewed = match binding.as_ref().map_or(Renewal::None, Socket::renewal) {
-            Renewal::None => None,
-            Renewal::Rebind => binding.as_mut().map(Socket::rebind),
-            Renewal::Reopen => {
-                *binding = None;
-                None
-            }
-        };
+        if let Some(socket) = binding.as_ref() {
+            socket.call_again();
+        }
+        let old = binding.as_mut().filter(|socket| socket.is_bound_with_old_keys());
+        let renewed = old.map(Socket::rebind);
         if matches!(&renewed, Some(Err(why)) if !matches!(why, LinkError::NoRightToRebind(_))) {
             *binding = None;
         }

@@ -9,7 +9,7 @@ use crate::carrier::{
 use crate::record::{self, Record};
 use rzmq_delivery::Head;
 use rzmq_host::Batch;
-use rzmq_link::{LinkError, Renewal, Sent, Socket};
+use rzmq_link::{LinkError, Sent, Socket};
 use std::thread;
 use std::time::Duration;
 
@@ -50,11 +50,9 @@ fn with_socket<T>(
     if context.action.statement.binds() {
         return context.running.binding().as_ref().map(work);
     }
-    // With immediate="off" libzmq may hold lines for a peer that is not there.
-    let holds_nothing = context.action.statement.spec.options.immediate;
-    own.take_if(|socket| holds_nothing && socket.renewal() == Renewal::Reopen);
-    if own.is_none() {
-        *own = context.action.open_or_tell(context.running, &context.action.statement.spec);
+    match own {
+        Some(socket) => socket.call_again(),
+        None => *own = context.action.open_or_tell(context.running, &context.action.statement.spec),
     }
     own.as_ref().map(work)
 }

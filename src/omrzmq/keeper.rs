@@ -1,6 +1,7 @@
 //! The keeper of an action: a thread that binds what could not be bound at the start, then sends
 //! what a former run left in the spool. Most starts need none. New lines wait until it is done, so
-//! that order holds. A binding action with CURVE keeps it, to bind anew when its key is replaced.
+//! that order holds. A binding action keeps it with CURVE, to bind anew when its key is replaced, and where
+//! it also connects, to call again what libzmq has given up.
 //!
 //! It ends when it is done, or when a stop's grace is over; what it did not send stays in the spool.
 
@@ -26,7 +27,7 @@ pub(crate) fn start(action: Arc<Action>) -> io::Result<JoinHandle<()>> {
             if bound && running.is_behind_spool() {
                 send_spool(Context { action: &action, running });
             }
-            let is_done = bound && !action.statement.has_keys_to_renew();
+            let is_done = bound && !action.statement.has_to_be_kept();
             let stops = action.stop.has_begun() && (bound || action.stop.grace_is_over());
             if stops || is_done && action.keeper_is_done(running) {
                 return;

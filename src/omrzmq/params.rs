@@ -56,7 +56,8 @@ const OWN: [Param; 25] = [
         Kind::Switch,
         "on",
         "Nothing is accepted for a peer that is not connected (yet); off: libzmq holds up to \
-         `sndhwm` messages for it, which are lost with the process.",
+         `sndhwm` messages for it, which are lost with the process, and where the peer is called anew \
+         because its key does not fit or it has refused for good.",
     ),
     param(
         "pub.nodrop",

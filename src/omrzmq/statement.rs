@@ -240,9 +240,11 @@ impl Statement {
         self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Bind)
     }
 
-    /// Whether it is a bound server whose key may be replaced.
-    pub(crate) fn has_keys_to_renew(&self) -> bool {
-        self.binds() && self.spec.security.is_curve()
+    /// Whether the socket that binds has to be looked after: its key may be replaced, or a peer that it
+    /// calls may have to be called again.
+    pub(crate) fn has_to_be_kept(&self) -> bool {
+        let calls = self.spec.endpoints.iter().any(|endpoint| endpoint.mode == Mode::Connect);
+        self.binds() && (self.spec.security.is_curve() || calls)
     }
 
     /// Whether lines that a stop finds unsent are kept for the next start. A publisher's are not:

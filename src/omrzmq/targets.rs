@@ -4,7 +4,7 @@
 use crate::action::Action;
 use crate::carrier::Context;
 use rzmq_delivery::{Choice, Doubt, Event, Sender, Turn};
-use rzmq_link::{Renewal, Socket, SocketSpec};
+use rzmq_link::{Socket, SocketSpec};
 use std::time::Instant;
 
 /// All endpoints; there is one at least.
@@ -34,21 +34,17 @@ impl Target {
         self.welcomed
     }
 
-    /// Opens its socket if need be, and lets go of one that will not be connected as it is, as keys
-    /// have changed. Answers whether what went over a connection is in doubt now.
+    /// Opens its socket if need be, and has it call again. Answers whether what went over a connection is
+    /// in doubt now.
     fn keep_open(&mut self, context: Context<'_>) -> bool {
-        let let_go = self.socket.take_if(|socket| socket.renewal() == Renewal::Reopen).is_some();
-        if let_go {
-            // the next one counts from zero
-            (self.ended, self.welcomed) = (0, false);
-        }
-        if self.socket.is_none() {
-            self.socket = context.action.open_or_tell(context.running, &self.spec);
+        match &self.socket {
+            Some(socket) => socket.call_again(),
+            None => self.socket = context.action.open_or_tell(context.running, &self.spec),
         }
         // libzmq may have a new connection by now; what the old one carried is in doubt
         let ended = self.socket.as_ref().map_or(0, Socket::connections_ended);
         if ended == self.ended {
-            return let_go;
+            return false;
         }
         (self.ended, self.welcomed) = (ended, false);
         true

@@ -255,12 +255,18 @@ module(load="omrzmq" authtype="CURVESERVER"
        servercertpath="{keys}/{server}_secret" clientcertpath="{keys}/readers")
 template(name="rzmq-topic" type="string" string="%hostname%.%programname%.")
 input(type="imrzmq" name="from-hosts" socktype="ROUTER" endpoints="tcp://*:{port}" ruleset="rzmq-hosts")
-ruleset(name="rzmq-hosts" queue.type="Direct") {{
-    action(type="omfile" file="{log}")
+ruleset(name="rzmq-readers") {{
     action(type="omrzmq" name="to-readers" socktype="PUB" endpoints="tcp://*:{publish}"
            topics="rzmq-topic" dynatopic="on" topicframe="on" pub.numbered="on"
            queue.type="LinkedList" queue.size="50000" queue.timeoutShutdown="10000")
 }}
+ruleset(name="rzmq-hosts" queue.type="Direct") {{
+    action(type="omfile" file="{log}")
+    call rzmq-readers
+}}
+# what rsyslogd here says of itself, such as whose key it refuses; it hears that with imuxsock, or with
+# global(processInternalMessages="on")
+if $syslogfacility-text == "syslog" then call rzmq-readers
 "#,
         keys = keys.display(),
         log = fleet.logfile.display()

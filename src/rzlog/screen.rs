@@ -8,6 +8,7 @@
 use std::io::{self, Write};
 
 use rzlog_client::Missed;
+use rzmq_link::misleads;
 
 use crate::error::Error;
 
@@ -41,7 +42,7 @@ pub(crate) fn escape(bytes: &[u8], out: &mut String) {
                 '\0'..='\u{1f}' | '\u{7f}' => {
                     let _ = write!(out, "\\x{:02x}", u32::from(sign));
                 }
-                _ if changes_the_picture(sign) => {
+                _ if misleads(sign) => {
                     let _ = write!(out, "\\u{{{:x}}}", u32::from(sign));
                 }
                 _ => out.push(sign),
@@ -51,30 +52,6 @@ pub(crate) fn escape(bytes: &[u8], out: &mut String) {
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
-}
-
-/// C1 controls, which some terminals obey as they do ESC; separators of lines; what turns or hides the
-/// signs around it, or cannot be seen itself (Unicode's Default_Ignorable_Code_Point, but for the
-/// selectors that pictures are written with).
-fn changes_the_picture(sign: char) -> bool {
-    matches!(sign,
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{34f}'
-        | '\u{61c}'
-        | '\u{115f}'..='\u{1160}'
-        | '\u{17b4}'..='\u{17b5}'
-        | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{3164}'
-        | '\u{feff}'
-        | '\u{ffa0}'
-        | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -127,6 +127,54 @@ fn full_disk_makes_the_sender_wait(more: &str) {
     );
 }
 
+/// With `minfree` the disk never fills: the senders keep their lines while there is little room, and the
+/// engine comes to no torn record.
+#[test]
+fn low_disk_makes_the_sender_wait_before_anything_is_lost() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = Small::mount("receiver's disk low", 8 << 10) else { return };
+    let more = format!("minfree=\"4\" minfree.path=\"{}\"", disk.path().display());
+    let site = queue_in(site, disk.path(), &endpoint, &more);
+    let total = 5_000;
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").start();
+    sender.feed(0..total / 2);
+    Progress::of(&site).reaches(total / 2, secs(30));
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![b'x'; 6 << 20]).expect("ballast");
+    let feeding = feed_meanwhile(&sender, total / 2..total);
+    receiver.wait_log(&["imrzmq[in]", "MiB are free at", "less than minfree=\"4\""], SOON);
+    sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now"], SOON);
+    receiver.wait_stats("imrzmq", "in", "told again", |stats| stats["delayed_disk"] >= 2);
+    fs::remove_file(ballast).expect("ballast");
+    feeding.join().expect("fed");
+    wait_for_all(&mut receiver, total);
+    let counters = receiver
+        .wait_stats("imrzmq", "in", "all taken", |stats| stats["submitted"] == total as i64);
+    assert_eq!(counters["failed"], 0);
+    end(&mut [&mut sender, &mut receiver]);
+    Figures::of("disk low", since, total, &receiver.lines("out.log")).exact();
+}
+
+/// What `minfree` cannot look at is said at the start, and holds nobody up.
+#[test]
+fn folder_that_is_not_there_is_told_of_and_lines_are_taken() {
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let gone = site.path("gone");
+    let more = format!("minfree=\"4\" minfree.path=\"{}\"", gone.display());
+    let Some(disk) = Small::mount("no such folder", 8 << 10) else { return };
+    let mut receiver = queue_in(site, disk.path(), &endpoint, &more).start();
+    receiver.wait_log(&["imrzmq[in]", "minfree is not looked at", "gone: No such file"], SOON);
+    let mut sender = sender(&endpoint, "").start();
+    sender.feed(0..CHUNK);
+    wait_for_all(&mut receiver, CHUNK);
+    end(&mut [&mut sender, &mut receiver]);
+    Oracle::judge(0..CHUNK, &receiver.lines("out.log")).once_in_order();
+}
+
 /// A queue that counts its lines to below `queue.maxDiskSpace` makes the sender wait. Beyond that the
 /// engine throws lines away and tells nobody (docs/guarantees.md).
 #[test]

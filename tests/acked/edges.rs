@@ -159,7 +159,12 @@ fn busy_sender_does_not_starve_another_on_the_same_socket() {
 fn sender_over_its_rate_waits() {
     let endpoint = free_endpoint();
     let more = "ratelimit.perpeer.interval=\"1\" ratelimit.perpeer.burst=\"100\"";
-    let site = receiving(DIRECT).with("module(load=\"imrzmq\")").with(&input(&endpoint, more));
+    let site = receiving(DIRECT).global("processInternalMessages=\"on\"");
+    let internal = site.path("internal.log").display().to_string();
+    let site = site
+        .with(&format!("action(type=\"omfile\" file=\"{internal}\")"))
+        .with("module(load=\"imrzmq\")")
+        .with(&input(&endpoint, more));
     let mut receiver = site.start();
     let mut sender = sender(&endpoint, "").with(ONE_WORKER).start();
     sender.feed(0..450);
@@ -170,6 +175,10 @@ fn sender_over_its_rate_waits() {
     });
     assert_eq!(counters["discarded_ratelimit"], 0);
     sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now: Rate"], SOON);
+    let told = "imrzmq[in]: 127.0.0.1 has more lines than ratelimit.perpeer lets through";
+    harness::wait_until("a line about it", SOON, || {
+        site.lines("internal.log").iter().any(|line| line.contains(told)).then_some(())
+    });
     end(&mut [&mut sender, &mut receiver]);
 }
 

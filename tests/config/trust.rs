@@ -272,3 +272,30 @@ fn a_broken_certificate_among_the_allowed_is_named_and_harmless() {
     ));
     site.check().says(&["imrzmq[in]", "allowed/broken", "line 2"]);
 }
+
+/// A second key that no endpoint has would never be served, and nobody would know.
+#[test]
+fn a_key_without_an_endpoint_is_named() {
+    for (endpoints, is_idle) in
+        [("@tcp://127.0.0.1:1", true), ("@tcp://127.0.0.1:1,@tcp://127.0.0.1:2", false)]
+    {
+        let site = Site::new().file("out.log", "%msg%\\n");
+        file_keys(&site);
+        let module = "module(load=\"imrzmq\" authtype=\"CURVESERVER\" \
+                      servercertpath=\"{k}/server,{k}/client\" clientcertpath=\"{s}/allowed\")";
+        let module = filled(module, &site);
+        let check = site
+            .with(&module)
+            .with(&format!(
+                "input(type=\"imrzmq\" name=\"in\" socktype=\"PULL\" endpoints=\"{endpoints}\")"
+            ))
+            .check();
+        let said = check.text.lines().any(|line| {
+            line.contains("imrzmq[in]")
+                && line.contains("no endpoint for")
+                && line.contains("/keys/client")
+        });
+        assert_eq!(said, is_idle, "{check}");
+        assert!(check.status.success(), "{check}");
+    }
+}

@@ -81,6 +81,12 @@ impl Rsyslogd {
         let log = fresh_log(site);
         let file = File::create(&log).expect("log of rsyslogd");
         let mut command = match &site.valgrind {
+            None if !site.netlink => {
+                let mut python = Command::new("python3");
+                python.arg(paths::repository().join("tests/peers/without_netlink.py"));
+                python.arg(paths::rsyslogd());
+                python
+            }
             None => Command::new(paths::rsyslogd()),
             Some(valgrind) => valgrind.command(&site.path("valgrind.log"), &paths::rsyslogd()),
         };

@@ -35,6 +35,7 @@ pub struct Site {
     statistics: String,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) valgrind: Option<Valgrind>,
+    pub(crate) netlink: bool,
 }
 
 impl Site {
@@ -59,6 +60,7 @@ impl Site {
             statistics: "json".to_owned(),
             environment: Vec::new(),
             valgrind: None,
+            netlink: true,
         }
     }
 
@@ -166,6 +168,13 @@ impl Site {
     /// Sets a variable in the daemon's environment.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs the daemon as a service that may not ask for the host's addresses, which the unit of Debian
+    /// trixie and later is.
+    pub fn without_netlink(mut self) -> Self {
+        self.netlink = false;
         self
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::skip::{is_root, skipped};
-use harness::{Keys, Oracle, Peer, SOON, Site, ports::free_endpoint, secs};
+use harness::{Keys, Oracle, Peer, SOON, Site, ports::free_endpoint, secs, wait_until};
 
 use crate::{STOP, pull};
 
@@ -69,6 +69,28 @@ fn one_input_may_have_several_endpoints() {
     daemon.stop().clean().within(STOP);
 }
 
+/// libzmq ends a process that has no file left for a peer of an `ipc://` path.
+#[test]
+fn an_ipc_path_and_few_files_draw_a_warning() {
+    for (files, is_told) in [(1024, true), (4096, false)] {
+        let site = Site::new().without_feed().global("processInternalMessages=\"on\"");
+        let internal = site.path("internal.log").display().to_string();
+        let ipc = format!("ipc://{}", site.path("in.sock").display());
+        let site = site
+            .with(&format!("$MaxOpenFiles {files}"))
+            .with(&format!("action(type=\"omfile\" file=\"{internal}\")"))
+            .receiving("", &format!("name=\"in\" endpoints=\"@{ipc}\" socktype=\"PULL\""));
+        let mut daemon = site.start();
+        let told = format!("imrzmq[in]: {ipc} is bound, and rsyslogd may open {files} files");
+        let is_there = || site.lines("internal.log").iter().any(|line| line.contains(&told));
+        if is_told {
+            wait_until("the warning", SOON, || is_there().then_some(()));
+        }
+        daemon.stop().clean().within(STOP);
+        assert_eq!(is_there(), is_told, "{files}");
+    }
+}
+
 #[test]
 fn listener_that_cannot_bind_is_named_and_tried_again() {
     let good = free_endpoint();
@@ -100,6 +122,27 @@ fn address_of_no_interface_is_named_and_others_run() {
     daemon.wait_log(&["imrzmq[in]", "tcp://192.0.2.77:5140"], SOON);
     let _peer = Peer::push(&good).with_numbers(0..10);
     daemon.wait_lines("out.log", 10, SOON);
+    daemon.stop().clean().within(STOP);
+}
+
+/// libzmq alone ends the process there. `Site::without_netlink` says where "there" is.
+#[test]
+fn service_that_may_not_ask_for_addresses_binds_any_and_refuses_others() {
+    let wild = free_endpoint().replace("127.0.0.1", "*");
+    let near = wild.replace('*', "127.0.0.1");
+    let named = free_endpoint();
+    let source = format!(">{}", free_endpoint().replace("//", "//127.0.0.1:0;"));
+    let site = pull(&wild, "").without_netlink().with(&format!(
+        "input(type=\"imrzmq\" name=\"named\" endpoints=\"{named}\" socktype=\"PULL\")
+         input(type=\"imrzmq\" name=\"source\" endpoints=\"{source}\" socktype=\"PULL\")"
+    ));
+    let mut daemon = site.start();
+    let why = "may not ask for the host's addresses (Address family not supported by protocol)";
+    daemon.wait_log(&["imrzmq[named]", "cannot bind", &named, why, "write *"], SOON);
+    daemon.wait_log(&["imrzmq[source]", "cannot connect to", &source, why], SOON);
+    let _peer = Peer::push(&near).with_numbers(0..10);
+    let lines = daemon.wait_lines("out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once_in_order();
     daemon.stop().clean().within(STOP);
 }
 

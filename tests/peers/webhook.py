@@ -7,6 +7,7 @@ and nobody may be paged by what is left.
 Prints the base URL, then a JSON object for each request. Reads its orders from standard input, a line
 each, and answers each with an empty line:
   200            take what comes (this is so from the start)
+  403 WORD       answer so to what has this word in its text, and take all else
   400, 500, …    answer so, with the path of the request in the body, as a careless server would
   429 N          answer so, with Retry-After: N
   302            send it elsewhere, where nobody may go
@@ -22,6 +23,7 @@ import re
 import ssl
 import sys
 import threading
+import time
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -128,9 +130,12 @@ class Handler(BaseHTTPRequestHandler):
         else:
             problems.append(f"no such path: {self.path}")
         answer = order.split()
+        if answer[0] == "403" and len(answer) == 2 and answer[1].encode() not in raw:
+            answer = ["200"]
         told = {
             "path": self.path,
             "status": answer[0],
+            "at": time.monotonic(),
             "body": body,
             "authorization": self.headers.get("Authorization"),
             "problems": problems,

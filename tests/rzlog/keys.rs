@@ -199,7 +199,9 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     let snippet = |host: &str| {
         text(&at(&format!("fleet/{host}/60-rzmq.conf"))).replace("tcp://*", "tcp://127.0.0.1")
     };
+    // on Debian its own messages come back through imuxsock; a test has none
     let receiving = Site::new().without_feed().with(&snippet("loghost"));
+    let receiving = receiving.global("processInternalMessages=\"on\"");
     receiving.check().clean();
     let sending = Site::new().with(&snippet("web3"));
     sending.check().clean();
@@ -215,6 +217,16 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     tail.wait_for("a line", SOON, |tail| {
         sender.feed(20..21);
         tail.out().contains(&numbered(20))
+    });
+    // What the server says of itself is published, too: the ready rules look for this.
+    let stranger = Site::new().with(&snippet("web3").replace("web3_secret", "stranger_secret"));
+    Rzlog::of("keys new stranger").in_folder(&at("installed/rzmq")).run().ended(0);
+    let mut refused = Rzlog::of(&format!("tail * rsyslogd --config {}", config.display())).start();
+    let stranger = stranger.start();
+    refused.wait_for("a refusal", SOON, |tail| {
+        stranger.feed(0..1);
+        let out = tail.out();
+        out.contains("refused 127.0.0.1") && out.contains("is not among those allowed")
     });
     let check = format!("check @default --config {}", config.display());
     let said = Rzlog::of(&check).run().ended(0).out;

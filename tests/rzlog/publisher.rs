@@ -73,6 +73,14 @@ impl Publisher {
         self.daemon.feeder().bytes(lines.as_bytes());
     }
 
+    /// The same with the time of now: old lines do not count to `rzlog alert`.
+    pub fn says_now(&self, host: &str, program: &str, texts: &[&str]) {
+        let now = now();
+        let line = |text: &&str| format!("<13>{now} {host} {program}: {text}\n");
+        let lines: String = texts.iter().map(line).collect();
+        self.daemon.feeder().bytes(lines.as_bytes());
+    }
+
     /// Publishes something until it is shown: a publisher has nothing for who is not there yet.
     #[track_caller]
     pub fn until_shown(&self, running: &mut Running, host: &str, program: &str) {
@@ -81,6 +89,12 @@ impl Publisher {
             running.out().contains("warm-up")
         });
     }
+}
+
+/// The time as a line has it.
+pub fn now() -> String {
+    let output = std::process::Command::new("date").args(["-u", "+%FT%T+00:00"]).output();
+    String::from_utf8(output.expect("date").stdout).expect("a time").trim().to_owned()
 }
 
 /// The lines without those of [`Publisher::until_shown`].

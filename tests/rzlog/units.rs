@@ -13,7 +13,7 @@ use harness::rzlog::Running;
 use harness::skip::skipped;
 use harness::{Rzlog, SOON, secs};
 
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, now};
 use crate::webhook::Webhook;
 
 const UNITS: [&str; 2] = ["rzlog-metrics", "rzlog-alert"];
@@ -190,7 +190,7 @@ fn alert_tells_as_the_examples_say_and_keeps_its_state() {
     let mut running = machine.rzlog(&unit, &[]).start();
     running.wait_err(&["connected to"], SOON);
     running.wait_for("a notice", secs(20), |_| {
-        let line = "<8>Nov 24 10:00:00 web1 app: the house is on fire\n";
+        let line = format!("<8>{} web1 app: the house is on fire\n", now());
         machine.publisher.daemon.feeder().bytes(line.as_bytes());
         webhook.has(|it| it["body"]["text"].to_string().contains("the house is on fire"))
     });
@@ -199,6 +199,8 @@ fn alert_tells_as_the_examples_say_and_keeps_its_state() {
     running.wait_err(&["1 rules were read anew"], SOON);
     machine.stop(&unit, running);
     assert_eq!(setting(&unit, "StateDirectory"), "rzlog-alert");
+    // nobody would hear that it was given up
+    assert_eq!(setting(&unit, "StartLimitIntervalSec"), "0");
     assert!(machine.path("state/alert.json").exists());
 }
 
@@ -351,7 +353,7 @@ fn what_the_units_forbid_is_not_called() {
         let mut running = machine.rzlog(&unit, more).under(strace).start();
         running.wait_err(&["connected to"], secs(20));
         running.wait_for("what it is for", secs(60), |running| {
-            let line = "<8>Nov 24 10:00:00 web1 app: the house is on fire\n";
+            let line = format!("<8>{} web1 app: the house is on fire\n", now());
             machine.publisher.daemon.feeder().bytes(line.as_bytes());
             match name {
                 "rzlog-metrics" => page(running).contains("log_lines_total{"),

@@ -6,10 +6,11 @@
 //!
 //! Neither of the two is restarted, so that what they leak adds up. Memory, descriptors and threads of
 //! both go to a CSV file. In the end it tells what was lost and doubled, whether the counters add up,
-//! and how memory grew; status 1 when a line was lost or doubled, a sum is wrong, or there are more
-//! descriptors or threads than in the beginning. `scripts/soak` cleans up when it is interrupted.
+//! and how memory grew; status 1 when a line was lost or doubled, a sum is wrong, or memory, descriptors or
+//! threads grew (`growth`). `scripts/soak` cleans up when it is interrupted.
 
 mod deeds;
+mod growth;
 mod junk;
 mod ledger;
 mod load;

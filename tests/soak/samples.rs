@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use harness::{Rsyslogd, millis};
 
+use crate::growth::Thirds;
 use crate::load::Load;
 use crate::place::Place;
 
@@ -96,19 +97,8 @@ impl Samples {
         (points.len() >= 3 && across > 0.0).then(|| along / across)
     }
 
-    /// First and last size of memory among the warm samples, in KiB.
-    pub fn memory(&self, who: usize) -> Option<(u64, u64)> {
-        let points = self.warm(who);
-        Some((points.first()?.1.memory, points.last()?.1.memory))
-    }
-
-    /// The most in the first third of the warm samples, and the least in the last third: a leak lifts the
-    /// second above the first, a connection that comes and goes does not.
-    pub fn ends(&self, who: usize, value: fn(&Holdings) -> u64) -> Option<(u64, u64)> {
-        let values: Vec<_> = self.warm(who).iter().map(|it| value(&it.1)).collect();
-        let third = values.len().div_ceil(3);
-        let most = values.iter().take(third).max()?;
-        let least = values.iter().rev().take(third).min()?;
-        Some((*most, *least))
+    /// The warm samples of a number, for what it grew by.
+    pub fn thirds(&self, who: usize, value: fn(&Holdings) -> u64) -> Option<Thirds> {
+        Thirds::of(&self.warm(who).iter().map(|it| value(&it.1)).collect::<Vec<_>>())
     }
 }

@@ -1,20 +1,25 @@
 //! What all of it came to.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use harness::stats::Stats;
 use harness::sums::{add_up, handed_over};
 
 use crate::deeds::arrives;
+use crate::growth::Thirds;
 use crate::ledger::Ledger;
 use crate::load::Load;
 use crate::place::Place;
 use crate::samples::{Holdings, Samples, WHO};
 
-/// What must not grow.
-const HELD: [(&str, Number); 2] =
-    [("descriptors", |it| it.descriptors), ("threads", |it| it.threads)];
+/// What must not grow, and what counts as that.
+const HELD: [(&str, Number, Grew); 3] = [
+    ("descriptors", |it| it.descriptors, Thirds::count_grew),
+    ("threads", |it| it.threads, Thirds::count_grew),
+    ("KiB of memory", |it| it.memory, Thirds::memory_grew),
+];
 type Number = fn(&Holdings) -> u64;
+type Grew = fn(&Thirds, Duration) -> bool;
 
 /// Ends the load, waits for the last line, and says whether all is well; each finding is a line.
 pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) -> bool {
@@ -72,21 +77,16 @@ pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) ->
         finding(counted == truth as i64, format!("counter {name}: {counted}, in truth {truth}"));
     }
     for (who, name) in WHO.iter().enumerate() {
-        for (what, value) in HELD {
-            match samples.ends(who, value) {
-                Some((before, after)) => finding(
-                    after <= before,
-                    format!(
-                        "{name}: {what} {before} at most in the beginning, {after} at least in the end"
-                    ),
-                ),
+        for (what, value, grew) in HELD {
+            match samples.thirds(who, value) {
+                Some(thirds) => {
+                    finding(!grew(&thirds, length), format!("{name}: {what} {thirds}"));
+                }
                 None => finding(false, format!("{name}: no sample of its {what}")),
             }
         }
-        if let (Some((from, to)), Some(slope)) = (samples.memory(who), samples.slope(who)) {
-            println!(
-                "  told    {name}: memory {from} KiB after warm-up, {to} KiB at the end, {slope:+.0} KiB an hour"
-            );
+        if let Some(slope) = samples.slope(who) {
+            println!("  told    {name}: memory {slope:+.0} KiB an hour");
         }
     }
     // An orderly stop of everybody is part of it.

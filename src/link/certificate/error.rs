@@ -75,6 +75,16 @@ pub enum CertificateError {
         /// What is wrong.
         reason: String,
     },
+    /// Without a name in it the file's stands for its owner, and that does not read as what it is.
+    #[error(
+        "{path} has no name in it, and its file's has a control character in it, or another sign that \
+         cannot be seen or changes how others look: give it a name",
+        path = path.display()
+    )]
+    FileName {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something is not there.
     #[error("{path}: {missing}", path = path.display())]
     Missing {

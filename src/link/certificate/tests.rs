@@ -139,10 +139,21 @@ fn errors_name_file_line_and_cause() {
             ", line 7: name was already given in line 4",
         ),
         (CZMQ_FILE.replace("web1", "we\u{1b}[1Db1"), ", line 4: name has a control character"),
+        (CZMQ_FILE.replace("web1", "\u{202e}1bew"), ", line 4: name has a control character"),
+        (CZMQ_FILE.replace("web1", "web\u{200b}1"), ", line 4: name has a control character"),
+        (CZMQ_FILE.replace("web1", "web1\u{fe0f}"), ", line 4: name has a control character"),
     ] {
         let error = load_peer(&folder.file("peer", 0o644, &text)).unwrap_err().to_string();
         assert!(error.contains(part), "{part}: {error}");
     }
+    // the name of a file that has no other
+    let nameless = CZMQ_FILE.replace("name =", "nickname =");
+    for name in ["web1\nrsyslogd: all is well", "\u{202e}1bew", "we\u{2066}b"] {
+        let error = load_peer(&folder.file(name, 0o644, &nameless)).unwrap_err().to_string();
+        assert!(error.contains("has no name in it, and its file's"), "{error}");
+        load_peer(&folder.file(name, 0o644, CZMQ_FILE)).unwrap();
+    }
+    assert_eq!(load_peer(&folder.file("wéb1", 0o644, &nameless)).unwrap().label(), "wéb1");
     let error = load_peer(&folder.file("peer", 0o600, "metadata\n")).unwrap_err().to_string();
     assert!(error.contains("peer: holds no public-key (a line public-key ="), "{error}");
 }

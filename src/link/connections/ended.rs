@@ -77,7 +77,7 @@ impl Connections {
                     }
                     cause
                 }
-                Failure::NoDetail => self.guess(age, server, now),
+                Failure::NoDetail => self.guess(endpoint, (age, server), now),
             };
             self.failed(endpoint, peer, cause, now);
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
@@ -89,7 +89,7 @@ impl Connections {
             let cause = match self.role {
                 // that libzmq has ended it itself is all that is known
                 Role::Client { .. } => UNSPECIFIED,
-                Role::Server | Role::Plain => self.guess(age, None, now),
+                Role::Server | Role::Plain => self.guess(endpoint, (age, None), now),
             };
             self.failed(endpoint, peer, cause, now);
         }
@@ -126,6 +126,7 @@ impl Connections {
         now: Instant,
     ) {
         self.peers.failed.fetch_add(1, Ordering::Relaxed);
+        self.peers.calls.failed(endpoint, &cause);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
         let from = host_of(peer.as_deref());
         let kind = format!("failed {endpoint} {from} {cause}");
@@ -138,7 +139,7 @@ impl Connections {
         });
     }
 
-    fn count_down(&self) {
+    pub(super) fn count_down(&self) {
         // this thread alone writes, so the two steps are one
         let connected = self.peers.connected.load(Ordering::Relaxed);
         if connected > 0 {
@@ -159,18 +160,18 @@ impl Connections {
     /// What a handshake without further detail most likely failed of.
     fn guess(
         &self,
-        age: Option<Duration>,
-        server: Option<Server>,
+        endpoint: &str,
+        (age, server): (Option<Duration>, Option<Server>),
         now: Instant,
     ) -> HandshakeFailure {
+        if let Some((key, file)) = self.shown(endpoint) {
+            return servers::failure(server.as_ref(), age, (key, &file), self.handshake_ivl, now);
+        }
         match &self.role {
-            Role::Client { key, server: file } => {
-                servers::failure(server.as_ref(), age, (*key, file), self.handshake_ivl, now)
-            }
             // whoever breaks off does so early; this thread may have heard late of its beginning
             _ if age.is_some_and(|age| age * 2 >= self.handshake_ivl) => HandshakeFailure::Silent,
             Role::Plain => HandshakeFailure::HungUpPlain,
-            Role::Server => HandshakeFailure::HungUpOnServer,
+            _ => HandshakeFailure::HungUpOnServer,
         }
     }
 }

@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rzmq_link::{Renewal, SocketType};
+use rustix::process::{Uid, geteuid};
+use rzmq_link::{LinkError, Received, Security, Socket, SocketType};
 use support::*;
 
 const ANY: &str = "@tcp://127.0.0.1:*";
@@ -124,22 +125,161 @@ fn a_servers_key_is_replaced_and_its_clients_follow() {
     let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
     let mut pull = context.open(&server, log.clone()).unwrap();
     let client = spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web"));
-    let mut web = open(&context, &client);
+    let web = open(&context, &client);
     send(&web, &[b"first"]);
     until("in libzmq's hands", || pull.connections() == 1);
-    assert_eq!(pull.renewal(), Renewal::None);
+    assert!(!pull.is_bound_with_old_keys());
     replace_key(&keys, "server");
-    until("seen", || pull.renewal() == Renewal::Rebind);
+    until("seen", || pull.is_bound_with_old_keys());
     log.wait_for("holds another key now");
     pull.rebind().unwrap();
-    assert_eq!(pull.renewal(), Renewal::None);
+    assert!(!pull.is_bound_with_old_keys());
     until("web is cut", || web.connections() == 0);
-    until("its old key is hopeless", || web.renewal() == Renewal::Reopen);
-    web = open(&context, &client);
+    wait_connected("it has the new key", &web, 1);
     send(&web, &[b"second"]);
     assert_eq!(receive(&pull).body(), b"first", "what had arrived is lost");
     assert_eq!(receive(&pull).body(), b"second");
-    assert_eq!(web.renewal(), Renewal::None);
+}
+
+/// Calls again until so many are connected, receiving whatever comes.
+#[track_caller]
+fn wait_connected(what: &str, socket: &Socket, count: u64) {
+    until(what, || {
+        // those that send have nothing to receive
+        let _ = socket.receive(&mut Received::new());
+        socket.call_again();
+        socket.connections() == count
+    });
+}
+
+/// The right to a socket file's folder is gone with the privileges: nothing is given up that cannot be had
+/// again.
+#[test]
+fn a_socket_file_that_cannot_be_replaced_stays_bound_with_the_old_key() {
+    if !geteuid().is_root() {
+        eprintln!("not root: privileges cannot be dropped here");
+        return;
+    }
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let endpoint = format!("@ipc://{}", keys.path("in").display());
+    let mut pull = open(&context, &spec(SocketType::Pull, &endpoint, &keys.server(&["web"])));
+    let web = spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web"));
+    let web = open(&context, &web);
+    until("connected", || web.connections() == 1);
+    replace_key(&keys, "server");
+    until("seen", || pull.is_bound_with_old_keys());
+    // of this thread alone
+    let become_user = |user| rustix::thread::set_thread_res_uid(user, user, Uid::ROOT).unwrap();
+    become_user(Uid::from_raw(65534));
+    let answer = pull.rebind();
+    become_user(Uid::ROOT);
+    assert!(matches!(answer, Err(LinkError::NoRightToRebind(_))), "{answer:?}");
+    assert!(!pull.is_bound_with_old_keys(), "it would be tried for ever");
+    send(&web, &[b"hello"]);
+    assert_eq!(receive(&pull).body(), b"hello");
+    assert_eq!(web.connections_ended(), 0);
+}
+
+/// Each of several servers may hold another key of the two.
+#[test]
+fn one_of_several_servers_whose_key_is_replaced_is_followed_and_the_others_are_not_disturbed() {
+    let keys = Keys::new(&["server", "next", "web"]);
+    let context = context();
+    let publisher = |endpoint: &str, own: &str| {
+        keys.server(&["web"]);
+        open(&context, &spec(SocketType::Pub, endpoint, &keys.server_with(own, "allowed web")))
+    };
+    let (rotated, calm) = (publisher(ANY, "server"), publisher(ANY, "server"));
+    let endpoint = rotated.bound()[0].clone();
+    let both = format!("{},{}", keys.path("server").display(), keys.path("next").display());
+    let endpoints = format!("{endpoint},{}", calm.bound()[0]);
+    let sub = open(&context, &spec(SocketType::Sub, &endpoints, &keys.client(&both, "web")));
+    until("both are connected", || sub.connections() == 2);
+    drop(rotated);
+    until("one is gone", || sub.connections() == 1);
+    let mut bound = None;
+    until("its address is free", || {
+        let server = keys.server_with("next", "allowed web");
+        let wanted = spec(SocketType::Pub, &format!("@{endpoint}"), &server);
+        bound = context.open(&wanted, Log::new()).ok();
+        bound.is_some()
+    });
+    let rotated = bound.unwrap();
+    wait_connected("the other key is found", &sub, 2);
+    assert_eq!(sub.connections_ended(), 1, "the other publisher was disturbed");
+    for publisher in [&rotated, &calm] {
+        until("a line comes", || {
+            let _ = publisher.send(&[b"hello"]).unwrap();
+            receive_within(&sub, Duration::from_millis(50)).is_some()
+        });
+        while receive_within(&sub, Duration::from_millis(200)).is_some() {}
+    }
+}
+
+/// Who is refused has seen the server's key: the other certificate would not help, and the log would say so
+/// a hundred times.
+#[test]
+fn a_server_that_refuses_our_key_is_not_taken_for_another() {
+    let keys = Keys::new(&["server", "next", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["db"])));
+    let both = format!("{},{}", keys.path("server").display(), keys.path("next").display());
+    let client = spec(SocketType::Push, &pull.bound()[0], &keys.client(&both, "web"));
+    let push = context.open(&client, log.clone()).unwrap();
+    until("refused again and again", || {
+        push.call_again();
+        push.handshakes_failed() >= 4
+    });
+    log.wait_for("the server refused our key");
+    let told = log.sentences();
+    assert_eq!(told.iter().filter(|it| it.contains("handshake failed")).count(), 1, "{told:#?}");
+}
+
+/// A CURVE server may be the side that calls.
+#[test]
+fn a_server_that_calls_takes_its_new_key_there_too() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, log) = (context(), Log::new());
+    let push = spec(SocketType::Push, "@tcp://127.0.0.1:*", &keys.client("server", "web"));
+    let mut push = open(&context, &push);
+    let server = spec(SocketType::Pull, &format!(">{}", push.bound()[0]), &keys.server(&["web"]));
+    let pull = context.open(&server, log.clone()).unwrap();
+    send(&push, &[b"first"]);
+    assert_eq!(receive(&pull).body(), b"first");
+    replace_key(&keys, "server");
+    until("seen", || push.is_bound_with_old_keys());
+    until("the old connection is left", || {
+        let _ = pull.receive(&mut Received::new());
+        pull.call_again();
+        pull.connections_ended() == 1
+    });
+    push.rebind().unwrap();
+    wait_connected("the new key is shown", &pull, 1);
+    log.wait_for("anew, with other keys");
+    send(&push, &[b"second"]);
+    assert_eq!(receive(&pull).body(), b"second");
+}
+
+/// With immediate="off" libzmq holds lines for a server that is not there, and tells nobody when it gives up.
+#[test]
+fn what_was_held_for_a_server_that_is_called_anew_is_told_as_lost() {
+    let keys = Keys::new(&["server", "next", "web"]);
+    let (context, log) = (context(), Log::new());
+    let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
+    let known = keys.path("next");
+    let mut client = spec(SocketType::Push, &pull.bound()[0], &keys.client("next", "web"));
+    client.options.immediate = false;
+    let push = context.open(&client, log.clone()).unwrap();
+    send(&push, &[b"held"]);
+    until("its key does not fit", || push.handshakes_failed() > 0);
+    fs::copy(keys.path("server"), &known).unwrap();
+    wait_connected("the right key is shown", &push, 1);
+    let told = log.wait_for("is lost");
+    assert!(told.contains(&pull.bound()[0]), "{told}");
+    assert!(push.connections_ended() > 0, "acknowledged delivery would wait for ever");
+    send(&push, &[b"sent"]);
+    assert_eq!(receive(&pull).body(), b"sent");
 }
 
 #[test]
@@ -149,9 +289,8 @@ fn of_two_certificates_the_one_that_fits_is_found() {
     let pull = open(&context, &spec(SocketType::Pull, ANY, &keys.server(&["web"])));
     let both = format!("{}, {}", keys.path("next").display(), keys.path("server").display());
     let client = spec(SocketType::Push, &pull.bound()[0], &keys.client(&both, "web"));
-    let mut web = open(&context, &client);
-    until("the wrong one is given up", || web.renewal() == Renewal::Reopen);
-    web = open(&context, &client);
+    let web = open(&context, &client);
+    wait_connected("the other one is tried", &web, 1);
     send(&web, &[b"hello"]);
     assert_eq!(receive(&pull).body(), b"hello");
 }
@@ -166,7 +305,7 @@ fn a_key_that_cannot_be_read_again_stays() {
     log.wait_for("the key read before stays");
     let text = fs::read_to_string(keys.path("server_secret")).unwrap();
     let secret = text.split("secret-key = ").nth(1).unwrap().trim().replace('"', "");
-    assert_eq!(pull.renewal(), Renewal::None);
+    assert!(!pull.is_bound_with_old_keys());
     assert!(!log.sentences().concat().contains(&secret));
 }
 
@@ -204,15 +343,10 @@ fn a_certificate_that_comes_later_is_tried_too() {
     let next = keys.path("next");
     let both = format!("{},{}", keys.path("old").display(), next.display());
     let client = spec(SocketType::Push, &pull.bound()[0], &keys.client(&both, "web"));
-    let mut web = open(&context, &client);
+    let web = open(&context, &client);
     until("the old one does not fit", || web.handshakes_failed() > 0);
     fs::copy(keys.path("server"), &next).unwrap();
-    for _ in 0..2 {
-        until("another is tried", || web.renewal() == Renewal::Reopen || web.connections() > 0);
-        if web.connections() == 0 {
-            web = open(&context, &client);
-        }
-    }
+    wait_connected("another is tried", &web, 1);
     send(&web, &[b"hello"]);
     assert_eq!(receive(&pull).body(), b"hello");
 }
@@ -274,7 +408,7 @@ fn a_server_that_refuses_for_good_is_asked_again() {
     assert!(told.contains("(status 400)"), "{told}");
     *status.lock().unwrap() = "200";
     until("it is asked again", || {
-        assert_eq!(push.renewal(), Renewal::None);
+        push.call_again();
         push.connections() > 0
     });
     send(&push, &[b"at last"]);
@@ -293,8 +427,7 @@ fn a_peer_that_said_too_much_is_called_again_and_the_others_stay() {
         (socket, endpoint)
     };
     let ((loud, one), (calm, two)) = (publisher(), publisher());
-    let mut wanted =
-        spec(SocketType::Sub, &format!("{one},{two}"), &Arc::new(rzmq_link::Security::Plaintext));
+    let mut wanted = spec(SocketType::Sub, &format!("{one},{two}"), &Arc::new(Security::Plaintext));
     wanted.options.maxmsgsize = 1000;
     let sub = open(&context(), &wanted);
     for socket in [&loud, &calm] {
@@ -304,7 +437,8 @@ fn a_peer_that_said_too_much_is_called_again_and_the_others_stay() {
     assert_eq!(loud.recv_bytes(0).unwrap(), [0], "cut off");
     loud.set_rcvtimeo(0).unwrap();
     until("it is called again", || {
-        assert_eq!(sub.renewal(), Renewal::None);
+        assert!(!sub.receive(&mut Received::new()).unwrap());
+        sub.call_again();
         loud.recv_bytes(0).is_ok()
     });
     calm.set_rcvtimeo(0).unwrap();

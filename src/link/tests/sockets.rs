@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rzmq_link::{LinkError, Options, Received, Sent, SocketType, parse_endpoints};
 use support::*;
 
@@ -479,4 +480,16 @@ fn contexts_come_and_go() {
         }
     }
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+/// libzmq's own limit would be met by 341.
+#[test]
+fn four_hundred_sockets_can_be_open() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let context = context();
+    let nobody = spec(SocketType::Push, "ipc:///nobody-is-here", &plaintext());
+    let all: Vec<_> = (0..400).map(|_| open(&context, &nobody)).collect();
+    assert_eq!(all.len(), 400);
 }

@@ -27,6 +27,8 @@ use crate::error::Error;
 
 /// An answer has to be there within this.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Where it was not, and the notice may have been taken: rather waited for than told twice.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 /// Of an answer.
 const LONGEST_ANSWER: u64 = 4096;
 /// Mattermost's limit of a post; what Slack recommends.
@@ -34,6 +36,8 @@ const MATTERMOST: usize = 16_383;
 const SLACK: usize = 4_000;
 /// What it cuts.
 const SLACK_CUTS: usize = 40_000;
+/// A part of a URL that is as long may be a key.
+const LEAST_SECRET: usize = 6;
 /// How often a command is looked after.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -105,7 +109,7 @@ impl Channel {
     pub(crate) fn preview(&self, attempt: &Attempt, now: Time) -> String {
         match &self.kind {
             Kind::Chat { style, .. } => style.notice(attempt, now),
-            Kind::Alertmanager { .. } => pretty(&payload::alertmanager(attempt, now)),
+            Kind::Alertmanager { .. } => pretty(&payload::alertmanager(attempt, now, now)),
             Kind::Command(_) => pretty(&payload::command(attempt)),
         }
     }
@@ -140,7 +144,7 @@ impl Channel {
                     Err(why) => return Outcome::Later { wait: None, why },
                 };
                 let body = payload::chat(chat, style.dialect, &style.notice(attempt, now));
-                post(http, &url, None, &body, &[&url])
+                post(http, &url, None, &body, &[&url], attempt.unsure)
             }
             Kind::Alertmanager { url, token, http } => {
                 let token = match token.as_ref().map(Secret::read).transpose() {
@@ -148,10 +152,8 @@ impl Channel {
                     Err(why) => return Outcome::Later { wait: None, why },
                 };
                 let secrets: Vec<&str> = token.iter().map(String::as_str).collect();
-                // Ours may be behind: the system's was set after the start, or slept. What ends in an
-                // Alertmanager's past it takes for resolved, without a word.
-                let body = payload::alertmanager(attempt, now.max(wall()));
-                post(http, url, token.as_deref(), &body, &secrets)
+                let body = payload::alertmanager(attempt, now, wall());
+                post(http, url, token.as_deref(), &body, &secrets, attempt.unsure)
             }
             Kind::Command(command) => run(command, &payload::command(attempt)),
         }
@@ -228,7 +230,8 @@ fn agent() -> Agent {
         .build();
     let config = Agent::config_builder()
         .tls_config(tls)
-        .timeout_global(Some(PATIENCE))
+        .timeout_resolve(Some(PATIENCE / 4))
+        .timeout_connect(Some(PATIENCE / 2))
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
@@ -237,15 +240,28 @@ fn agent() -> Agent {
     Agent::new_with_config(config)
 }
 
-fn post(http: &Agent, url: &str, token: Option<&str>, body: &Value, secrets: &[&str]) -> Outcome {
+fn post(
+    http: &Agent,
+    url: &str,
+    token: Option<&str>,
+    body: &Value,
+    secrets: &[&str],
+    unsure: bool,
+) -> Outcome {
     let mut request = http.post(url).header("Content-Type", "application/json");
     if let Some(token) = token {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
+    let patience = if unsure { LONG_PATIENCE } else { PATIENCE };
+    let request = request.config().timeout_global(Some(patience)).build();
     let mut answer = match request.send(body.to_string()) {
         Ok(answer) => answer,
         Err(error) => {
-            return Outcome::Later { wait: None, why: redact(&error.to_string(), secrets) };
+            let why = redact(&error.to_string(), secrets);
+            return match is_before_the_notice(&error) {
+                true => Outcome::Later { wait: None, why },
+                false => Outcome::Failed { wait: None, unsure: true, why },
+            };
         }
     };
     let status = answer.status().as_u16();
@@ -254,13 +270,42 @@ fn post(http: &Agent, url: &str, token: Option<&str>, body: &Value, secrets: &[&
     }
     let wait = answer.headers().get("Retry-After").and_then(|wait| wait.to_str().ok());
     let wait = wait.and_then(|wait| wait.trim().parse().ok()).map(|it: u64| it.min(86_400));
+    let wait = wait.map(Span::seconds);
     let said = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string();
     // redacted before it is cut, so that no part of a secret stays
     let said = clean(redact(&said.unwrap_or_default(), secrets).as_bytes(), 200);
     let why = format!("answered {status}: {said}");
     match status {
         400 | 413 | 422 => Outcome::Refused { why },
-        _ => Outcome::Later { wait: wait.map(Span::seconds), why },
+        429 | 503 => Outcome::Later { wait, why },
+        // a proxy that waited in vain for whom it asked
+        _ => Outcome::Failed { wait, unsure: status == 504, why },
+    }
+}
+
+/// Nobody was there to have it: the connection or its handshake did not come about.
+fn is_before_the_notice(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind;
+
+    use ureq::{Error, Timeout};
+    match error {
+        Error::Io(error) => !matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::TimedOut
+                | ErrorKind::WouldBlock
+        ),
+        Error::Timeout(timeout) => matches!(timeout, Timeout::Resolve | Timeout::Connect),
+        Error::HostNotFound
+        | Error::ConnectionFailed
+        | Error::BadUri(_)
+        | Error::Http(_)
+        | Error::Tls(_)
+        | Error::Rustls(_) => true,
+        _ => false,
     }
 }
 
@@ -269,12 +314,22 @@ fn redact(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets {
         let behind_scheme = secret.split_once("://").map_or(*secret, |(_, rest)| rest);
-        let path = behind_scheme.split_once('/').map_or("", |(_, path)| path);
-        let last = path.rsplit('/').next().unwrap_or_default();
-        for part in [secret, behind_scheme, path, last] {
-            if part.len() >= 4 {
-                text = text.replace(part, "(secret)");
-            }
+        let host = match secret.contains("://") {
+            true => behind_scheme.find(['/', '?']).unwrap_or(behind_scheme.len()),
+            false => 0,
+        };
+        let (host, path) = behind_scheme.split_at(host);
+        let path = path.trim_start_matches('/');
+        let user = host.rsplit_once('@').map_or("", |(user, _)| user);
+        let mut parts: Vec<&str> =
+            [*secret, behind_scheme, path, user].into_iter().filter(|it| it.len() >= 4).collect();
+        let separators = ['/', '?', '&', '=', ':'];
+        let small = path.split(separators).chain(user.split(separators));
+        parts.extend(small.filter(|part| part.len() >= LEAST_SECRET));
+        // the long ones first: they have the others in them
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        for part in parts {
+            text = text.replace(part, "(secret)");
         }
     }
     text
@@ -284,6 +339,7 @@ fn redact(text: &str, secrets: &[&str]) -> String {
 /// in them.
 fn run(command: &config::Command, notice: &Value) -> Outcome {
     let later = |why: String| Outcome::Later { wait: None, why };
+    let failed = |why, unsure| Outcome::Failed { wait: None, unsure, why };
     let Some((program, arguments)) = command.arguments.split_first() else {
         return later("no command".into());
     };
@@ -317,11 +373,15 @@ fn run(command: &config::Command, notice: &Value) -> Outcome {
         let _ = pid.map(|pid| kill_process_group(pid, Signal::KILL));
         let _ = child.kill();
         let _ = child.wait();
-        return later(format!("{program} took more than {}", command.timeout));
+        return failed(format!("{program} took more than {}", command.timeout), true);
     };
     // what it did not read it did not want
     drop(writer);
-    if status.success() { Outcome::Delivered } else { later(format!("{program}: {status}")) }
+    if status.success() {
+        Outcome::Delivered
+    } else {
+        failed(format!("{program}: {status}"), false)
+    }
 }
 
 fn pretty(value: &Value) -> String {
@@ -336,6 +396,7 @@ mod tests {
     use super::super::clock::read;
     use super::super::config::Labels;
     use super::super::engine::Alert;
+    use super::super::outbox::Detail;
     use super::super::route::Notification;
     use super::*;
 
@@ -346,12 +407,49 @@ mod tests {
             "cannot connect to https://chat.example.org/hooks/xyz123abc: refused",
             "no such hook: /hooks/xyz123abc",
             "no hook xyz123abc",
+            "no hook xyz123abc for (team=red)",
         ] {
             let redacted = redact(text, &[url]);
             assert!(!redacted.contains("xyz123abc") && redacted.contains("(secret)"), "{redacted}");
         }
+        // what is one name of several in it, with a query
+        let url = "https://bob:pa55word@api.example.org/v1/k3yk3y/post?token=S3cret-9&x=1";
+        for (text, expected) in [
+            ("token S3cret-9 is not valid", "token (secret) is not valid"),
+            ("unknown key k3yk3y at api.example.org", "unknown key (secret) at api.example.org"),
+            ("no user bob:pa55word", "no user (secret)"),
+            ("the password pa55word", "the password (secret)"),
+        ] {
+            assert_eq!(redact(text, &[url]), expected);
+        }
+        assert_eq!(redact("half of it: c2VjcmV0", &["c2VjcmV0/dG9rZW4="]), "half of it: (secret)");
         assert_eq!(redact("plain", &["t0ken"]), "plain");
         assert_eq!(redact("Bearer t0ken", &["t0ken"]), "Bearer (secret)");
+    }
+
+    fn an_alert() -> Alert {
+        Alert {
+            id: "A".into(),
+            labels: Labels::from([("alertname".into(), "A".into())]),
+            summary: String::new(),
+            what: String::new(),
+            starts: 1000,
+            ends: None,
+            count: 1,
+            lines: Vec::new(),
+        }
+    }
+
+    fn attempt_of(alert: Alert) -> Attempt {
+        let notification = Notification {
+            receiver: "am".into(),
+            group: "A".into(),
+            group_labels: Labels::new(),
+            alerts: vec![alert],
+            at: 1000,
+            repeat: false,
+        };
+        Attempt { id: 1, notification, detail: Detail::Lines, lost: 0, unsure: false }
     }
 
     /// Takes one request, and answers its body.
@@ -384,30 +482,25 @@ mod tests {
             listener.local_addr().unwrap()
         );
         let channel = Channel::new(&toml::from_str(&text).unwrap()).unwrap();
-        let alert = Alert {
-            id: "A".into(),
-            labels: Labels::from([("alertname".into(), "A".into())]),
-            summary: String::new(),
-            what: String::new(),
-            starts: 1000,
-            ends: None,
-            count: 1,
-            lines: Vec::new(),
-        };
-        let notification = Notification {
-            receiver: "am".into(),
-            group: "A".into(),
-            group_labels: Labels::new(),
-            alerts: vec![alert],
-            at: 1000,
-            repeat: false,
-        };
-        let attempt = Attempt { id: 1, notification, bare: false, lost: 0 };
+        let attempt = attempt_of(an_alert());
         let before = wall();
         let taken = thread::spawn(move || body_of_one(&listener));
         assert_eq!(channel.deliver(&attempt, 2000), Outcome::Delivered);
         let ends = taken.join().unwrap()[0]["endsAt"].as_str().unwrap().to_owned();
         assert!(read(ends.as_bytes(), before).unwrap() > before, "{ends}");
+    }
+
+    #[test]
+    fn what_ended_by_a_clock_that_is_ahead_ends_in_no_future() {
+        let wall = 1_800_000_000_000;
+        let mut alert = an_alert();
+        (alert.starts, alert.ends) = (wall + 3_600_000, Some(wall + 7_200_000));
+        let value = payload::alertmanager(&attempt_of(alert.clone()), wall + 7_300_000, wall);
+        assert_eq!(value[0]["endsAt"], super::super::clock::stamp(wall));
+        assert_eq!(value[0]["startsAt"], super::super::clock::stamp(wall));
+        alert.ends = None;
+        let value = payload::alertmanager(&attempt_of(alert), wall - 1000, wall);
+        assert_eq!(value[0]["startsAt"], super::super::clock::stamp(wall));
     }
 
     #[test]
@@ -419,14 +512,19 @@ mod tests {
         let notice = serde_json::json!({ "text": "$(touch /nowhere)".repeat(100_000) });
         assert_eq!(run(&command(&["grep", "-q", "touch"], 10_000), &notice), Outcome::Delivered);
         for (arguments, timeout, words) in [
-            (&["false"][..], 10_000, "exit status: 1"),
-            (&["sleep", "600"], 100, "took more than 0s"),
-            (&["/nowhere"], 100, "No such file"),
+            (&["false"][..], 10_000, "false: exit status: 1, false"),
+            (&["sleep", "600"], 100, "sleep took more than 0s, true"),
         ] {
             match run(&command(arguments, timeout), &notice) {
-                Outcome::Later { why, .. } => assert!(why.contains(words), "{why}"),
+                Outcome::Failed { why, unsure, .. } => {
+                    assert_eq!(format!("{why}, {unsure}"), words)
+                }
                 other => panic!("{other:?}"),
             }
+        }
+        match run(&command(&["/nowhere"], 100), &notice) {
+            Outcome::Later { why, .. } => assert!(why.contains("No such file"), "{why}"),
+            other => panic!("{other:?}"),
         }
     }
 }

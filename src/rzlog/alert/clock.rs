@@ -72,6 +72,13 @@ pub(crate) fn read(text: &[u8], now: Time) -> Option<Time> {
     if text.as_bytes().get(4) == Some(&b'-') { iso(text) } else { old(text, now) }
 }
 
+/// The same of a line that says its zone: one that does not may be of any time of a day.
+pub(crate) fn read_exact(text: &[u8]) -> Option<Time> {
+    let text = std::str::from_utf8(text).ok()?;
+    let behind_date = text.get(19..)?;
+    behind_date.contains(['Z', '+', '-']).then(|| iso(text)).flatten()
+}
+
 fn iso(text: &str) -> Option<Time> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
     let day = days(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
@@ -136,6 +143,10 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes(), now).map(stamp).as_deref(), Some(expected), "{text}");
         }
+        assert!(read_exact(b"2026-11-24T10:00:00.123456+01:00").is_some());
+        assert!(read_exact(b"2026-11-24T10:00:00Z").is_some());
+        assert_eq!(read_exact(b"2026-11-24T10:00:00.123"), None);
+        assert_eq!(read_exact(b"Jan  2 01:02:03"), None);
         for bad in ["", "2026", "2026-13-01T00:00:00Z", "Foo  2 01:02:03", "Jan 99 01:02:03"] {
             assert_eq!(read(bad.as_bytes(), now), None, "{bad}");
         }
@@ -154,6 +165,7 @@ mod tests {
         #[test]
         fn any_bytes_are_a_time_or_none(text: Vec<u8>, now in 0u64..4_000_000_000_000) {
             read(&text, now);
+            read_exact(&text);
         }
 
         #[test]

@@ -111,8 +111,9 @@ pub(crate) struct Rule {
     pub(crate) at_least: Option<u64>,
     #[serde(default = "three")]
     pub(crate) lines: usize,
-    #[serde(default = "thousand")]
-    pub(crate) limit: usize,
+    pub(crate) limit: Option<usize>,
+    #[serde(default = "ten_minutes")]
+    pub(crate) max_age: Span,
     pub(crate) threshold: Option<Threshold>,
     pub(crate) baseline: Option<Baseline>,
     pub(crate) new_pattern: Option<NewPattern>,
@@ -201,8 +202,8 @@ fn yes() -> bool {
 fn three() -> usize {
     3
 }
-fn thousand() -> usize {
-    1000
+fn ten_minutes() -> Span {
+    Span::minutes(10)
 }
 fn nothing() -> Span {
     Span(0)

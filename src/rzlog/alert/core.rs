@@ -39,8 +39,34 @@ struct Keep<'a, S> {
 
 /// Of the state file.
 const VERSION: u32 = 1;
-/// A state of the future is one of a clock that was wrong: its times are of no use.
-const WRONG: Span = Span::minutes(60);
+/// A clock that is wrong by more is worth a word.
+const WRONG: Span = Span::minutes(1);
+
+impl Kept {
+    /// Another version's, whose words may mean something else.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.version != VERSION
+    }
+
+    /// It cannot be of the future: this clock or the one before was wrong. What was known stays known, as of
+    /// now. A sentence, if there is something to say.
+    pub(crate) fn fit_clock(&mut self, now: Time) -> Option<String> {
+        let by = Span(self.at.saturating_sub(now));
+        if by.0 == 0 {
+            return None;
+        }
+        self.rules.earlier(by);
+        self.told.earlier(by);
+        self.outbox.earlier(by);
+        self.at = now;
+        (by > WRONG).then(|| {
+            format!(
+                "the state is of {by} in the future: the clock is wrong or was; its times are taken for that \
+                 much earlier"
+            )
+        })
+    }
+}
 
 fn rules(config: &Config) -> Result<Vec<Rule>, Error> {
     config.rules.iter().map(Rule::new).collect()
@@ -48,10 +74,8 @@ fn rules(config: &Config) -> Result<Vec<Rule>, Error> {
 
 impl Core {
     pub(crate) fn new(config: &Config, kept: Kept, now: Time) -> Result<Core, Error> {
-        let mut kept = if kept.version == VERSION { kept } else { Kept::default() };
-        if kept.at > now.saturating_add(WRONG.0) {
-            (kept.rules, kept.told) = (Saved::default(), route::State::default());
-        }
+        let mut kept = kept;
+        kept.outbox.resume();
         let engine = Engine::new(rules(config)?, kept.rules, now);
         let dispatcher = Dispatcher::new(config, kept.told)?;
         let mut core = Core { engine, dispatcher, outbox: kept.outbox };

@@ -8,7 +8,7 @@ use std::path::Path;
 use rzlog_client::Line;
 
 use super::channel::Channel;
-use super::clock::{Span, Time, read, stamp, wall};
+use super::clock::{Span, Time, read, read_exact, stamp, wall};
 use super::config::{self, Config};
 use super::core::{Core, Kept};
 use super::outbox::Outcome;
@@ -65,6 +65,7 @@ pub(crate) fn run(path: &Path, config: &Config, channels: &[Channel]) -> Result<
         if let (None, Some(time)) = (began, time) {
             (began, now) = (Some(time), time);
             core = Core::new(config, Kept::default(), time)?;
+            core.engine.connection(now, "", true);
         }
         if let Some(time) = time.filter(|time| began.is_some() && *time > now) {
             let step = ((time - now) / STEPS).max(TICK);
@@ -74,7 +75,9 @@ pub(crate) fn run(path: &Path, config: &Config, channels: &[Channel]) -> Result<
                 told += show(&mut core, now, channels)?;
             }
         }
-        core.engine.line(now, &line, "");
+        let said = line.time.and_then(read_exact);
+        let age = Span(said.map_or(0, |said| now.saturating_sub(said)));
+        core.engine.line(now, &line, "", age);
     }
     core.tick(now);
     let end = now;
@@ -87,7 +90,7 @@ pub(crate) fn run(path: &Path, config: &Config, channels: &[Channel]) -> Result<
         told += show(&mut core, now, channels)?;
     }
     told += show(&mut core, now, channels)?;
-    core.engine.full().iter().try_for_each(|what| say(what))?;
+    core.engine.full().iter().chain(&core.engine.old(now)).try_for_each(|what| say(what))?;
     let from = began.map_or("no line says when it was".into(), |began| {
         format!("from {} to {}", stamp(began), stamp(end))
     });

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Between "the condition holds" and "calm" is room (clear), so that what swings around a limit is one
-//! alert. Groups are bounded by the rule's limit: further ones count together, as `(others)`.
+//! alert. Groups are bounded by the rule's limit: further ones are one group, `(others)`. Their lines count
+//! together; silence cannot, so that there are others is told.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
@@ -28,7 +29,7 @@ const LINE: usize = 400;
 /// Slots of a window and of a past.
 const RECENT: u32 = 30;
 const PAST: u32 = 72;
-/// Patterns that a rule knows.
+/// Patterns that a rule knows; beyond that, those that were not seen for longest are forgotten.
 const PATTERNS: usize = 50_000;
 /// A quiet group that has said too little to be missed, or a pattern whose news is old, is forgotten.
 const IDLE: Span = Span::minutes(60);
@@ -37,6 +38,9 @@ const DAY: Span = Span::minutes(24 * 60);
 const SEPARATOR: char = '\u{1f}';
 /// The label of what is beyond a rule's limit.
 const OTHERS: &str = "(others)";
+
+/// How often somebody is told that lines are too old to count.
+const OLD_AGAIN: Span = Span::minutes(10);
 
 /// An alert, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +61,20 @@ pub(crate) struct Alert {
 
 pub(crate) struct Engine {
     watches: Vec<Watch>,
-    /// Publishers that are not connected.
+    /// Publishers that are not connected, and those that are.
     down: BTreeSet<String>,
+    up: BTreeSet<String>,
     ticked: Time,
+    old: Old,
+}
+
+/// Lines that were too old to count, and the last of them.
+#[derive(Default)]
+struct Old {
+    lines: u64,
+    host: String,
+    age: u64,
+    told: Option<Time>,
 }
 
 struct Watch {
@@ -79,9 +94,13 @@ struct State {
     version: u64,
     began: Time,
     groups: BTreeMap<String, Group>,
+    /// Patterns that were learnt or told, and those of the generation before that were not seen since.
     known: HashSet<u64>,
-    /// Seconds that were listened to.
-    observed: Option<Window>,
+    #[serde(default)]
+    known_before: HashSet<u64>,
+    /// Seconds that each publisher was listened to.
+    #[serde(default)]
+    listened: BTreeMap<String, Window>,
     /// Something was beyond the limit.
     full: bool,
 }
@@ -101,6 +120,15 @@ struct Group {
     past: Option<Box<Past>>,
     lines: VecDeque<String>,
     phase: Phase,
+    /// It is all that is beyond the limit.
+    #[serde(default)]
+    others: bool,
+    /// Its pattern's number, to be known when it is told.
+    #[serde(default)]
+    pattern: Option<u64>,
+    /// Whose lines count, for a count that is compared with its past.
+    #[serde(default)]
+    endpoints: BTreeSet<String>,
     /// The longest pause between two lines, of this day and of the one before.
     pauses: [u64; 2],
     day: Time,
@@ -145,7 +173,8 @@ impl Engine {
             watch
         };
         let watches = rules.into_iter().map(watch).collect();
-        Engine { watches, down: BTreeSet::new(), ticked: now }
+        let (down, up) = (BTreeSet::new(), BTreeSet::new());
+        Engine { watches, down, up, ticked: now, old: Old::default() }
     }
 
     /// Goes on with other rules: one that is still the same knows all it knew.
@@ -155,12 +184,12 @@ impl Engine {
             let is_same =
                 |it: &Watch| (&it.rule.alert, it.rule.version) == (&rule.alert, rule.version);
             match old.iter().position(is_same) {
-                Some(at) => old.swap_remove(at),
+                Some(at) => Watch { rule, ..old.swap_remove(at) },
                 None => Watch::new(rule, now),
             }
         };
         self.watches = rules.into_iter().map(watch).collect();
-        // new rules have to know of them, too
+        // new rules have to know of them, too; of who is there they hear with the next line or second
         for endpoint in self.down.clone() {
             self.connection(now, &endpoint, false);
         }
@@ -174,20 +203,42 @@ impl Engine {
             .collect::<BTreeMap<_, _>>()
     }
 
-    /// A line came.
-    pub(crate) fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str) {
+    /// A line came; how old it is by its own time, zero if it does not say.
+    pub(crate) fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str, age: Span) {
+        let mut is_old = false;
         for watch in &mut self.watches {
-            watch.line(now, line, endpoint);
+            is_old |= watch.line(now, line, endpoint, age) == Taken::TooOld;
         }
+        if is_old {
+            self.old.lines += 1;
+            self.old.age = age.0;
+            self.old.host = clean(line.host.unwrap_or_default(), 60);
+        }
+    }
+
+    /// Lines that did not count because of their age: a sentence once in a while.
+    pub(crate) fn old(&mut self, now: Time) -> Option<String> {
+        let old = &mut self.old;
+        let told = old.told.is_some_and(|told| now < told.saturating_add(OLD_AGAIN.0));
+        if old.lines == 0 || told {
+            return None;
+        }
+        old.told = Some(now);
+        let (count, host, age) = (std::mem::take(&mut old.lines), &old.host, Span(old.age));
+        Some(format!(
+            "{} too old to count (max_age), by the time that they say; the last is {age} old, of host {host}",
+            lines(count)
+        ))
     }
 
     /// A publisher is there, or is not.
     pub(crate) fn connection(&mut self, now: Time, endpoint: &str, is_there: bool) {
-        if is_there {
-            self.down.remove(endpoint);
-        } else {
-            self.down.insert(endpoint.to_owned());
-        }
+        let (to, from) = match is_there {
+            true => (&mut self.up, &mut self.down),
+            false => (&mut self.down, &mut self.up),
+        };
+        from.remove(endpoint);
+        to.insert(endpoint.to_owned());
         for watch in &mut self.watches {
             match watch.rule.condition {
                 Condition::Lost => {
@@ -211,9 +262,7 @@ impl Engine {
                 continue;
             }
             watch.key = endpoint.to_owned();
-            let Some(group) = watch.group(now, &[("endpoint", endpoint.to_owned())]) else {
-                continue;
-            };
+            let group = watch.group(now, &[("endpoint", endpoint.to_owned())]);
             group.total = group.total.saturating_add(lines);
             if let Some(recent) = &mut group.recent {
                 recent.add(now, u32::try_from(lines).unwrap_or(u32::MAX));
@@ -225,12 +274,10 @@ impl Engine {
     pub(crate) fn tick(&mut self, now: Time) -> Vec<Alert> {
         let mut changes = Vec::new();
         let passed = now.saturating_sub(self.ticked) / 1000;
-        let step = if self.down.is_empty() { u32::try_from(passed).unwrap_or(u32::MAX) } else { 0 };
+        let step = u32::try_from(passed).unwrap_or(u32::MAX);
         for watch in &mut self.watches {
-            if let Some(observed) = &mut watch.state.observed {
-                observed.add(now, step);
-            }
-            watch.tick(now, &self.down, &mut changes);
+            watch.listen(now, &self.up, step);
+            watch.tick(now, &self.down, &self.up, &mut changes);
         }
         // parts of a second count in the next call
         self.ticked += passed * 1000;
@@ -241,8 +288,9 @@ impl Engine {
     pub(crate) fn alert(&mut self, now: Time, id: &str) -> Option<Alert> {
         let (rule, key) = id.split_once(SEPARATOR)?;
         let watch = self.watches.iter_mut().find(|watch| watch.rule.alert == rule)?;
-        let observed = watch.observed(now);
+        let observed = watch.observed(now, &self.up);
         let group = watch.state.groups.get_mut(key)?;
+        let observed = group.observed(&observed);
         match group.phase {
             Phase::Firing { since, .. } => {
                 Some(group.alert(now, &watch.rule, key, since, None, observed))
@@ -269,8 +317,8 @@ impl Engine {
             watch.told_full |= is_new;
             let (rule, limit) = (&watch.rule.alert, watch.rule.limit);
             is_new.then(|| match watch.rule.condition {
-                Condition::NewPattern { .. } => {
-                    format!("{rule}: more patterns than it can know; further ones are not told of")
+                Condition::Silent { .. } | Condition::Lost => {
+                    format!("{rule}: over {limit} groups (limit); further ones are not watched")
                 }
                 _ => format!("{rule}: over {limit} groups (limit); further ones count as {OTHERS}"),
             })
@@ -279,16 +327,70 @@ impl Engine {
     }
 }
 
+impl Saved {
+    /// The clock was wrong by so much: it is earlier.
+    pub(crate) fn earlier(&mut self, by: Span) {
+        self.0.values_mut().for_each(|state| state.earlier(by));
+    }
+}
+
+impl Alert {
+    /// The clock was wrong by so much: it is earlier.
+    pub(crate) fn earlier(&mut self, by: Span) {
+        self.starts = self.starts.saturating_sub(by.0);
+        self.ends = self.ends.map(|ends| ends.saturating_sub(by.0));
+    }
+}
+
 impl State {
     fn new(rule: &Rule, now: Time) -> State {
-        let observed = match &rule.condition {
-            Condition::Baseline { window, past, .. } => {
-                Some(Window::new(Span(window.0 + past.0), PAST))
-            }
-            _ => None,
-        };
-        State { version: rule.version, began: now, observed, ..State::default() }
+        State { version: rule.version, began: now, ..State::default() }
     }
+
+    fn learn(&mut self, pattern: u64) {
+        if self.known.insert(pattern) && self.known.len() >= PATTERNS / 2 {
+            self.known_before = std::mem::take(&mut self.known);
+        }
+    }
+
+    fn knows(&mut self, pattern: u64) -> bool {
+        let before = self.known_before.contains(&pattern);
+        if before {
+            self.learn(pattern);
+        }
+        before || self.known.contains(&pattern)
+    }
+
+    fn earlier(&mut self, by: Span) {
+        let back = |time: &mut Time| *time = time.saturating_sub(by.0);
+        back(&mut self.began);
+        self.listened.values_mut().for_each(|window| window.earlier(by));
+        for group in self.groups.values_mut() {
+            for time in [&mut group.first, &mut group.seen, &mut group.heard, &mut group.day] {
+                back(time);
+            }
+            match &mut group.phase {
+                Phase::Quiet => {}
+                Phase::Pending { since } => back(since),
+                Phase::Firing { since, calm } => {
+                    back(since);
+                    calm.iter_mut().for_each(back);
+                }
+            }
+            let past = group.past.iter_mut().flat_map(|it| {
+                let Past { meant, all, recent_all } = &mut **it;
+                [meant, all, recent_all]
+            });
+            group.recent.iter_mut().chain(past).for_each(|window| window.earlier(by));
+        }
+    }
+}
+
+/// What became of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Done,
+    TooOld,
 }
 
 impl Watch {
@@ -297,45 +399,59 @@ impl Watch {
         Watch { rule, state, key: String::new(), told_full: false }
     }
 
-    fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str) {
+    fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str, age: Span) -> Taken {
         let (meant, labels) = match self.rule.fit(line, endpoint) {
-            Fit::No => return,
+            Fit::No => return Taken::Done,
             Fit::Rest(labels) => (false, labels),
             Fit::Yes(labels) => (true, labels),
         };
+        let (is_old, is_silent) =
+            (age > self.rule.max_age, matches!(self.rule.condition, Condition::Silent { .. }));
+        if is_old && !is_silent {
+            return Taken::TooOld;
+        }
         let mut labels: Vec<(String, String)> =
             labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut pattern = None;
         if let Condition::NewPattern { learn } = self.rule.condition {
             let kind = pattern::pattern(line.message);
             let number = pattern::number(line.program.unwrap_or_default(), &kind);
-            let is_new = !self.state.known.contains(&number);
-            if is_new && self.state.known.len() >= PATTERNS {
-                self.state.full = true;
-                return;
+            if now < self.state.began.saturating_add(learn.0) {
+                self.state.learn(number);
+                return Taken::Done;
             }
             labels.push(("pattern".to_owned(), kind));
             self.set_key(&labels);
-            let learning = now < self.state.began.saturating_add(learn.0);
-            if is_new {
-                self.state.known.insert(number);
+            let is_told = |group: &Group| group.phase != Phase::Quiet;
+            let is_over = !self.state.groups.get(&self.key).is_some_and(is_told);
+            if self.state.knows(number) && is_over {
+                return Taken::Done;
             }
-            let told = !is_new && self.state.groups.contains_key(&self.key);
-            if learning || !(is_new || told) {
-                return;
-            }
+            pattern = Some(number);
         } else {
             self.set_key(&labels);
+        }
+        if is_old {
+            // a sign of life of who is known, and nobody new
+            if let Some(group) = self.state.groups.get_mut(&self.key) {
+                (group.seen, group.heard) = (now, now);
+            }
+            return Taken::Done;
         }
         let borrowed: Vec<_> =
             labels.iter().map(|(name, it)| (name.as_str(), it.clone())).collect();
         let (kept, condition) = (self.rule.lines, self.rule.condition.clone());
-        let Some(group) = self.group(now, &borrowed) else { return };
+        let group = self.group(now, &borrowed);
+        group.pattern = pattern.filter(|_| !group.others);
         if let Condition::Silent { after, .. } = condition {
             group.pause(now, after);
         }
         (group.seen, group.heard) = (now, now);
         if group.endpoint != endpoint {
             group.endpoint = endpoint.to_owned();
+        }
+        if group.past.is_some() && !group.endpoints.contains(endpoint) {
+            group.endpoints.insert(endpoint.to_owned());
         }
         if let Some(past) = &mut group.past {
             past.all.add(now, 1);
@@ -345,7 +461,7 @@ impl Watch {
             }
         }
         if !meant {
-            return;
+            return Taken::Done;
         }
         group.total += 1;
         if let Some(recent) = &mut group.recent {
@@ -359,6 +475,7 @@ impl Watch {
             }
             group.lines.push_back(clean(line.text, LINE));
         }
+        Taken::Done
     }
 
     fn set_key(&mut self, labels: &[(String, String)]) {
@@ -372,41 +489,63 @@ impl Watch {
     }
 
     /// The group of the key, which may be new, or the one of all others.
-    fn group(&mut self, now: Time, labels: &[(&str, String)]) -> Option<&mut Group> {
-        let is_there = self.state.groups.contains_key(&self.key);
-        if !is_there && self.state.groups.len() >= self.rule.limit {
+    fn group(&mut self, now: Time, labels: &[(&str, String)]) -> &mut Group {
+        let others = !self.state.groups.contains_key(&self.key)
+            && self.state.groups.len() >= self.rule.limit;
+        if others {
             self.state.full = true;
-            if !matches!(
-                self.rule.condition,
-                Condition::Threshold { .. } | Condition::Baseline { .. }
-            ) {
-                return None;
-            }
             self.key = OTHERS.to_owned();
         }
-        let others = self.key == OTHERS;
-        let (rule, key) = (&self.rule, &self.key);
-        if !self.state.groups.contains_key(key) {
+        let rule = &self.rule;
+        self.state.groups.entry(self.key.clone()).or_insert_with(|| {
             let own = labels.iter().map(|(name, value)| {
                 ((*name).to_owned(), if others { OTHERS.to_owned() } else { value.clone() })
             });
             let own = own.filter(|(_, value)| !value.is_empty()).collect();
-            self.state.groups.insert(key.clone(), Group::new(rule, now, own));
+            Group { others, ..Group::new(rule, now, own) }
+        })
+    }
+
+    /// Is the past of a count told by the seconds that were listened to? Then how long they are kept.
+    fn listens(&self) -> Option<Span> {
+        match &self.rule.condition {
+            Condition::Baseline { window, past, floor: None, .. } => Some(Span(window.0 + past.0)),
+            _ => None,
         }
-        self.state.groups.get_mut(key)
     }
 
-    /// Seconds of the past that were listened to, without the window.
-    fn observed(&mut self, now: Time) -> u64 {
-        let Condition::Baseline { window, .. } = &self.rule.condition else { return 0 };
-        let observed = self.state.observed.as_mut().map_or(0, |it| it.sum(now));
-        observed.saturating_sub(window.0 / 1000)
+    /// So many seconds more of the publishers that are there.
+    fn listen(&mut self, now: Time, up: &BTreeSet<String>, seconds: u32) {
+        let Some(length) = self.listens() else { return };
+        let listened = &mut self.state.listened;
+        for endpoint in up {
+            let new = || Window::new(length, PAST);
+            listened.entry(endpoint.clone()).or_insert_with(new).add(now, seconds);
+        }
+        listened.retain(|endpoint, window| up.contains(endpoint) || window.sum(now) > 0);
     }
 
-    fn tick(&mut self, now: Time, down: &BTreeSet<String>, changes: &mut Vec<Alert>) {
-        let observed = self.observed(now);
-        let rule = &self.rule;
+    /// Seconds of the past that the publishers that are there were listened to, without the window.
+    fn observed(&mut self, now: Time, up: &BTreeSet<String>) -> BTreeMap<String, u64> {
+        let Condition::Baseline { window, .. } = &self.rule.condition else {
+            return BTreeMap::new();
+        };
+        let there = self.state.listened.iter_mut().filter(|(endpoint, _)| up.contains(*endpoint));
+        let seconds = |it: &mut Window| it.sum(now).saturating_sub(window.0 / 1000);
+        there.map(|(endpoint, it)| (endpoint.clone(), seconds(it))).collect()
+    }
+
+    fn tick(
+        &mut self,
+        now: Time,
+        down: &BTreeSet<String>,
+        up: &BTreeSet<String>,
+        changes: &mut Vec<Alert>,
+    ) {
+        let observed = self.observed(now, up);
+        let (rule, mut told) = (&self.rule, Vec::new());
         self.state.groups.retain(|key, group| {
+            let observed = group.observed(&observed);
             let standing = group.standing(now, rule, observed, down);
             match (group.phase, standing) {
                 (Phase::Quiet, Standing::Holds) => {
@@ -429,6 +568,7 @@ impl Watch {
             match group.phase {
                 Phase::Pending { since } if now.saturating_sub(since) >= rule.hold.0 => {
                     group.phase = Phase::Firing { since: now, calm: None };
+                    told.extend(group.pattern);
                     changes.push(group.alert(now, rule, key, now, None, observed));
                 }
                 Phase::Firing { since, calm: Some(calm) }
@@ -442,6 +582,7 @@ impl Watch {
             }
             group.phase != Phase::Quiet || !group.is_idle(now, rule)
         });
+        told.into_iter().for_each(|pattern| self.state.learn(pattern));
     }
 }
 
@@ -476,9 +617,18 @@ impl Group {
             past,
             lines: VecDeque::new(),
             phase: Phase::Quiet,
+            others: false,
+            pattern: None,
+            endpoints: BTreeSet::new(),
             pauses: [0; 2],
             day: now,
         }
+    }
+
+    /// Seconds of the past in which all of its publishers that are there now were listened to.
+    fn observed(&self, seconds: &BTreeMap<String, u64>) -> u64 {
+        let own = self.endpoints.iter().filter_map(|endpoint| seconds.get(endpoint));
+        own.min().copied().unwrap_or(0)
     }
 
     /// Learns how long it usually says nothing. A silence that was told of counts only so far: else the
@@ -517,6 +667,10 @@ impl Group {
             Condition::NewPattern { .. } => {
                 let fresh = now.saturating_sub(self.seen) < 60_000;
                 either(recent >= rule.at_least && fresh, true)
+            }
+            Condition::Silent { .. } if self.others => {
+                let there_are = now.saturating_sub(self.seen) < IDLE.0;
+                either(there_are, !there_are)
             }
             Condition::Silent { after, forget } => {
                 let least = self.silence(*after);
@@ -583,6 +737,7 @@ impl Group {
             }
             Condition::NewPattern { .. } => age >= IDLE.0,
             Condition::Baseline { .. } => self.past.as_mut().is_none_or(|it| it.all.sum(now) == 0),
+            Condition::Silent { .. } if self.others => age >= IDLE.0,
             Condition::Silent { forget, .. } => {
                 age >= if self.total < rule.at_least { IDLE.0.min(forget.0) } else { forget.0 }
             }
@@ -625,7 +780,13 @@ impl Group {
             Condition::Threshold { window, .. } => {
                 format!("{} within {window}, limit {}", lines(recent), rule.at_least)
             }
+            Condition::NewPattern { .. } if self.others => {
+                format!("{} within {IDLE} of further kinds, not seen before", lines(recent))
+            }
             Condition::NewPattern { .. } => "not seen before".to_owned(),
+            Condition::Silent { .. } if self.others => {
+                format!("there are more than {} (limit): further ones are not watched", rule.limit)
+            }
             Condition::Silent { .. } => {
                 let silent = Span(now.saturating_sub(self.seen));
                 format!("no line for {silent}, {} before", self.total)

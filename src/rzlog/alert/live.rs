@@ -1,8 +1,9 @@
-//! Rules over publishers: the driver of the pure machine. Reads lines, knows the clock, keeps the state
-//! file, and hands attempts to the receivers' threads.
+//! Rules over publishers: the driver of the pure machine. Reads lines, knows the clock, has the state
+//! written, and hands attempts to the receivers' threads.
 //!
 //! The order that nothing is lost by: what is to be told is in the state file before it is tried, and
-//! leaves it after the channel took it. A kill in between tells it twice.
+//! leaves it after the channel took it. A kill in between tells it twice. Attempts wait for the disk, lines do
+//! not.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -14,13 +15,13 @@ use rzmq_link::{Mode, parse_endpoints};
 
 use super::Alert;
 use super::channel::Channel;
-use super::clock::{Span, Time, wall};
+use super::clock::{Span, Time, read_exact, wall};
 use super::config::{Config, Labels};
 use super::core::Core;
 use super::engine;
-use super::outbox::{Attempt, Outcome};
+use super::outbox::{Attempt, Detail, Outcome};
 use super::route::Notification;
-use super::state::StateFile;
+use super::state::{Keeper, StateFile, WITHOUT};
 use crate::error::{Error, Exit};
 use crate::reload::{self, Hup};
 use crate::screen::{dropped, notice, say};
@@ -121,13 +122,80 @@ impl Workers {
         }
     }
 
-    fn hand_out(&self, core: &mut Core, now: Time) {
-        for attempt in core.outbox.due(now) {
-            let receiver = attempt.notification.receiver.clone();
-            if let Some((task, _)) = self.tasks.get(&receiver) {
+    fn hand_out(&self, attempts: Vec<Attempt>, now: Time) {
+        for attempt in attempts {
+            if let Some((task, _)) = self.tasks.get(&attempt.notification.receiver) {
                 // the place is free: the outbox gives one at a time
                 let _ = task.try_send((attempt, now));
             }
+        }
+    }
+}
+
+/// The state on its way to the disk, and the attempts that wait for it to be there.
+struct Keeping {
+    keeper: Keeper,
+    held: Vec<Attempt>,
+    changed: bool,
+    saved: Instant,
+    /// Somebody was told that it does not work.
+    told: bool,
+}
+
+impl Keeping {
+    fn new(keeper: Keeper, told: bool) -> Keeping {
+        Keeping { keeper, held: Vec::new(), changed: true, saved: Instant::now(), told }
+    }
+
+    /// Never waits.
+    fn go_on(&mut self, core: &mut Core, workers: &Workers, now: Time) {
+        if let Some(result) = self.keeper.written(Duration::ZERO) {
+            self.tell(result);
+            workers.hand_out(std::mem::take(&mut self.held), now);
+        }
+        let (idle, late) = (self.keeper.is_idle(), self.keeper.is_late());
+        if idle || late {
+            self.held.extend(core.outbox.due(now));
+        }
+        if late {
+            // a disk that hangs is no reason not to tell
+            self.tell(Err(Error::Usage("the disk takes no state any more".into())));
+            workers.hand_out(std::mem::take(&mut self.held), now);
+        }
+        if idle && (self.changed || !self.held.is_empty() || self.saved.elapsed() >= SAVE) {
+            (self.changed, self.saved) = (false, Instant::now());
+            if let Err(error) = self.keeper.write(&core.keep(now)) {
+                self.tell(Err(error));
+            }
+        }
+    }
+
+    fn tell(&mut self, result: Result<(), Error>) {
+        if let (Err(error), false) = (&result, self.told) {
+            notice(&format!("{error}; {WITHOUT}"));
+        }
+        self.told = result.is_err();
+    }
+
+    /// What waits for the disk is not tried any more.
+    fn withdraw(&mut self, core: &mut Core) {
+        self.held.drain(..).for_each(|attempt| core.outbox.withdraw(&attempt));
+    }
+
+    /// The last state.
+    fn end(mut self, core: &Core, now: Time) {
+        if !self.keeper.is_idle() {
+            let _ = self.keeper.written(GRACE);
+        }
+        let result = match self.keeper.is_idle() {
+            true => self.keeper.write(&core.keep(now)).and_then(|()| {
+                let late = || Err(Error::Usage("the disk takes no state any more".into()));
+                self.keeper.written(GRACE).unwrap_or_else(late)
+            }),
+            false => Err(Error::Usage("the disk takes no state any more".into())),
+        };
+        if let Err(error) = result {
+            notice(&format!("{error}; what happened since it was kept last is forgotten"));
         }
     }
 }
@@ -144,16 +212,17 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         )));
     }
     let topics = alert.topics.as_ref().unwrap_or(&target.profile.topics);
-    let state = StateFile::open(alert.state.as_deref())?;
-    let (kept, told) = state.load()?;
-    told.iter().for_each(|told| notice(told));
+    let (state, unwritable) = StateFile::open(alert.state.as_deref())?;
+    let (mut kept, unusable) = state.load();
     let clock = Clock::new();
+    let shifted = kept.fit_clock(clock.now());
+    [&unwritable, &unusable, &shifted].into_iter().flatten().for_each(|told| notice(told));
     let mut core = Core::new(&config, kept, clock.now())?;
     channels.iter().filter_map(Channel::worries).for_each(|worry| notice(&worry));
     let mut workers = Workers::start(channels)?;
     workers.forget_others(&mut core);
-    // who cannot keep the state is told so now, not when it is needed
-    state.save(&core.keep(clock.now()))?;
+    // the first is written at once: who cannot keep it is told so now, not when it is needed
+    let mut keeping = Keeping::new(Keeper::start(state)?, unwritable.is_some());
     let signals = Signals::listen().map_err(Error::Output)?;
     let endpoints = parse_endpoints(&target.endpoints, Mode::Connect)
         .map_err(|error| Error::Usage(error.to_string()))?;
@@ -162,7 +231,7 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
     for endpoint in &endpoints {
         core.engine.connection(clock.now(), &endpoint.address, false);
     }
-    let (mut ticked, mut saved, mut cannot_save) = (0, Instant::now(), false);
+    let mut ticked = 0;
     let (mut idle, mut flood_told) = (Instant::now(), None::<Instant>);
     let signal = loop {
         for event in subscriber.events() {
@@ -175,7 +244,10 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         let paused = loop {
             let Some(message) = subscriber.receive(patience)? else { break true };
             let line = Line::parse(message.topic, message.text);
-            core.engine.line(clock.now(), &line, message.endpoint);
+            // by the system's clock, which may have been set since the start
+            let said = line.time.and_then(read_exact);
+            let age = Span(said.map_or(0, |said| wall().saturating_sub(said)));
+            core.engine.line(clock.now(), &line, message.endpoint, age);
             patience = Duration::ZERO;
             if round.elapsed() >= ROUND {
                 break false;
@@ -193,31 +265,24 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
             );
         }
         let now = clock.now();
-        let mut changed = workers.finish(&mut core, &clock, Duration::ZERO);
+        keeping.changed |= workers.finish(&mut core, &clock, Duration::ZERO);
         if hup.came() {
             reload::tell(&reload_files(alert, &mut core, &mut workers, now));
-            changed = true;
+            keeping.changed = true;
         }
         if now >= ticked + TICK {
             ticked = now;
-            changed |= core.tick(now);
-            core.engine.full().iter().for_each(|what| notice(what));
+            keeping.changed |= core.tick(now);
+            core.engine.full().iter().chain(&core.engine.old(now)).for_each(|what| notice(what));
         }
-        if changed || saved.elapsed() >= SAVE {
-            saved = Instant::now();
-            let result = state.save(&core.keep(clock.now()));
-            if let (Err(error), false) = (&result, cannot_save) {
-                notice(&format!("{error}; alerts go on, and are forgotten by a restart"));
-            }
-            cannot_save = result.is_err();
-        }
-        workers.hand_out(&mut core, now);
+        keeping.go_on(&mut core, &workers, now);
     };
     for event in subscriber.last_events() {
         note(&mut core, clock.now(), event, alert.quiet);
     }
+    keeping.withdraw(&mut core);
     workers.finish(&mut core, &clock, GRACE);
-    state.save(&core.keep(clock.now()))?;
+    keeping.end(&core, clock.now());
     for (receiver, waiting) in core.outbox.waiting() {
         notice(&format!("{waiting} notices for {receiver} wait in the state file"));
     }
@@ -291,11 +356,12 @@ pub(crate) fn try_receivers(channels: &[Channel]) -> Result<Exit, Error> {
             at: now,
             repeat: false,
         };
-        let attempt = Attempt { id: 0, notification, bare: false, lost: 0 };
+        let attempt =
+            Attempt { id: 0, notification, detail: Detail::Lines, lost: 0, unsure: false };
         let name = &channel.name;
         match channel.deliver(&attempt, now) {
             Outcome::Delivered => say(&format!("{name}: fine"))?,
-            Outcome::Later { why, .. } | Outcome::Refused { why } => {
+            Outcome::Later { why, .. } | Outcome::Failed { why, .. } | Outcome::Refused { why } => {
                 notice(&format!("{name}: {why}"));
                 exit = Exit::FAILED;
             }

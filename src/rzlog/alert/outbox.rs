@@ -1,5 +1,10 @@
 //! What is still to be told, a queue a receiver: in order, one at a time, again after a while when the
 //! channel is away, and kept over a restart. Touches no clock and no channel.
+//!
+//! An error may be the channel's, and then all wait, or one notice's (a proxy that does not like its text),
+//! and then nobody else may wait for it. So a notice that is answered with errors is tried with less and less
+//! of what is foreign in it, then stands aside: others go before it. It is given up when the channel has
+//! taken others since, and still not this one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,14 +22,26 @@ const FIRST_WAIT: Span = Span::seconds(1);
 const LAST_WAIT: Span = Span::minutes(5);
 /// A channel is not believed when it asks for more.
 const LONGEST_WAIT: Span = Span::minutes(60);
+/// Errors until a notice stands aside: with lines, and then once without, and once with names alone.
+const ROUND: u32 = 5;
+/// So often a notice is sent that may have been taken, without an answer. Then it is sent this rarely, or
+/// when the channel has taken another one.
+const UNSURE: u32 = 3;
+const RARELY: Span = Span::minutes(30);
 
 /// How an attempt went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Delivered,
-    /// It is to be tried again, not before this has passed.
+    /// The channel is away or busy. It is to be tried again, not before this has passed.
     Later {
         wait: Option<Span>,
+        why: String,
+    },
+    /// It did not work, perhaps because of this notice; `unsure`: perhaps it did.
+    Failed {
+        wait: Option<Span>,
+        unsure: bool,
         why: String,
     },
     /// The channel will never take this one.
@@ -33,15 +50,26 @@ pub(crate) enum Outcome {
     },
 }
 
+/// How much of a notice is told: with more it was refused.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Detail {
+    #[default]
+    Lines,
+    Labels,
+    /// Nothing that is foreign.
+    Names,
+}
+
 /// One attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub(crate) id: u64,
     pub(crate) notification: Notification,
-    /// Without lines: with them it was refused.
-    pub(crate) bare: bool,
+    pub(crate) detail: Detail,
     /// Notices before it that are lost.
     pub(crate) lost: u64,
+    /// It may have been told before.
+    pub(crate) unsure: bool,
 }
 
 /// All queues.
@@ -56,18 +84,41 @@ struct Queue {
     entries: VecDeque<Entry>,
     failures: u32,
     lost: u64,
-    /// These two are of this process.
+    /// Notices that the channel has taken.
+    #[serde(default)]
+    taken: u64,
+    /// Kept: after a kill it may have been taken.
+    #[serde(default)]
+    in_flight: Option<u64>,
+    /// These are of this process.
     #[serde(skip)]
     not_before: Time,
+    /// The same for what stands aside.
     #[serde(skip)]
-    in_flight: Option<u64>,
+    aside: Aside,
+}
+
+#[derive(Debug, Default)]
+struct Aside {
+    failures: u32,
+    not_before: Time,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     id: u64,
     notification: Notification,
-    bare: bool,
+    #[serde(default)]
+    detail: Detail,
+    /// Of this round.
+    #[serde(default)]
+    errors: u32,
+    /// How often it may have been taken.
+    #[serde(default)]
+    unsure: u32,
+    /// Others go before it; how many the channel had taken when this round began.
+    #[serde(default)]
+    aside: Option<u64>,
 }
 
 impl Outbox {
@@ -79,11 +130,24 @@ impl Outbox {
             return;
         }
         self.next_id += 1;
-        queue.entries.push_back(Entry { id: self.next_id, notification, bare: false });
+        let mut newest = Entry {
+            id: self.next_id,
+            notification,
+            detail: Detail::Lines,
+            errors: 0,
+            unsure: 0,
+            aside: None,
+        };
+        let in_flight = queue.in_flight;
+        queue.entries.retain_mut(|entry| {
+            entry.aside.is_none() || Some(entry.id) == in_flight || !newest.takes_over(entry)
+        });
+        queue.entries.push_back(newest);
         while queue.entries.len() > 1 && queue.is_too_long() {
             // the one on its way cannot be taken back
-            let oldest = usize::from(queue.in_flight.is_some());
-            if queue.entries.remove(oldest).is_none() {
+            let stays = |entry: &Entry| Some(entry.id) == queue.in_flight;
+            let oldest = queue.entries.iter().position(|entry| !stays(entry));
+            if oldest.and_then(|oldest| queue.entries.remove(oldest)).is_none() {
                 break;
             }
             queue.lost += 1;
@@ -94,16 +158,23 @@ impl Outbox {
     pub(crate) fn due(&mut self, now: Time) -> Vec<Attempt> {
         let mut due = Vec::new();
         for queue in self.queues.values_mut() {
-            if queue.in_flight.is_some() || now < queue.not_before {
+            if queue.next().is_none_or(|next| now < next) {
                 continue;
             }
-            let Some(entry) = queue.entries.front() else { continue };
+            let fresh = queue.entries.iter().find(|entry| entry.aside.is_none());
+            let Some(entry) = fresh.or(queue.entries.front()) else { continue };
+            let detail = match ROUND - entry.errors.min(ROUND) {
+                0 | 1 => Detail::Names,
+                2 => Detail::Labels,
+                _ => Detail::Lines,
+            };
             queue.in_flight = Some(entry.id);
             due.push(Attempt {
                 id: entry.id,
                 notification: entry.notification.clone(),
-                bare: entry.bare,
+                detail: detail.max(entry.detail),
                 lost: queue.lost,
+                unsure: entry.unsure > 0,
             });
         }
         due
@@ -125,41 +196,84 @@ impl Outbox {
         }
         queue.in_flight = None;
         queue.not_before = now + pace.0;
+        let index = queue.entries.iter().position(|entry| entry.id == attempt.id)?;
         match outcome {
             Outcome::Delivered => {
-                queue.entries.pop_front();
+                queue.entries.remove(index);
                 queue.lost = queue.lost.saturating_sub(attempt.lost);
-                let failures = std::mem::take(&mut queue.failures);
+                // the errors of those aside may have been the channel's: it is well again
+                let first = |entry: &&mut Entry| entry.aside == Some(queue.taken);
+                queue.entries.iter_mut().filter(first).for_each(|entry| entry.errors = 0);
+                queue.taken += 1;
+                let failures = std::mem::take(&mut queue.failures) + queue.aside.failures;
+                queue.aside = Aside::default();
                 (failures > 0).then(|| format!("{receiver} takes notices again"))
             }
-            Outcome::Later { wait, why } => {
-                let doubled = FIRST_WAIT.0 << queue.failures.min(20);
-                let own = doubled.min(LAST_WAIT.0);
-                // not all at the same moment
-                let spread = hash(format!("{receiver}{}{}", attempt.id, queue.failures).as_bytes());
-                let own = own + spread % (own / 4);
-                let asked = wait.map_or(0, |wait| wait.0.min(LONGEST_WAIT.0));
-                queue.failures = queue.failures.saturating_add(1);
-                queue.not_before = now + own.max(asked).max(pace.0);
-                // the first, and then one in a while
-                let told = queue.failures.is_power_of_two();
-                told.then(|| {
-                    let wait = Span((queue.not_before - now).max(1000));
-                    let waiting = queue.entries.len();
-                    format!("{receiver}: {why}; {waiting} notices wait, again in {wait}")
-                })
-            }
-            Outcome::Refused { why } if !attempt.bare => {
-                if let Some(entry) = queue.entries.front_mut() {
-                    entry.bare = true;
+            Outcome::Later { wait, why } => queue.all_wait(now, receiver, attempt.id, wait, &why),
+            Outcome::Failed { wait, unsure, why } => {
+                let entry = queue.entries.get_mut(index)?;
+                entry.errors += 1;
+                entry.unsure = entry.unsure.saturating_add(u32::from(unsure));
+                let goes_on = entry.errors < ROUND && entry.unsure < UNSURE;
+                match (goes_on, entry.aside) {
+                    (true, None) => queue.all_wait(now, receiver, attempt.id, wait, &why),
+                    (false, Some(before)) if queue.taken > before => {
+                        queue.entries.remove(index);
+                        queue.lost += 1;
+                        Some(format!(
+                            "{receiver}: {why}; this notice is given up, because others are taken"
+                        ))
+                    }
+                    (_, was) => {
+                        if !goes_on {
+                            (entry.errors, entry.aside) = (0, Some(queue.taken));
+                        }
+                        queue.stands_aside(now, receiver, index, wait);
+                        let told = was.is_none();
+                        told.then(|| {
+                            format!("{receiver}: {why}; other notices go before this one now")
+                        })
+                    }
                 }
-                Some(format!("{receiver}: {why}; it is tried without log lines"))
+            }
+            Outcome::Refused { why } if attempt.detail < Detail::Names => {
+                let (less, words) = match attempt.detail {
+                    Detail::Lines => (Detail::Labels, "without log lines"),
+                    _ => (Detail::Names, "with names of rules alone"),
+                };
+                queue.entries.get_mut(index)?.detail = less;
+                Some(format!("{receiver}: {why}; it is tried {words}"))
             }
             Outcome::Refused { why } => {
-                queue.entries.pop_front();
+                queue.entries.remove(index);
                 queue.lost += 1;
                 Some(format!("{receiver}: {why}; this notice is given up"))
             }
+        }
+    }
+
+    /// An attempt was not made.
+    pub(crate) fn withdraw(&mut self, attempt: &Attempt) {
+        let queue = self.queues.get_mut(&attempt.notification.receiver);
+        let queue = queue.filter(|queue| queue.in_flight == Some(attempt.id));
+        queue.into_iter().for_each(|queue| queue.in_flight = None);
+    }
+
+    /// After a restart: what was on its way may have been taken.
+    pub(crate) fn resume(&mut self) {
+        for queue in self.queues.values_mut() {
+            let in_flight = queue.in_flight.take();
+            let entries = queue.entries.iter_mut().filter(|entry| Some(entry.id) == in_flight);
+            entries.for_each(|entry| entry.unsure += 1);
+        }
+    }
+
+    /// The clock was wrong by so much: it is earlier.
+    pub(crate) fn earlier(&mut self, by: Span) {
+        let entries = self.queues.values_mut().flat_map(|queue| queue.entries.iter_mut());
+        for notification in entries.map(|entry| &mut entry.notification) {
+            notification.at = notification.at.saturating_sub(by.0);
+            notification.alerts.iter_mut().for_each(|alert| alert.earlier(by));
         }
     }
 
@@ -178,8 +292,7 @@ impl Outbox {
 
     /// When something can be tried next, of what is not on its way.
     pub(crate) fn next(&self) -> Option<Time> {
-        let idle = self.queues.values().filter(|queue| queue.in_flight.is_none());
-        idle.filter(|queue| !queue.entries.is_empty()).map(|queue| queue.not_before).min()
+        self.queues.values().filter_map(Queue::next).min()
     }
 
     /// An attempt is on its way.
@@ -189,10 +302,83 @@ impl Outbox {
 }
 
 impl Queue {
+    fn next(&self) -> Option<Time> {
+        if self.in_flight.is_some() || self.entries.is_empty() {
+            return None;
+        }
+        let all_aside = self.entries.iter().all(|entry| entry.aside.is_some());
+        Some(if all_aside { self.not_before.max(self.aside.not_before) } else { self.not_before })
+    }
+
+    /// It is tried again after a while, and all others after it.
+    fn all_wait(
+        &mut self,
+        now: Time,
+        receiver: &str,
+        id: u64,
+        wait: Option<Span>,
+        why: &str,
+    ) -> Option<String> {
+        let own = back_off(receiver, id, self.failures);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = self.not_before.max(now + own.max(asked(wait)));
+        // the first, and then one in a while
+        let told = self.failures.is_power_of_two();
+        told.then(|| {
+            let wait = Span((self.not_before - now).max(1000));
+            let waiting = self.entries.len();
+            format!("{receiver}: {why}; {waiting} notices wait, again in {wait}")
+        })
+    }
+
+    /// It goes behind all others, who need not wait.
+    fn stands_aside(&mut self, now: Time, receiver: &str, index: usize, wait: Option<Span>) {
+        let Some(mut entry) = self.entries.remove(index) else { return };
+        self.not_before = self.not_before.max(now + asked(wait));
+        let own = back_off(receiver, entry.id, self.aside.failures);
+        let own = if entry.unsure < UNSURE { own } else { own.max(RARELY.0) };
+        self.aside.failures = self.aside.failures.saturating_add(1);
+        (self.failures, self.aside.not_before) = (0, now + own);
+        let id = entry.id;
+        let mut newer = self.entries.iter_mut().filter(|newer| newer.id > id);
+        if !newer.any(|newer| newer.takes_over(&mut entry)) {
+            self.entries.push_back(entry);
+        }
+    }
+
     /// The first may be a large one: that those behind it wait is no reason to drop them.
     fn is_too_long(&self) -> bool {
         let behind = self.entries.iter().skip(1);
         let alerts: usize = behind.map(|it| it.notification.alerts.len()).sum();
         self.entries.len() > NOTICES || alerts > ALERTS
     }
+}
+
+impl Entry {
+    /// What it tells of an alert is newer than what one that stands aside would tell after it; and it tells what
+    /// that one had to tell, if it is of the same group. True: nothing is left of the other.
+    fn takes_over(&mut self, earlier: &mut Entry) -> bool {
+        let alerts = &mut self.notification.alerts;
+        let others = &mut earlier.notification.alerts;
+        let had = others.len();
+        others.retain(|other| alerts.iter().all(|alert| alert.id != other.id));
+        let all_known = had > 0 && others.is_empty();
+        let is_same = self.notification.group == earlier.notification.group;
+        if is_same {
+            alerts.append(others);
+            alerts.sort_by_key(|alert| alert.ends.is_some());
+            self.unsure = self.unsure.max(earlier.unsure);
+        }
+        is_same || all_known
+    }
+}
+
+/// The wait after so many failures, in milliseconds; not all at the same moment.
+fn back_off(receiver: &str, id: u64, failures: u32) -> u64 {
+    let own = (FIRST_WAIT.0 << failures.min(20)).min(LAST_WAIT.0);
+    own + hash(format!("{receiver}{id}{failures}").as_bytes()) % (own / 4)
+}
+
+fn asked(wait: Option<Span>) -> u64 {
+    wait.map_or(0, |wait| wait.0.min(LONGEST_WAIT.0))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::clock::{Span, Time, stamp};
 use super::config::{self, Labels};
 use super::engine::Alert;
-use super::outbox::Attempt;
+use super::outbox::{Attempt, Detail};
 use super::rule::hash;
 use super::text::{Dialect, more, plain_summary, plain_what};
 
@@ -13,11 +13,15 @@ use super::text::{Dialect, more, plain_summary, plain_what};
 /// minute.
 const VALID: Span = Span::minutes(5);
 
-/// `POST /api/v2/alerts`.
-pub(crate) fn alertmanager(attempt: &Attempt, now: Time) -> Value {
+/// `POST /api/v2/alerts`. Our clock may be behind the system's, which was set after the start, or slept, or
+/// ahead of it: what ends in an Alertmanager's past it takes for resolved without a word, and what ends in its
+/// future for one that fires.
+pub(crate) fn alertmanager(attempt: &Attempt, now: Time, wall: Time) -> Value {
     let one = |alert: &Alert| {
-        let mut value = alert_of(alert, attempt.bare);
-        value["endsAt"] = stamp(alert.ends.unwrap_or(now + VALID.0)).into();
+        let mut value = alert_of(alert, attempt.detail);
+        let ends = alert.ends.map(|ends| ends.min(wall));
+        value["startsAt"] = stamp(alert.starts.min(ends.unwrap_or(wall))).into();
+        value["endsAt"] = stamp(ends.unwrap_or(now.max(wall) + VALID.0)).into();
         value
     };
     attempt.notification.alerts.iter().map(one).collect()
@@ -27,12 +31,13 @@ pub(crate) fn alertmanager(attempt: &Attempt, now: Time) -> Value {
 pub(crate) fn command(attempt: &Attempt) -> Value {
     let notification = &attempt.notification;
     let one = |alert: &Alert| {
-        let mut value = alert_of(alert, attempt.bare);
+        let mut value = alert_of(alert, attempt.detail);
         let status = if alert.ends.is_some() { "resolved" } else { "firing" };
         value["status"] = status.into();
         value["endsAt"] = alert.ends.map_or("0001-01-01T00:00:00Z".into(), stamp).into();
         value["fingerprint"] = format!("{:016x}", hash(alert.id.as_bytes())).into();
-        value["lines"] = if attempt.bare { json!([]) } else { json!(alert.lines) };
+        let lines = attempt.detail == Detail::Lines;
+        value["lines"] = if lines { json!(alert.lines) } else { json!([]) };
         value["more"] = more(alert).into();
         value
     };
@@ -52,16 +57,17 @@ pub(crate) fn command(attempt: &Attempt) -> Value {
         "externalURL": "",
         "truncatedAlerts": 0,
         "lost": attempt.lost,
+        "unsure": attempt.unsure,
         "alerts": notification.alerts.iter().map(one).collect::<Value>(),
     })
 }
 
-fn alert_of(alert: &Alert, bare: bool) -> Value {
+fn alert_of(alert: &Alert, detail: Detail) -> Value {
     let mut annotations = Labels::from([("description".to_owned(), plain_what(alert))]);
     if !alert.summary.is_empty() {
         annotations.insert("summary".to_owned(), plain_summary(alert));
     }
-    if !bare && !alert.lines.is_empty() {
+    if detail == Detail::Lines && !alert.lines.is_empty() {
         annotations.insert("lines".to_owned(), alert.lines.join("\n"));
         annotations.insert("more".to_owned(), more(alert).to_string());
     }

@@ -80,7 +80,7 @@ struct Group {
     labels: Labels,
     alerts: BTreeMap<String, Alert>,
     next: Time,
-    /// When it was last told, and which fired then.
+    /// When it was last told, and which the receiver takes for firing since.
     told: Option<(Time, BTreeSet<String>)>,
 }
 
@@ -253,6 +253,19 @@ impl Dispatcher {
     }
 }
 
+impl State {
+    /// The clock was wrong by so much: it is earlier.
+    pub(crate) fn earlier(&mut self, by: Span) {
+        for group in self.groups.values_mut() {
+            group.next = group.next.saturating_sub(by.0);
+            group.alerts.values_mut().for_each(|alert| alert.earlier(by));
+            if let Some((at, _)) = &mut group.told {
+                *at = at.saturating_sub(by.0);
+            }
+        }
+    }
+}
+
 impl Group {
     fn flush(
         &mut self,
@@ -283,8 +296,11 @@ impl Group {
                 at: now,
                 repeat,
             });
-            let firing = firing.iter().map(|alert| alert.id.clone()).collect();
-            self.told = Some((now, firing));
+            let mut told: BTreeSet<_> = firing.iter().map(|alert| alert.id.clone()).collect();
+            // who was told of one that is muted now has to be told of its end
+            let muted = self.alerts.values().filter(|it| it.ends.is_none() && known(&it.id));
+            told.extend(muted.map(|alert| alert.id.clone()));
+            self.told = Some((now, told));
         }
         self.alerts.retain(|_, alert| alert.ends.is_none());
         self.forget_others();

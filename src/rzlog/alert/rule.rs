@@ -20,8 +20,10 @@ const LOOKED_AT: usize = 32 << 10;
 const LABEL: usize = 200;
 /// Lines of an alert that are kept.
 const LINES: usize = 20;
-/// The most groups a rule may be allowed.
-const GROUPS: usize = 10_000;
+/// The most groups a rule may be allowed, and how many it is unless it says so. Who is not watched cannot
+/// be missed, so that for silence it is the most.
+const MOST_GROUPS: usize = 10_000;
+const GROUPS: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -35,8 +37,11 @@ pub(crate) struct Rule {
     pub(crate) at_least: u64,
     pub(crate) lines: usize,
     pub(crate) limit: usize,
+    /// Lines that are older, by the time that they say, do not count.
+    pub(crate) max_age: Span,
     pub(crate) condition: Condition,
-    /// Changes when the rule does: what was counted for another one does not count.
+    /// Changes when other lines are meant, or they are counted otherwise: what was counted for another rule
+    /// does not count.
     pub(crate) version: u64,
     filter: Filter,
 }
@@ -116,8 +121,13 @@ impl Rule {
         }
         let summary = text.summary.clone().unwrap_or_default();
         template(&summary).map_err(|error| wrong(error.to_string()))?;
-        if text.limit == 0 || text.limit > GROUPS || text.lines > LINES {
-            return Err(wrong(format!("limit is 1 to {GROUPS}, lines 0 to {LINES}")));
+        let usual = match &condition {
+            Condition::Silent { .. } => MOST_GROUPS,
+            _ => GROUPS,
+        };
+        let limit = text.limit.unwrap_or(usual);
+        if limit == 0 || limit > MOST_GROUPS || text.lines > LINES {
+            return Err(wrong(format!("limit is 1 to {MOST_GROUPS}, lines 0 to {LINES}")));
         }
         let at_least = match &condition {
             Condition::Threshold { count, .. } => text.at_least.unwrap_or(0).max(*count),
@@ -132,6 +142,7 @@ impl Rule {
             Condition::NewPattern { .. } => Span::minutes(60),
             _ => Span::minutes(5),
         };
+        let version = version(text, &by, &condition);
         Ok(Rule {
             alert: text.alert.clone(),
             summary,
@@ -141,9 +152,10 @@ impl Rule {
             keep_firing_for: text.keep_firing_for.unwrap_or(keep),
             at_least,
             lines: text.lines,
-            limit: text.limit,
+            limit,
+            max_age: text.max_age,
             condition,
-            version: hash(format!("{text:?}").as_bytes()),
+            version,
             filter,
         })
     }
@@ -213,6 +225,26 @@ impl Rule {
         };
         self.by.iter().map(|label| (label.as_str(), value(label))).collect()
     }
+}
+
+/// A number for what is counted: lines, groups and windows. Texts, limits and times of an alert may be changed
+/// without losing what was learnt. Its labels may not: by them it is told.
+fn version(text: &config::Rule, by: &[String], condition: &Condition) -> u64 {
+    let windows = match condition {
+        Condition::Threshold { window, .. } => ("threshold", window.0, 0),
+        Condition::Baseline { window, past, floor: None, .. } => ("baseline", window.0, past.0),
+        Condition::Baseline { window, past, floor: Some(_), .. } => ("share", window.0, past.0),
+        Condition::NewPattern { .. } => ("new_pattern", 0, 0),
+        Condition::Silent { .. } => ("silent", 0, 0),
+        Condition::Lost => ("lost", 0, 0),
+        Condition::Missed { window } => ("missed", window.0, 0),
+    };
+    let counted = (
+        (&text.host, &text.program, &text.severity),
+        (&text.r#match.0, &text.exclude.0),
+        (by, windows, &text.labels),
+    );
+    hash(serde_json::to_vec(&counted).unwrap_or_default().as_slice())
 }
 
 fn condition(text: &config::Rule) -> Result<Condition, String> {
@@ -427,6 +459,33 @@ mod tests {
         }
         assert!(rule("windw = 1").err().unwrap().contains("windw"));
         assert!(rule("for = \"10 years\"").is_err());
+    }
+
+    #[test]
+    fn what_is_counted_makes_the_version_and_nothing_else() {
+        let text = "match = 'a'\nthreshold = { count = 5, window = \"5m\" }\n";
+        let version = |text: &str| rule(text).unwrap().version;
+        for same in [
+            "summary = \"x\"",
+            "lines = 1",
+            "limit = 7",
+            "for = \"1m\"",
+            "keep_firing_for = \"1m\"",
+            "max_age = \"1h\"",
+            "at_least = 9",
+        ] {
+            assert_eq!(version(text), version(&format!("{text}{same}")), "{same}");
+        }
+        assert_eq!(version(text), version(&text.replace("count = 5", "count = 6")));
+        for (other, by) in [
+            (text.replace("'a'", "'b'"), ""),
+            (text.replace("5m", "6m"), ""),
+            (text.to_owned(), "by = [\"program\"]"),
+            (text.to_owned(), "exclude = 'x'"),
+            (text.to_owned(), "labels = { severity = \"critical\" }"),
+        ] {
+            assert_ne!(version(text), version(&format!("{other}{by}")), "{other}{by}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use super::clock::{Span, Time, stamp};
 use super::config::Labels;
 use super::engine::Alert;
-use super::outbox::Attempt;
+use super::outbox::{Attempt, Detail};
 use crate::error::Error;
 use crate::screen::escape;
 use crate::show::{Form, Piece, template};
@@ -69,35 +69,62 @@ impl Style {
         if attempt.lost > 0 {
             out.push_str(&format!("{} notices before this one could not be told.\n", attempt.lost));
         }
+        if attempt.unsure {
+            out.push_str("This may have been told before: no answer came.\n");
+        }
         let late = Span(now.saturating_sub(notification.at));
         if late >= Span::seconds(60) {
             out.push_str(&format!("This is of {late} ago: it could not be told before.\n"));
+        }
+        if attempt.detail == Detail::Names {
+            out.push_str("With labels and lines this channel did not take it.\n");
         }
         let all = notification.alerts.len();
         // room for the last sentence
         let room = self.limit.saturating_sub(50);
         let mut used = out.chars().count();
         for (index, alert) in notification.alerts.iter().enumerate() {
-            let mut text = self.alert(alert, attempt.bare);
-            if index == 0 && used + text.chars().count() >= room {
-                text = self.alert(alert, true);
-            }
-            if index == 0 && used + text.chars().count() >= room {
-                text.clear();
-                self.field("status", alert, true, &mut text);
-                text.extend([" ", alertname(alert)]);
-            }
-            let length = text.chars().count() + 1;
-            if used + length > room {
+            let left = room.saturating_sub(used + 1);
+            let text = match attempt.detail {
+                Detail::Names => Some(self.name(alert)),
+                detail => self.fitting(alert, detail == Detail::Labels, left),
+            };
+            // of the first there is something in any case
+            let text = text.or_else(|| (index == 0).then(|| self.name(alert)));
+            let text = text.filter(|text| text.chars().count() <= left);
+            let Some(text) = text else {
                 out.push_str(&format!("… and {} more alerts", all - index));
                 break;
-            }
-            used += length;
+            };
+            used += text.chars().count() + 1;
             out.push_str(&text);
             out.push('\n');
         }
         out.truncate(out.trim_end().len());
         out
+    }
+
+    /// Nothing foreign.
+    fn name(&self, alert: &Alert) -> String {
+        let mut out = String::new();
+        self.field("status", alert, true, &mut out);
+        out.extend([" ", alertname(alert)]);
+        out
+    }
+
+    /// With as many of its newest lines as there is room for; the others are counted.
+    fn fitting(&self, alert: &Alert, bare: bool, room: usize) -> Option<String> {
+        let mut alert = alert.clone();
+        loop {
+            let text = self.alert(&alert, bare);
+            if text.chars().count() <= room {
+                return Some(text);
+            }
+            if bare || alert.lines.is_empty() {
+                return None;
+            }
+            alert.lines.remove(0);
+        }
     }
 
     fn alert(&self, alert: &Alert, bare: bool) -> String {

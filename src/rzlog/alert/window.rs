@@ -37,6 +37,15 @@ impl Window {
         self.sum
     }
 
+    /// The clock was wrong by so much: it is earlier. Exact to a slot.
+    pub(crate) fn earlier(&mut self, by: Span) {
+        let steps = (by.0 / self.width.max(1)).min(self.newest);
+        self.newest -= steps;
+        // each slot is where its number says
+        let turn = self.index(steps);
+        self.slots.rotate_left(turn);
+    }
+
     fn index(&self, number: u64) -> usize {
         usize::try_from(number % self.slots.len().max(1) as u64).unwrap_or(0)
     }
@@ -79,6 +88,22 @@ mod tests {
                 let sum = window.sum(now);
                 prop_assert!(within(length - 100) <= sum && sum <= within(length), "{sum}");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_counted_by_a_clock_that_was_wrong_counts_from_then_on() {
+        for by in [0, 100, 12_300, 7_000_000] {
+            let mut window = Window::new(Span(1000), 10);
+            for step in 0..10 {
+                window.add(9_000_000 + step * 100, 1);
+            }
+            window.earlier(Span(by));
+            let now = 9_000_900 - by;
+            assert_eq!(window.sum(now), 10, "{by}");
+            assert_eq!(window.sum(now + 500), 5, "{by}");
+            window.add(now + 500, 7);
+            assert_eq!((window.sum(now + 900), window.sum(now + 1400)), (8, 7), "{by}");
         }
     }
 

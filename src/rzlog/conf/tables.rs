@@ -72,6 +72,8 @@ const INPUT: &[&str] = &[
     "ratelimit.name",
     "ratelimit.perpeer.interval",
     "ratelimit.perpeer.burst",
+    "minfree",
+    "minfree.path",
     "maxsessions",
     "maxsessionsperkey",
     "metadata",

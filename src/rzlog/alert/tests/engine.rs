@@ -1,3 +1,4 @@
+use super::super::clock::Span;
 use super::{Bench, START};
 
 #[test]
@@ -97,6 +98,38 @@ fn a_past_is_known_in_time_whatever_the_clock_s_steps_are() {
 }
 
 #[test]
+fn a_publisher_that_is_away_keeps_nobody_from_judging_the_others() {
+    let mut bench = Bench::new(
+        "by = [\"host\"]\nat_least = 50\nkeep_firing_for = \"10s\"\n\
+         baseline = { window = \"1m\", past = \"10m\", factor = 3 }",
+    );
+    bench.engine.connection(bench.now, "tcp://b:2", false);
+    for _ in 0..15 {
+        bench.says("web1", 14, "x", 20);
+        bench.passes(60);
+    }
+    bench.says("web1", 14, "x", 100);
+    bench.passes(2);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    // of the other too little is known when it comes, over a restart, too
+    bench.restart(1);
+    bench.engine.connection(bench.now, "tcp://b:2", true);
+    for _ in 0..120 {
+        bench.hears("tcp://b:2", Span(0), "web2", "x");
+    }
+    bench.passes(120);
+    assert_eq!(bench.changed(), "RESOLVED host=web1");
+    bench.passes(600);
+    for _ in 0..120 {
+        bench.hears("tcp://b:2", Span(0), "web2", "x");
+        bench.hears("tcp://b:2", Span(0), "web3", "x");
+    }
+    bench.passes(2);
+    // a hundred and twenty in ten minutes are usual for the one
+    assert_eq!(bench.changed(), "FIRING host=web2; FIRING host=web3");
+}
+
+#[test]
 fn a_share_is_compared_with_its_past_and_a_new_host_is_given_time() {
     let mut bench = Bench::new(
         "severity = \"err\"\nat_least = 20\nkeep_firing_for = \"1m\"\n\
@@ -141,6 +174,130 @@ fn only_a_kind_of_line_that_was_never_there_is_news() {
     bench.says("web3", 14, "disk sdc3 fails", 1);
     bench.passes(60);
     assert_eq!(bench.changed(), "");
+}
+
+#[test]
+fn a_kind_that_nobody_was_told_of_is_still_new() {
+    let mut bench = Bench::new("at_least = 3\nlimit = 2\nnew_pattern = { learn = \"0s\" }");
+    bench.says("web1", 14, "too few of this", 2);
+    bench.passes(3700);
+    // after an hour they count anew, and so it is new when they are enough
+    bench.says("web1", 14, "too few of this", 2);
+    bench.passes(60);
+    assert_eq!(bench.changed(), "");
+    bench.restart(10);
+    bench.says("web1", 14, "too few of this", 1);
+    bench.says("web1", 14, "another kind", 3);
+    // more than the limit: together, and each by itself when there is room
+    bench.says("web1", 14, "a third", 2);
+    bench.says("web1", 14, "a fourth", 2);
+    bench.passes(1);
+    let others = "FIRING pattern=(others) program=(others)";
+    assert_eq!(
+        bench.changed(),
+        format!(
+            "{others}; FIRING pattern=another kind program=app; \
+             FIRING pattern=too few of this program=app"
+        )
+    );
+    let what = bench.engine.firing(bench.now).remove(0).what;
+    assert_eq!(what, "4 lines within 1h of further kinds, not seen before");
+    assert!(bench.engine.full()[0].contains("over 2 groups"));
+    bench.passes(7400);
+    bench.changed();
+    bench.says("web1", 14, "a third", 3);
+    bench.says("web1", 14, "another kind", 3);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING pattern=a third program=app");
+}
+
+#[test]
+fn kinds_that_are_seen_stay_known_however_many_others_there_are() {
+    let mut bench = Bench::new("new_pattern = { learn = \"1h\" }");
+    bench.says("web1", 14, "a usual line", 1);
+    bench.says("web1", 14, "a rare line", 1);
+    for round in 0..30 {
+        bench.says("web1", 14, "a usual line", 1);
+        for number in 0..3000_u32 {
+            let word: String = number.to_string().bytes().map(|it| char::from(it + 49)).collect();
+            let of = char::from(b'a' + round);
+            bench.says("web1", 14, &format!("{of} {word}"), 1);
+        }
+    }
+    let size = serde_json::to_string(&bench.engine.save()).unwrap().len();
+    assert!(size < 1_200_000, "{size}");
+    bench.passes(3700);
+    bench.says("web1", 14, "a usual line", 1);
+    bench.says("web1", 14, "a rare line", 1);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING pattern=a rare line program=app");
+}
+
+#[test]
+fn what_is_old_by_its_own_time_does_not_count() {
+    let mut bench = Bench::new(
+        "threshold = { count = 3, window = \"5m\" }\nmax_age = \"1m\"\n\
+         [[rules]]\nalert = \"B\"\nthreshold = { count = 3, window = \"5m\" }\nmax_age = \"1d\"\n\
+         [[rules]]\nalert = \"S\"\nsilent = { after = \"5m\" }\nat_least = 3\n",
+    );
+    for _ in 0..10 {
+        bench.hears("tcp://a:1", Span::minutes(61), "web1", "x");
+    }
+    bench.passes(1);
+    // the second's alone
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    let told = bench.engine.old(bench.now).unwrap_or_default();
+    assert!(
+        told.starts_with("10 lines too old") && told.contains("1h1m old, of host web1"),
+        "{told}"
+    );
+    bench.hears("tcp://a:1", Span::minutes(61), "web1", "x");
+    assert_eq!(bench.engine.old(bench.now), None);
+    bench.passes(601);
+    assert!(bench.engine.old(bench.now).is_some_and(|told| told.starts_with("1 line too old")));
+    bench.changed();
+    // who sends old lines is alive, and who sent nothing else is nobody to be missed
+    for _ in 0..3 {
+        bench.hears("tcp://a:1", Span(60_000), "web2", "x");
+    }
+    for _ in 0..3 {
+        bench.passes(200);
+        bench.hears("tcp://a:1", Span::minutes(61), "web2", "x");
+    }
+    assert!(!bench.changed().contains("S "), "nobody is silent");
+    bench.passes(400);
+    assert!(bench.engine.firing(bench.now).iter().any(|it| it.id == "S\u{1f}web2"));
+    assert!(!bench.engine.firing(bench.now).iter().any(|it| it.id == "S\u{1f}web1"));
+}
+
+#[test]
+fn hosts_beyond_the_limit_of_silence_are_told_of() {
+    let mut bench = Bench::new("silent = { after = \"5m\" }\nat_least = 3\nlimit = 2");
+    ["web1", "web2", "web3"].iter().for_each(|host| bench.says(host, 14, "x", 3));
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=(others)");
+    let alert = bench.engine.firing(bench.now).remove(0);
+    assert_eq!(alert.what, "there are more than 2 (limit): further ones are not watched");
+    assert!(bench.engine.full()[0].ends_with("further ones are not watched"));
+    bench.passes(3601);
+    assert_eq!(bench.changed(), "FIRING host=web1; FIRING host=web2; RESOLVED host=(others)");
+    // unless it says otherwise, it has the most
+    assert_eq!(Bench::new("silent = { after = \"5m\" }").rules()[0].limit, 10_000);
+    assert_eq!(Bench::new("").rules()[0].limit, 1_000);
+}
+
+#[test]
+fn what_was_learnt_outlives_an_edit_of_texts_and_limits() {
+    let mut bench = Bench::new("match = 'bad'\nthreshold = { count = 10, window = \"10m\" }");
+    bench.says("web1", 14, "bad", 5);
+    bench.edit("count = 10", "count = 6");
+    bench.edit("match", "summary = \"{host}\"\nlines = 1\nfor = \"1s\"\nmatch");
+    bench.says("web1", 14, "bad", 1);
+    bench.passes(3);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    assert_eq!(bench.engine.firing(bench.now)[0].summary, "{host}");
+    bench.edit("'bad'", "'worse'");
+    assert!(bench.engine.firing(bench.now).is_empty());
 }
 
 #[test]
@@ -294,7 +451,7 @@ fn a_reload_interrupts_nothing_and_a_rule_that_was_changed_begins_anew() {
     bench.says("web1", 14, "x", 1);
     bench.passes(1);
     assert_eq!(bench.changed(), "FIRING host=web1");
-    bench.reload("keep_firing_for = \"1s\"\n");
+    bench.reload("match = 'other lines'\n");
     assert!(bench.engine.firing(bench.now).is_empty());
     // who is not connected is known to rules that are new
     bench.engine.connection(bench.now, "tcp://a:1", false);

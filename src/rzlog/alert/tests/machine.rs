@@ -24,6 +24,13 @@ keep_firing_for = "10s"
 alert = "Silent"
 silent = { after = "60s", forget = "1h" }
 at_least = 3
+[[rules]]
+alert = "Loud"
+threshold = { count = 6, window = "30s", clear = 1 }
+keep_firing_for = "10s"
+[[inhibit_rules]]
+source_match = { alertname = "Loud" }
+target_match = { alertname = "Burst" }
 [[inhibit_rules]]
 source_match = { alertname = "Silent" }
 target_match = { alertname = "Burst" }
@@ -44,12 +51,20 @@ command = { arguments = ["true"] }
 enum Step {
     Line(u8),
     Passes(u8),
-    /// The channel takes notices, or it does not.
-    Channel(bool),
+    Channel(Way),
     /// A kill; true: with an attempt that the channel took and nobody noted.
     Kill(bool),
     /// The files are read anew, after an edit.
     Reload(Edit),
+}
+
+/// What a channel does with notices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Takes,
+    Away,
+    /// It answers with errors.
+    Fails,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +81,7 @@ impl Edit {
     fn apply(self, to: &mut Config) {
         let route = to.route.get_or_insert_with(Default::default);
         match self {
-            Edit::Rule if to.rules.len() == 2 => to.rules.push(config(MORE).rules.remove(0)),
+            Edit::Rule if to.rules.len() == 3 => to.rules.push(config(MORE).rules.remove(0)),
             Edit::Rule => drop(to.rules.pop()),
             Edit::Groups if route.group_by.as_ref().is_some_and(|by| by.len() == 1) => {
                 route.group_by = Some(vec!["alertname".into(), "host".into()]);
@@ -87,7 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..3u8).prop_map(Step::Line),
         6 => (1..40u8).prop_map(Step::Passes),
-        1 => any::<bool>().prop_map(Step::Channel),
+        1 => prop::sample::select(&[Way::Takes, Way::Away, Way::Fails][..]).prop_map(Step::Channel),
         1 => any::<bool>().prop_map(Step::Kill),
         1 => prop::sample::select(&[Edit::Rule, Edit::Groups, Edit::Route][..]).prop_map(Step::Reload),
     ]
@@ -97,7 +112,9 @@ struct Model {
     config: Config,
     core: Core,
     now: u64,
-    is_there: bool,
+    way: Way,
+    /// It has answered with errors: a newer notice may have an earlier one in it.
+    failed: bool,
     /// What the receiver knows: the state of each alert.
     known: BTreeMap<String, bool>,
     /// Attempts it has seen.
@@ -109,7 +126,7 @@ struct Model {
 impl Model {
     fn line(&mut self, host: u8) {
         let text = format!("<13>Nov 24 10:00:00 web{host} app: x");
-        self.core.engine.line(self.now, &Line::parse(None, text.as_bytes()), "tcp://a:1");
+        self.core.engine.line(self.now, &Line::parse(None, text.as_bytes()), "tcp://a:1", Span(0));
     }
 
     /// What the driver does each second.
@@ -121,11 +138,17 @@ impl Model {
 
     fn attempt(&mut self, noted: bool) {
         for attempt in self.core.outbox.due(self.now) {
-            let outcome = if self.is_there {
-                self.receives(attempt.id, &attempt);
-                Outcome::Delivered
-            } else {
-                Outcome::Later { wait: None, why: "away".into() }
+            let why = String::new();
+            let outcome = match self.way {
+                Way::Takes => {
+                    self.receives(attempt.id, &attempt);
+                    Outcome::Delivered
+                }
+                Way::Away => Outcome::Later { wait: None, why },
+                Way::Fails => {
+                    self.failed = true;
+                    Outcome::Failed { wait: None, unsure: false, why }
+                }
             };
             if noted {
                 self.core.outbox.done(self.now, "ops", &attempt, outcome, Span::seconds(1));
@@ -142,10 +165,18 @@ impl Model {
         for alert in &attempt.notification.alerts {
             let fires = alert.ends.is_none();
             let before = self.known.insert(alert.id.clone(), fires);
-            assert!(fires || before == Some(true), "{} ended, and was never told", alert.id);
+            let joined = self.failed;
+            assert!(
+                fires || joined || before == Some(true),
+                "{} ended, and was never told",
+                alert.id
+            );
             news |= before.unwrap_or(false) != fires;
         }
-        assert!(news || attempt.notification.repeat, "nothing new, and it is no repetition");
+        assert!(
+            news || self.failed || attempt.notification.repeat,
+            "nothing new, and it is no repetition"
+        );
         assert_eq!(attempt.lost, 0);
     }
 
@@ -185,7 +216,8 @@ proptest! {
             config,
             core,
             now: START,
-            is_there: true,
+            way: Way::Takes,
+            failed: false,
             known: BTreeMap::new(),
             seen: BTreeSet::new(),
             kills: 0,
@@ -195,13 +227,13 @@ proptest! {
             match step {
                 Step::Line(host) => model.line(host),
                 Step::Passes(seconds) => (0..seconds).for_each(|_| model.second()),
-                Step::Channel(is_there) => model.is_there = is_there,
+                Step::Channel(way) => model.way = way,
                 Step::Kill(in_flight) => model.kill(in_flight),
                 Step::Reload(edit) => model.reload(edit),
             }
         }
         // the channel comes back, and the hosts say something now and then
-        model.is_there = true;
+        model.way = Way::Takes;
         for _ in 0..60 {
             (0..3).for_each(|host| model.line(host));
             (0..30).for_each(|_| model.second());
@@ -214,23 +246,41 @@ proptest! {
 }
 
 #[test]
-fn a_state_of_a_clock_that_was_wrong_does_not_stand_in_the_way() {
+fn a_state_of_a_clock_that_was_wrong_is_taken_for_that_much_earlier() {
     let config = config(CONFIG);
     let mut core = Core::new(&config, Kept::default(), START).unwrap();
     let text = b"<13>Nov 24 10:00:00 web1 app: x";
-    let burst = |core: &mut Core, now| {
-        (0..3).for_each(|_| core.engine.line(now, &Line::parse(None, text), "tcp://a:1"));
-        core.tick(now);
-        core.tick(now + 5000);
+    let line = |core: &mut Core, now| {
+        core.engine.line(now, &Line::parse(None, text), "tcp://a:1", Span(0));
     };
-    burst(&mut core, START);
-    let kept = serde_json::to_string(&core.keep(START)).unwrap();
-    // ten years back
-    let now = START - 315_360_000_000;
-    let mut core = Core::new(&config, serde_json::from_str(&kept).unwrap(), now).unwrap();
-    burst(&mut core, now);
-    // what was to be told still is, and so is what is new
-    assert_eq!(core.outbox.waiting().collect::<Vec<_>>(), [("ops", 2)]);
+    (0..3).for_each(|_| line(&mut core, START));
+    core.tick(START);
+    core.tick(START + 5000);
+    assert_eq!(core.outbox.due(START + 5000).len(), 1);
+    let kept = serde_json::to_string(&core.keep(START + 5000)).unwrap();
+    for (back, told) in [(0, None), (2000, None), (315_360_000_000, Some("10 years"))] {
+        let now = START + 5000 - back;
+        let mut kept: Kept = serde_json::from_str(&kept).unwrap();
+        let sentence = kept.fit_clock(now);
+        assert_eq!(sentence.is_some(), told.is_some(), "{sentence:?}");
+        let mut core = Core::new(&config, kept, now).unwrap();
+        let firing = core.engine.firing(now);
+        assert_eq!((firing.len(), firing[0].starts), (1, now - 5000));
+        // a line more within the window that began before, and it goes on; then it ends, and that is told
+        core.tick(now + 20_000);
+        line(&mut core, now + 20_000);
+        line(&mut core, now + 20_000);
+        let mut ended = 0;
+        for second in 20..120 {
+            let now = now + second * 1000;
+            core.tick(now);
+            for attempt in core.outbox.due(now) {
+                ended += attempt.notification.alerts.iter().filter(|it| it.ends.is_some()).count();
+                core.outbox.done(now, "ops", &attempt, Outcome::Delivered, Span(0));
+            }
+        }
+        assert_eq!(ended, 1);
+    }
 }
 
 /// What the receiver is told within these seconds: how many alerts fire, and how many have ended.
@@ -256,7 +306,8 @@ fn an_alert_is_told_once_and_ends_although_the_routes_were_edited_in_between() {
             config.rules.truncate(1);
             let mut core = Core::new(&config, Kept::default(), START).unwrap();
             let text = b"<13>Nov 24 10:00:00 web1 app: x";
-            (0..3).for_each(|_| core.engine.line(START, &Line::parse(None, text), "tcp://a:1"));
+            let line = Line::parse(None, text);
+            (0..3).for_each(|_| core.engine.line(START, &line, "tcp://a:1", Span(0)));
             assert_eq!(told(&mut core, 0..8), [(1, 0)]);
             edit.apply(&mut config);
             let now = START + 8000;

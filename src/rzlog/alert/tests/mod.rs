@@ -9,6 +9,7 @@ mod text;
 
 use rzlog_client::Line;
 
+use super::clock::Span;
 use super::config::Config;
 use super::engine::{Alert, Engine, Saved};
 use super::rule::Rule;
@@ -46,7 +47,16 @@ impl Bench {
     }
 
     fn with(&self, saved: Saved) -> Engine {
-        Engine::new(self.rules(), saved, self.now)
+        let mut engine = Engine::new(self.rules(), saved, self.now);
+        engine.connection(self.now, "tcp://a:1", true);
+        engine
+    }
+
+    /// Other rules from now on.
+    pub(super) fn edit(&mut self, from: &str, to: &str) {
+        assert!(self.rule.contains(from));
+        self.rule = self.rule.replace(from, to);
+        self.engine.take_over(self.now, self.rules());
     }
 
     /// The rules are read anew, with more of them.
@@ -66,8 +76,14 @@ impl Bench {
     pub(super) fn says(&mut self, host: &str, severity: u8, text: &str, times: usize) {
         let text = format!("<{severity}>Nov 24 10:00:00 {host} app: {text}");
         for _ in 0..times {
-            self.engine.line(self.now, &Line::parse(None, text.as_bytes()), "tcp://a:1");
+            self.engine.line(self.now, &Line::parse(None, text.as_bytes()), "tcp://a:1", Span(0));
         }
+    }
+
+    /// A line of another publisher, or of another time.
+    pub(super) fn hears(&mut self, endpoint: &str, age: Span, host: &str, text: &str) {
+        let text = format!("<14>Nov 24 10:00:00 {host} app: {text}");
+        self.engine.line(self.now, &Line::parse(None, text.as_bytes()), endpoint, age);
     }
 
     /// Lets seconds pass.

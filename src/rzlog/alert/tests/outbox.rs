@@ -1,6 +1,6 @@
 use super::super::clock::Span;
 use super::super::engine::Alert;
-use super::super::outbox::{Attempt, Outbox, Outcome};
+use super::super::outbox::{Attempt, Detail, Outbox, Outcome};
 use super::super::route::Notification;
 use super::START;
 
@@ -71,7 +71,10 @@ fn what_is_refused_is_tried_without_lines_and_then_given_up_and_counted() {
     let attempt = one(&mut outbox, START).unwrap();
     outbox.done(START, "ops", &attempt, refused(), Span(0));
     let attempt = one(&mut outbox, START).unwrap();
-    assert!(attempt.bare && attempt.notification.group == "a");
+    assert_eq!((attempt.detail, attempt.notification.group.as_str()), (Detail::Labels, "a"));
+    outbox.done(START, "ops", &attempt, refused(), Span(0));
+    let attempt = one(&mut outbox, START).unwrap();
+    assert_eq!((attempt.detail, attempt.notification.group.as_str()), (Detail::Names, "a"));
     outbox.done(START, "ops", &attempt, refused(), Span(0));
     let attempt = one(&mut outbox, START).unwrap();
     assert_eq!((attempt.notification.group.as_str(), attempt.lost), ("b", 1));
@@ -132,5 +135,152 @@ fn a_restart_tries_again_what_was_on_its_way() {
     let first = one(&mut outbox, START).unwrap();
     let kept = serde_json::to_string(&outbox).unwrap();
     let mut outbox: Outbox = serde_json::from_str(&kept).unwrap();
-    assert_eq!(one(&mut outbox, START), Some(first));
+    outbox.resume();
+    // it may have been taken
+    assert_eq!(one(&mut outbox, START), Some(Attempt { unsure: true, ..first.clone() }));
+    outbox.withdraw(&first);
+    let kept = serde_json::to_string(&outbox).unwrap();
+    let mut outbox: Outbox = serde_json::from_str(&kept).unwrap();
+    outbox.resume();
+    assert!(one(&mut outbox, START).is_some());
+}
+
+/// A channel that answers each attempt, for so long; what it took, when, and with how much.
+fn runs(
+    outbox: &mut Outbox,
+    now: &mut u64,
+    until: u64,
+    answer: impl Fn(&Attempt) -> Outcome,
+) -> Vec<(String, Detail, u64)> {
+    let mut taken = Vec::new();
+    while let Some(next) = outbox.next().filter(|next| *next <= until) {
+        *now = next.max(*now);
+        let attempt = one(outbox, *now).unwrap();
+        let outcome = answer(&attempt);
+        if outcome == Outcome::Delivered {
+            let after = (*now - START) / 1000;
+            taken.push((attempt.notification.group.clone(), attempt.detail, after));
+        }
+        outbox.done(*now, "ops", &attempt, outcome, Span::seconds(1));
+    }
+    *now = until.max(*now);
+    taken
+}
+
+fn failed(unsure: bool) -> Outcome {
+    Outcome::Failed { wait: None, unsure, why: "answered 403".into() }
+}
+
+#[test]
+fn a_notice_that_a_channel_does_not_like_holds_nobody_up() {
+    // a proxy that dislikes lines of this group, or all of it
+    for (least, words) in
+        [(Detail::Labels, "lines"), (Detail::Names, "labels"), (Detail::Lines, "")]
+    {
+        let (mut outbox, mut now) = (Outbox::default(), START);
+        for group in ["a", "hostile", "b", "c"] {
+            outbox.push(notification(group, false));
+        }
+        let answer = |attempt: &Attempt| {
+            let liked = attempt.detail >= least && !words.is_empty();
+            let hostile = attempt.notification.group == "hostile" && !liked;
+            if hostile { failed(false) } else { Outcome::Delivered }
+        };
+        let taken = runs(&mut outbox, &mut now, START + 3_600_000, answer);
+        let groups: Vec<_> = taken.iter().map(|it| it.0.as_str()).collect();
+        let last = taken.iter().map(|it| it.2).max().unwrap();
+        match words {
+            "" => {
+                assert_eq!(groups, ["a", "b", "c"]);
+                outbox.push(notification("d", false));
+                assert_eq!(one(&mut outbox, now).unwrap().lost, 1);
+            }
+            _ => {
+                assert_eq!(groups, ["a", "hostile", "b", "c"]);
+                assert_eq!(taken[1].1, least);
+            }
+        }
+        assert!(last < 60, "{taken:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_answers_everything_with_errors_for_hours_loses_nothing() {
+    let (mut outbox, mut now) = (Outbox::default(), START);
+    for number in 0..20 {
+        outbox.push(notification(&format!("{number}"), false));
+    }
+    let hours = START + 6 * 3_600_000;
+    assert!(runs(&mut outbox, &mut now, hours, |_| failed(false)).is_empty());
+    assert_eq!(outbox.waiting().collect::<Vec<_>>(), [("ops", 20)]);
+    outbox.push(notification("new", false));
+    let taken = runs(&mut outbox, &mut now, hours + 600_000, |attempt| {
+        assert_eq!(attempt.lost, 0);
+        Outcome::Delivered
+    });
+    // what is new does not wait for what failed
+    assert_eq!(taken[0].0, "new");
+    let mut groups: Vec<u32> = taken.iter().skip(1).map(|it| it.0.parse().unwrap()).collect();
+    groups.sort_unstable();
+    assert_eq!(groups, (0..20).collect::<Vec<u32>>());
+    assert!(taken.iter().all(|it| it.1 == Detail::Lines), "{taken:?}");
+}
+
+#[test]
+fn a_newer_notice_of_a_group_tells_what_the_one_aside_would_have_told() {
+    let alert = |id: &str, ends| Alert {
+        id: id.into(),
+        labels: Default::default(),
+        summary: String::new(),
+        what: String::new(),
+        starts: START,
+        ends,
+        count: 1,
+        lines: Vec::new(),
+    };
+    let with = |alerts: Vec<Alert>| Notification { alerts, ..notification("a", false) };
+    for newer_first in [false, true] {
+        let (mut outbox, mut now) = (Outbox::default(), START);
+        let newer = with(vec![alert("3", None), alert("2", Some(START))]);
+        outbox.push(with(vec![alert("1", Some(START)), alert("2", None)]));
+        if newer_first {
+            outbox.push(newer.clone());
+        }
+        runs(&mut outbox, &mut now, START + 40_000, |_| failed(false));
+        if !newer_first {
+            outbox.push(newer);
+        }
+        assert_eq!(outbox.waiting().collect::<Vec<_>>(), [("ops", 1)]);
+        now += 10_000_000;
+        let alerts = one(&mut outbox, now).unwrap().notification.alerts;
+        let told: Vec<_> = alerts.iter().map(|it| (it.id.as_str(), it.ends.is_some())).collect();
+        assert_eq!(told, [("3", false), ("2", true), ("1", true)]);
+    }
+}
+
+#[test]
+fn where_no_answer_comes_it_is_said_and_repeated_rarely() {
+    let (mut outbox, mut now) = (Outbox::default(), START);
+    outbox.push(notification("a", false));
+    let sent = std::cell::Cell::new(0);
+    let answer = |attempt: &Attempt| {
+        assert_eq!(attempt.unsure, sent.get() > 0);
+        sent.set(sent.get() + 1);
+        failed(true)
+    };
+    runs(&mut outbox, &mut now, START + 3 * 3_600_000, answer);
+    assert!((5..10).contains(&sent.get()), "{}", sent.get());
+    // another one is taken, and this one is tried once more, and not for ever
+    outbox.push(notification("b", false));
+    sent.set(0);
+    let answer = |attempt: &Attempt| match attempt.notification.group.as_str() {
+        "b" => Outcome::Delivered,
+        _ => {
+            sent.set(sent.get() + 1);
+            failed(true)
+        }
+    };
+    let end = now + 24 * 3_600_000;
+    assert_eq!(runs(&mut outbox, &mut now, end, answer).len(), 1);
+    assert_eq!((sent.get(), outbox.waiting().count()), (1, 0));
 }

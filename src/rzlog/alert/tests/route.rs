@@ -119,6 +119,23 @@ fn an_alert_mutes_what_follows_from_it() {
 }
 
 #[test]
+fn an_alert_that_was_told_and_then_muted_is_told_to_have_ended() {
+    let mut it = dispatcher(
+        "[route]\nreceiver = \"ops\"\ngroup_by = [\"alertname\"]\n\
+         [[inhibit_rules]]\nsource_match = { alertname = \"Loud\" }\n\
+         target_match = { alertname = \"Errors\", host = \"a\" }\n",
+    );
+    let errors = |host, ends| alert(host, &[("alertname", "Errors"), ("host", host)], ends);
+    it.take(START, &errors("a", None));
+    assert_eq!(told(&mut it, 30), "ops FIRING host=a");
+    it.take(START + 31_000, &alert("l", &[("alertname", "Loud")], None));
+    it.take(START + 31_000, &errors("b", None));
+    assert_eq!(told(&mut it, 330), "ops FIRING host=b; ops FIRING ");
+    it.take(START + 331_000, &errors("a", Some(START + 331_000)));
+    assert_eq!(told(&mut it, 630), "ops FIRING host=b, RESOLVED host=a");
+}
+
+#[test]
 fn mistakes_are_sentences() {
     for (text, words) in [
         ("", "receiver is missing"),

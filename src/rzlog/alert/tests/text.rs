@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::config::Labels;
 use super::super::engine::Alert;
-use super::super::outbox::Attempt;
+use super::super::outbox::{Attempt, Detail};
 use super::super::route::Notification;
 use super::super::text::{Dialect, Style, clean};
 use super::START;
@@ -40,7 +40,7 @@ fn attempt(label: &str, lines: &[&str], alerts: usize) -> Attempt {
         at: START,
         repeat: false,
     };
-    Attempt { id: 1, notification, bare: false, lost: 0 }
+    Attempt { id: 1, notification, detail: Detail::Lines, lost: 0, unsure: false }
 }
 
 /// What is left when code is taken out, as Mattermost and Slack take it out.
@@ -100,14 +100,29 @@ fn the_limit_is_kept_and_what_does_not_fit_is_counted() {
     let style = Style::new(Dialect::Mattermost, 1000, None).unwrap();
     let said = style.notice(&attempt("web1", &[&"x".repeat(200)], 100), START);
     assert!(said.chars().count() <= 1000 && said.ends_with(" more alerts"), "{said}");
-    assert!(said.contains("… and 98 more alerts"), "{said}");
+    assert!(said.contains("… and 97 more alerts"), "{said}");
     let mut late = attempt("web1", &["x"], 1);
     late.lost = 7;
     let said = style.notice(&late, START + 600_000);
     assert!(said.starts_with("7 notices before this one could not be told.\n"), "{said}");
     assert!(said.contains("This is of 10m ago"), "{said}");
-    late.bare = true;
-    assert!(!style.notice(&late, START).contains("```"));
+    late.detail = Detail::Labels;
+    let said = style.notice(&late, START);
+    assert!(!said.contains("```") && said.contains("web1"), "{said}");
+    (late.detail, late.unsure) = (Detail::Names, true);
+    let said = style.notice(&late, START);
+    assert!(said.contains("This may have been told before") && !said.contains("web1"), "{said}");
+    assert!(said.ends_with("**FIRING** A"), "{said}");
+}
+
+#[test]
+fn lines_that_do_not_fit_are_counted_and_the_newest_stay() {
+    let style = Style::new(Dialect::Mattermost, 600, None).unwrap();
+    let lines = ["a", "b", "c"].map(|it| it.repeat(150));
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    let said = style.notice(&attempt("web1", &lines, 1), START);
+    assert!(!said.contains("aaa") && said.contains("bbb") && said.contains("ccc"), "{said}");
+    assert!(said.ends_with("and 8 lines more"), "{said}");
 }
 
 #[test]

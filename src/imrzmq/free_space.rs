@@ -1,0 +1,57 @@
+//! `minfree`: acknowledged senders keep their lines while a file system has less room than that. rsyslog's
+//! queues and omfile do not survive a full disk without a loss, and an input is not told where they write.
+//!
+//! Owned by the input's listener.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+const MIB: u64 = 1 << 20;
+
+/// A file system, and the room that it is to keep.
+#[derive(Debug)]
+pub(crate) struct FreeSpace {
+    folder: PathBuf,
+    least_mib: u64,
+    /// The last look, and what was too little then.
+    looked: Option<(Instant, Option<u64>)>,
+}
+
+impl FreeSpace {
+    /// The error: nothing can be known of this folder.
+    pub(crate) fn new(folder: &Path, least_mib: u64) -> Result<Self, String> {
+        free_mib(folder)?;
+        Ok(Self { folder: folder.to_owned(), least_mib, looked: None })
+    }
+
+    /// The file system's free MiB, where they are too few. A folder that is gone holds nobody up.
+    pub(crate) fn too_little(&mut self, now: Instant) -> Option<u64> {
+        match self.looked {
+            Some((at, little)) if now.saturating_duration_since(at) < LOOK => little,
+            _ => {
+                let little = free_mib(&self.folder).ok().filter(|free| *free < self.least_mib);
+                self.looked = Some((now, little));
+                little
+            }
+        }
+    }
+
+    /// What is said of it.
+    pub(crate) fn trouble(&self, free_mib: u64) -> String {
+        let Self { folder, least_mib, .. } = self;
+        format!(
+            "{free_mib} MiB are free at {}, less than minfree=\"{least_mib}\": acknowledged senders keep their \
+             lines until there is room",
+            folder.display()
+        )
+    }
+}
+
+/// What a user without privileges may still write.
+fn free_mib(folder: &Path) -> Result<u64, String> {
+    let about = rustix::fs::statvfs(folder);
+    let about = about.map_err(|why| format!("{}: {why}", folder.display()))?;
+    Ok(about.f_bavail.saturating_mul(about.f_frsize) / MIB)
+}
