@@ -242,7 +242,7 @@ book: ## the pages as a book in HTML, target/book/html; builds mdBook once, and 
 	@scripts/book
 
 .PHONY: reference
-reference: ## writes docs/reference and packaging/man anew from the parameter tables and rzlog's options
+reference: ## writes docs/reference, packaging/man and packaging/completion anew from the parameter tables and rzlog's options
 	@scripts/setup build
 	UPDATE_REFERENCE=1 $(CARGO) test --locked -p imrzmq -p omrzmq says_what_the_table_says
 	UPDATE_REFERENCE=1 $(CARGO) test --locked -p rzlog reference

@@ -1,5 +1,6 @@
-//! The command line as a whole. Help, completion and the manual pages in packaging/man are made from it. A
-//! unit test compares these; `make reference` writes them anew (UPDATE_REFERENCE=1).
+//! The command line as a whole. Help, the manual pages in packaging/man and the files for shells in
+//! packaging/completion are made from it. Unit tests compare these; `make reference` writes them anew
+//! (UPDATE_REFERENCE=1).
 
 use clap::{Parser, Subcommand};
 
@@ -100,6 +101,29 @@ mod tests {
             pages(&folder) == made,
             "packaging/man is not of these options: run `make reference`"
         );
+    }
+
+    /// A file for each shell asks the `rzlog` that is installed beside it: both are of one build.
+    #[test]
+    fn reference_of_completion_asks_the_program_as_it_answers() {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../packaging/completion");
+        let shells = clap_complete::env::Shells::builtins();
+        for (shell, name) in [("bash", "rzlog"), ("zsh", "_rzlog"), ("fish", "rzlog.fish")] {
+            let mut made = Vec::new();
+            let shell = shells.completer(shell).unwrap();
+            let var = crate::COMPLETE;
+            shell.write_registration(var, "rzlog", "rzlog", "rzlog", &mut made).unwrap();
+            let path = folder.join(shell.name()).join(name);
+            if env::var_os("UPDATE_REFERENCE").is_some() {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, &made).unwrap();
+            }
+            assert!(
+                fs::read(&path).unwrap_or_default() == made,
+                "{} is not of this build: run `make reference`",
+                path.display()
+            );
+        }
     }
 
     /// They are not taken for options.

@@ -34,9 +34,11 @@ use clap_complete::CompleteEnv;
 use crate::cli::{Cli, Command};
 use crate::error::{Error, Exit};
 
+/// By this variable a shell asks for completions; not COMPLETE, which others may have set for their own ends.
+const COMPLETE: &str = "RZLOG_COMPLETE";
+
 fn main() -> ExitCode {
-    // not COMPLETE, which others may have set for their own ends
-    CompleteEnv::with_factory(Cli::command).var("RZLOG_COMPLETE").complete();
+    CompleteEnv::with_factory(Cli::command).var(COMPLETE).complete();
     let arguments = logtalez::translate(std::env::args_os().collect());
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

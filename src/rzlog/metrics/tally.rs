@@ -220,8 +220,8 @@ mod tests {
     fn no_value_makes_a_sum_that_others_add_nothing_to() {
         let more = "value = \"pid\"\nlabels = [\"host\"]\n";
         let text = counter("c", "value = \"pid\"")
-            + &format!("[[rule.histogram]]\nname = \"h\"\n{more}buckets = [1]\n")
-            + &format!("[[rule.gauge]]\nname = \"g\"\n{more}");
+            + &format!("[[rule.gauge]]\nname = \"g\"\n{more}")
+            + &format!("[[rule.histogram]]\nname = \"h\"\n{more}buckets = [1]\n");
         let mut tally = Tally::new(&rules(&text), 10);
         for metric in 0..3 {
             for value in [1e300, f64::MAX, f64::INFINITY, f64::NAN, -1.0, EXACT * 2.0, EXACT, 2.0] {
@@ -234,9 +234,9 @@ mod tests {
         };
         // begun anew
         assert_eq!(of(0), (6, Value::Number(2.0)));
-        assert_eq!(of(1), (6, Value::Histogram { sum: 2.0, counts: vec![0, 1].into() }));
         // it shows what was last
-        assert_eq!(of(2), (2, Value::Number(2.0)));
+        assert_eq!(of(1), (2, Value::Number(2.0)));
+        assert_eq!(of(2), (6, Value::Histogram { sum: 2.0, counts: vec![0, 1].into() }));
         tally.count(0, b"x", EXACT - 2.0, seconds(0));
         assert_eq!(tally.metrics[0].series[&b"x"[..]].value, Value::Number(EXACT));
     }
