@@ -264,8 +264,8 @@ impl Acked {
 
     /// Whether the file system has too little room for what comes.
     fn has_no_room(&mut self) -> bool {
-        let Some(space) = &mut self.free_space else { return false };
-        let Some(free) = space.too_little(Instant::now()) else { return false };
+        let Some(space) = &self.free_space else { return false };
+        let Some(free) = space.too_little() else { return false };
         let trouble = space.trouble(free);
         self.counters.delayed_disk().add(1);
         self.tell("disk", "", &trouble);

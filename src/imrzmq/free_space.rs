@@ -4,10 +4,7 @@
 //! Owned by the input's listener.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
 const MIB: u64 = 1 << 20;
 
 /// A file system, and the room that it is to keep.
@@ -15,27 +12,19 @@ const MIB: u64 = 1 << 20;
 pub(crate) struct FreeSpace {
     folder: PathBuf,
     least_mib: u64,
-    /// The last look, and what was too little then.
-    looked: Option<(Instant, Option<u64>)>,
 }
 
 impl FreeSpace {
     /// The error: nothing can be known of this folder.
     pub(crate) fn new(folder: &Path, least_mib: u64) -> Result<Self, String> {
         free_mib(folder)?;
-        Ok(Self { folder: folder.to_owned(), least_mib, looked: None })
+        Ok(Self { folder: folder.to_owned(), least_mib })
     }
 
-    /// The file system's free MiB, where they are too few. A folder that is gone holds nobody up.
-    pub(crate) fn too_little(&mut self, now: Instant) -> Option<u64> {
-        match self.looked {
-            Some((at, little)) if now.saturating_duration_since(at) < LOOK => little,
-            _ => {
-                let little = free_mib(&self.folder).ok().filter(|free| *free < self.least_mib);
-                self.looked = Some((now, little));
-                little
-            }
-        }
+    /// The file system's free MiB, where they are too few; asked before each chunk, for which a microsecond is
+    /// little. A folder that is gone holds nobody up.
+    pub(crate) fn too_little(&self) -> Option<u64> {
+        free_mib(&self.folder).ok().filter(|free| *free < self.least_mib)
     }
 
     /// What is said of it.
