@@ -375,7 +375,9 @@ mod tests {
         breaks(&mut sender, 0);
         sender.drive(Duration::ZERO).unwrap();
         sender.drive(Duration::ZERO).unwrap();
-        let told = sender.take_notices();
+        // beside what the link says of endpoints where nobody listens, as soon as it knows
+        let mut told = sender.take_notices();
+        told.retain(|line| line.contains("it is tried again"));
         assert!(matches!(told.as_slice(), [one] if one.contains("xxx")), "{told:?}");
         breaks(&mut sender, 1);
         assert!(sender.drive(Duration::ZERO).unwrap_err().to_string().contains("xxx"));
