@@ -265,11 +265,20 @@ impl Acked {
     /// Whether the file system has too little room for what comes.
     fn has_no_room(&mut self) -> bool {
         let Some(space) = &self.free_space else { return false };
-        let Some(free) = space.too_little() else { return false };
-        let trouble = space.trouble(free);
-        self.counters.delayed_disk().add(1);
-        self.tell("disk", "", &trouble);
-        true
+        match space.too_little() {
+            Ok(None) => false,
+            Ok(Some(free)) => {
+                let trouble = space.trouble(free);
+                self.counters.delayed_disk().add(1);
+                self.tell("disk", "", &trouble);
+                true
+            }
+            // a folder that is gone holds nobody up
+            Err(why) => {
+                self.tell("no disk", "", &format!("minfree is not looked at: {why}"));
+                false
+            }
+        }
     }
 
     fn queue_failed(&mut self, why: &SubmitError, count: u64) {

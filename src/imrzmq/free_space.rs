@@ -22,9 +22,9 @@ impl FreeSpace {
     }
 
     /// The file system's free MiB, where they are too few; asked before each chunk, for which a microsecond is
-    /// little. A folder that is gone holds nobody up.
-    pub(crate) fn too_little(&self) -> Option<u64> {
-        free_mib(&self.folder).ok().filter(|free| *free < self.least_mib)
+    /// little. The error: nothing can be known of the folder any more.
+    pub(crate) fn too_little(&self) -> Result<Option<u64>, String> {
+        Ok(Some(free_mib(&self.folder)?).filter(|free| *free < self.least_mib))
     }
 
     /// What is said of it.

@@ -81,13 +81,16 @@ const OWN: [Param; 17] = [
         "minfree",
         Kind::Number(0, 1 << 40),
         "0",
-        "MiB that must be free for acknowledged lines to be taken; below that their senders are told to wait,          and keep them. 0 = whatever is free. No queue of rsyslog and no omfile gets over a full disk without a          loss. [More](../guarantees.md#the-disk-of-the-receivers-queue).",
+        "MiB that must be free for acknowledged lines to be taken; below that their senders are told to wait, \
+         and keep them. 0 = whatever is free. No queue of rsyslog and no omfile gets over a full disk without a \
+         loss. [More](../guarantees.md#the-disk-of-the-receivers-queue).",
     ),
     param(
         "minfree.path",
         Kind::Text,
         "",
-        "A folder on the file system that `minfree` is about: the queue's, or that of the files that are          written; not written: rsyslogd's work directory.",
+        "A folder on the file system that `minfree` is about: the queue's, or that of the files that are \
+         written; not written: rsyslogd's work directory.",
     ),
     param(
         "metadata",

@@ -20,6 +20,8 @@ use crate::security::Shown;
 
 /// The first pause.
 const PAUSE: Duration = Duration::from_secs(1);
+/// libzmq says at once that it calls again, where it does.
+const GIVEN_UP: Duration = Duration::from_millis(250);
 
 /// What became of the calls of one socket.
 #[derive(Debug)]
@@ -43,8 +45,11 @@ struct Call {
     open: Option<RawFd>,
     /// It is past its handshake.
     is_up: bool,
-    /// When the last one ended.
+    /// When the last one ended, and how many messages had been received when that was first looked at.
     ended: Option<Instant>,
+    received: Option<u64>,
+    /// libzmq was told to forget it, and not yet to call it again.
+    is_forgotten: bool,
     /// It was called anew, and libzmq has yet to tell of the new call.
     is_anew: bool,
 }
@@ -73,6 +78,10 @@ pub(crate) struct Asked {
     pub(crate) now: Instant,
     /// All that had come until then has been received: a connection that was over by then has left nothing.
     pub(crate) read_until: Instant,
+    /// The messages that have been received so far, and of how many no connection has any left: each has
+    /// had its turns, and is full with a part of them.
+    pub(crate) received: u64,
+    pub(crate) enough: u64,
     /// libzmq holds messages for a peer that is not there. They are lost where it is called anew, so that it
     /// must be certain that they would never be delivered.
     pub(crate) holds: bool,
@@ -116,7 +125,25 @@ impl Calls {
         let is_anew = endpoints.contains_key(endpoint);
         let call = endpoints.entry(endpoint.to_owned()).or_default();
         (call.shown, call.failed) = (shown.map(|shown| (shown, now)), None);
-        (call.due, call.is_anew) = (None, is_anew);
+        (call.due, call.is_anew, call.is_forgotten) = (None, is_anew, false);
+    }
+
+    /// libzmq has been told to forget it. Answers whether it had been before.
+    pub(crate) fn forget(&self, endpoint: &str) -> bool {
+        let mut endpoints = self.endpoints();
+        endpoints.get_mut(endpoint).is_some_and(|call| mem::replace(&mut call.is_forgotten, true))
+    }
+
+    /// What libzmq has given up and has not been told to forget. Until then a later call may get the place in
+    /// memory of the one that is gone, and be taken for it (libzmq keeps pointers to sessions that have ended).
+    pub(crate) fn given_up(&self, asked: Asked) -> Vec<String> {
+        let mut endpoints = self.endpoints();
+        let given_up = endpoints.iter_mut().filter_map(|(endpoint, call)| {
+            let since = asked.now.saturating_duration_since(call.ended?);
+            let is_given_up = call.due.is_some() && !call.is_forgotten && since >= GIVEN_UP;
+            (is_given_up && call.is_read(asked)).then(|| endpoint.clone())
+        });
+        given_up.collect()
     }
 
     /// What was shown there.
@@ -132,20 +159,26 @@ impl Calls {
             endpoints.insert(endpoint.to_owned(), Call::default());
             return None;
         };
-        call.due = None;
+        // what is forgotten and still says something is on its way out
+        if !call.is_forgotten {
+            call.due = None;
+        }
         let is_anew = mem::take(&mut call.is_anew);
         let open = call.open.take_if(|_| is_anew)?;
         Some((open, mem::take(&mut call.is_up)))
     }
 
-    /// Somebody is there.
-    pub(crate) fn opened(&self, endpoint: &str, fd: RawFd) {
-        self.tell(endpoint, |call| call.open = Some(fd));
+    /// Somebody is there. Answers as [`Calls::begun`] does: an event of the call before may have come after it.
+    pub(crate) fn opened(&self, endpoint: &str, fd: RawFd) -> Option<(RawFd, bool)> {
+        let mut endpoints = self.endpoints();
+        let call = endpoints.get_mut(endpoint)?;
+        let before = call.open.replace(fd)?;
+        Some((before, mem::take(&mut call.is_up)))
     }
 
     /// The peer is there, and past the handshake.
     pub(crate) fn succeeded(&self, endpoint: &str) {
-        self.tell(endpoint, |call| (call.in_vain, call.is_up) = (0, true));
+        self.tell(endpoint, |call| (call.in_vain, call.is_up, call.failed) = (0, true, None));
     }
 
     /// A handshake has failed.
@@ -159,7 +192,8 @@ impl Calls {
     pub(crate) fn ended(&self, endpoint: &str, now: Instant) {
         self.tell(endpoint, |call| {
             call.due = Some(now + self.pause(call.in_vain));
-            (call.open, call.is_up, call.ended) = (None, false, Some(now));
+            (call.open, call.is_up) = (None, false);
+            (call.ended, call.received) = (Some(now), None);
         });
     }
 
@@ -171,27 +205,15 @@ impl Calls {
     /// The endpoints that libzmq has given up and that have to be called again now, by whoever asks.
     pub(crate) fn due(&self, asked: Asked) -> Vec<String> {
         let mut endpoints = self.endpoints();
-        let due = endpoints.iter_mut().filter(|(_, call)| {
-            call.due.is_some_and(|due| due <= asked.now) && call.is_read(asked)
+        let due = endpoints.iter_mut().filter_map(|(endpoint, call)| {
+            let is_due = call.due.is_some_and(|due| due <= asked.now) && call.is_read(asked);
+            is_due.then(|| {
+                call.due = None;
+                call.in_vain = call.in_vain.saturating_add(1);
+                endpoint.clone()
+            })
         });
-        due.map(|(endpoint, call)| {
-            call.due = None;
-            call.in_vain = call.in_vain.saturating_add(1);
-            endpoint.clone()
-        })
-        .collect()
-    }
-
-    /// The connection there, if it was made with what has changed since.
-    pub(crate) fn open_with_other(
-        &self,
-        endpoint: &str,
-        shows: impl FnOnce(u64) -> Option<Shown>,
-    ) -> Option<RawFd> {
-        let endpoints = self.endpoints();
-        let call = endpoints.get(endpoint)?;
-        let (shown, _) = call.shown.as_ref()?;
-        call.open.filter(|_| shows(shown.turn).is_some_and(|now| !now.is(shown)))
+        due.collect()
     }
 
     /// Whether an endpoint where nobody is has to be called anew to show something else there; `shows` says
@@ -204,8 +226,8 @@ impl Calls {
     ) -> Option<Anew> {
         let mut endpoints = self.endpoints();
         let call = endpoints.get_mut(endpoint)?;
+        let stays = call.is_up || !call.is_read(asked);
         let (shown, since) = call.shown.as_ref()?;
-        let stays = call.open.is_some() || !call.is_read(asked);
         if stays || asked.holds && call.failed.is_none() {
             return None;
         }
@@ -227,8 +249,10 @@ impl Calls {
 impl Call {
     /// Whether nothing of its connections is left to be received: libzmq would drop that, and abort where
     /// it is half a message that has been received (fq.cpp).
-    fn is_read(&self, asked: Asked) -> bool {
-        self.ended.is_none_or(|ended| ended < asked.read_until)
+    fn is_read(&mut self, asked: Asked) -> bool {
+        let Some(ended) = self.ended else { return true };
+        let since = self.received.get_or_insert(asked.received);
+        ended < asked.read_until || asked.received.saturating_sub(*since) >= asked.enough
     }
 }
 
@@ -240,7 +264,8 @@ mod tests {
     const THERE: &str = "tcp://there:1";
 
     fn asked(now: Instant) -> Asked {
-        Asked { now, read_until: now, holds: false, has_another: true }
+        let (received, enough) = (0, 1000);
+        Asked { now, read_until: now, received, enough, holds: false, has_another: true }
     }
 
     fn shown(own: u8, turn: u64) -> Option<Shown> {
@@ -283,8 +308,48 @@ mod tests {
         calls.begun(THERE);
         calls.ended(THERE, now);
         let later = asked(now + Duration::from_secs(60));
-        assert!(calls.due(Asked { read_until: now, ..later }).is_empty());
+        let busy = |received| Asked { read_until: now, received, ..later };
+        for received in [5_000, 5_999] {
+            assert!(
+                calls.due(busy(received)).is_empty() && calls.given_up(busy(received)).is_empty()
+            );
+        }
+        assert_eq!(calls.given_up(later), [THERE]);
+        assert_eq!(calls.due(busy(6_000)), [THERE], "its turn has come often enough");
+        calls.ended(THERE, now);
         assert_eq!(calls.due(later), [THERE]);
+    }
+
+    /// What libzmq has given up it is told to forget at once, and its last words change nothing.
+    #[test]
+    fn what_libzmq_gives_up_is_forgotten_before_anything_is_called() {
+        let (calls, now) = (Calls::new(Duration::from_secs(2)), Instant::now());
+        let at = |ms| asked(now + Duration::from_millis(ms));
+        calls.begun(THERE);
+        calls.ended(THERE, now);
+        assert!(calls.given_up(at(100)).is_empty(), "it may call again by itself");
+        assert_eq!(calls.given_up(at(300)), [THERE]);
+        assert!(!calls.forget(THERE) && calls.forget(THERE));
+        assert!(calls.given_up(at(301)).is_empty(), "once is enough");
+        calls.begun(THERE);
+        assert_eq!(calls.due(at(2000)), [THERE]);
+        calls.call(THERE, None, now);
+        assert!(!calls.forget(THERE));
+    }
+
+    /// An event of the call before, which is said to be anew no more, hides no connection that is gone.
+    #[test]
+    fn a_connection_in_the_place_of_another_ends_that() {
+        let (calls, now) = (Calls::new(Duration::from_secs(2)), Instant::now());
+        calls.call(THERE, None, now);
+        calls.call(THERE, None, now);
+        assert_eq!(calls.begun(THERE), None, "of the call before");
+        assert_eq!(calls.opened(THERE, 7), None);
+        calls.succeeded(THERE);
+        assert_eq!(calls.begun(THERE), None);
+        assert_eq!(calls.opened(THERE, 9), Some((7, true)));
+        calls.ended(THERE, now);
+        assert_eq!(calls.opened(THERE, 9), None);
     }
 
     /// The server's other certificate is tried at once after a long time, then after pauses that double; not
@@ -312,10 +377,12 @@ mod tests {
         }
         calls.failed(THERE, &hung_up);
         calls.opened(THERE, 7);
-        assert!(anew(1000).is_none(), "somebody is there");
         calls.succeeded(THERE);
+        assert!(anew(1000).is_none(), "somebody is there");
         calls.ended(THERE, at(1000));
-        assert!(matches!(anew(1001), Some(Anew::InTurn(_))), "it was not in vain");
+        assert!(anew(1100).is_none(), "what it was called with last did fit");
+        calls.failed(THERE, &hung_up);
+        assert!(matches!(anew(1101), Some(Anew::InTurn(_))), "it was not in vain");
     }
 
     #[test]
@@ -331,9 +398,12 @@ mod tests {
         calls.failed(THERE, &HandshakeFailure::Silent);
         assert!(matches!(anew(holds), Some(Anew::Changed(_))));
         calls.opened(THERE, 7);
+        assert!(
+            matches!(anew(later), Some(Anew::Changed(_))),
+            "it may be refused until its deadline"
+        );
+        calls.succeeded(THERE);
         assert!(anew(later).is_none(), "somebody is there");
-        assert_eq!(calls.open_with_other(THERE, |turn| shown(2, turn)), Some(7));
-        assert_eq!(calls.open_with_other(THERE, |turn| shown(1, turn)), None);
     }
 
     /// libzmq says nothing of a connection that a disconnect ends.

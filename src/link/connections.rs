@@ -218,7 +218,13 @@ impl Connections {
 
     /// This side calls.
     fn begun(&mut self, endpoint: &str, now: Instant) {
-        let Some((fd, was_up)) = self.peers.calls.begun(endpoint) else { return };
+        let before = self.peers.calls.begun(endpoint);
+        self.ended_unheard(before, now);
+    }
+
+    /// A connection is gone that calling its endpoint anew has ended.
+    fn ended_unheard(&mut self, before: Option<(RawFd, bool)>, now: Instant) {
+        let Some((fd, was_up)) = before else { return };
         self.strangers.remove(&fd);
         self.servers.remove(fd);
         self.shut_out.remove(&fd);
@@ -241,7 +247,8 @@ impl Connections {
     /// This side has called, and somebody is there.
     fn called(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
         self.begun(endpoint, now);
-        self.peers.calls.opened(endpoint, fd);
+        let before = self.peers.calls.opened(endpoint, fd);
+        self.ended_unheard(before, now);
         let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);

@@ -54,6 +54,9 @@ pub struct Socket {
     holds: bool,
     /// When there was nothing to receive; of a socket that does not receive, none.
     empty: Option<Cell<Instant>>,
+    /// Messages received, and how many of one connection libzmq holds.
+    received: Cell<u64>,
+    rcv_hwm: u64,
     bound: Vec<String>,
     /// The endpoints of these, and their places among all.
     bound_as: Vec<(Endpoint, usize)>,
@@ -125,6 +128,11 @@ impl Socket {
             linger: milliseconds(spec.options.linger),
             holds: !spec.options.immediate && !receives && !publishes,
             empty: receives.then(|| Cell::new(Instant::now())),
+            received: Cell::new(0),
+            rcv_hwm: match spec.options.rcv_hwm {
+                0 => u64::MAX,
+                messages => messages.unsigned_abs().into(),
+            },
             bound: Vec::new(),
             bound_as: Vec::new(),
             called: Vec::new(),
@@ -263,6 +271,7 @@ impl Socket {
             }
             Err(errno) => return Err(LinkError::Receive(errno.to_string())),
         }
+        self.received.set(self.received.get() + 1);
         into.socket_type = self.socket_type;
         into.frames = 1;
         if into.body.more() {
@@ -333,8 +342,7 @@ impl Socket {
 
     /// Calls endpoints anew that libzmq has given up (calls.rs), those where nobody is and where other keys
     /// are to be shown now, and those where the server does not hold the key that it is known by, as there is
-    /// another certificate of it to try. A CURVE server whose key has changed leaves those that it has called,
-    /// as [`Socket::rebind`] does with the others, and calls them anew. To be asked now and then.
+    /// another certificate of it to try. To be asked now and then.
     ///
     /// What libzmq holds for a peer that is not there (`immediate="off"`) is lost where it is called anew,
     /// which is told. Keys that have changed are therefore shown there only once the old ones have failed.
@@ -346,12 +354,17 @@ impl Socket {
         let asked = Asked {
             now,
             read_until: self.empty.as_ref().map_or(now, Cell::get),
+            received: self.received.get(),
+            enough: self.rcv_hwm.saturating_mul(self.connections() + self.called.len() as u64),
             holds: self.holds,
             has_another: self.security.has_another(),
         };
         // an address that several of the names may lead to: which of them is up is not known
         let is_written = |it: &str| self.called.iter().any(|(endpoint, _)| endpoint.address == it);
         let is_blind = self.connections() > 0 && !self.peers.calls.are_all(is_written);
+        for given_up in self.peers.calls.given_up(asked).iter().filter(|it| is_written(it)) {
+            self.forget(given_up);
+        }
         for due in self.peers.calls.due(asked) {
             if !is_written(&due) && is_blind {
                 self.peers.calls.postpone(&due, now);
@@ -369,10 +382,6 @@ impl Socket {
         }
         for (endpoint, index) in &self.called {
             let shows = |turn| self.security.shown(*index, turn);
-            if let Some(roster) = &self.trust.roster {
-                let open = self.peers.calls.open_with_other(&endpoint.address, shows);
-                open.and_then(|fd| roster.close(fd));
-            }
             match self.peers.calls.anew(&endpoint.address, asked, shows) {
                 None => {}
                 Some(Anew::Changed(shown)) => self.call_anew(endpoint, *index, Some(shown), true),
@@ -386,16 +395,13 @@ impl Socket {
 
     /// Calls an endpoint where nobody is, once more.
     fn call_anew(&self, endpoint: &Endpoint, index: usize, shown: Option<Shown>, changed: bool) {
-        // libzmq has no other way to forget it. It would go on for the linger time, as it was told to before.
-        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, 0);
-        let _ = self.raw.disconnect(&endpoint.address);
-        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, self.linger);
-        if self.holds {
-            // what it held was sent, for all that whoever sent it knows
-            self.peers.ended.fetch_add(1, Ordering::Release);
-        }
         let now = Instant::now();
+        if look_for(endpoint).is_err() {
+            return self.peers.calls.postpone(&endpoint.address, now);
+        }
+        self.forget(&endpoint.address);
         if self.call(endpoint, index, shown).is_err() {
+            self.peers.calls.forget(&endpoint.address);
             self.peers.calls.postpone(&endpoint.address, now);
         }
         let cause = format!("anew {} {changed}", endpoint.address);
@@ -405,6 +411,21 @@ impl Socket {
             let (endpoint, loses) = (endpoint.address.clone(), self.holds);
             let notice = Notice::CalledAnew { endpoint, changed, loses, held_back };
             notice::give(&*self.notices, &notice);
+        }
+    }
+
+    /// Tells libzmq to call an endpoint no more.
+    fn forget(&self, address: &str) {
+        if self.peers.calls.forget(address) {
+            return;
+        }
+        // It would go on for the linger time, as it was told to before.
+        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, 0);
+        let _ = self.raw.disconnect(address);
+        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, self.linger);
+        if self.holds {
+            // what it held was sent, for all that whoever sent it knows
+            self.peers.ended.fetch_add(1, Ordering::Release);
         }
     }
 

@@ -40,8 +40,13 @@ pub(crate) fn start(action: Arc<Action>) -> io::Result<JoinHandle<()>> {
 fn send_spool(context: Context<'_>) {
     let Context { action, running } = context;
     let mut carrier = action.carrier(running);
-    let mut moved = Instant::now();
+    let (mut moved, mut looked) = (Instant::now(), Instant::now());
     while !action.stop.grace_is_over() {
+        // the peer that the spool waits for may be one that libzmq calls no more, or wants another key
+        if action.statement.binds() && looked.elapsed() >= AGAIN {
+            action.bind(running);
+            looked = Instant::now();
+        }
         match carrier.advance_spool(context) {
             Ok(SpoolStep::Done) if running.spool_is_settled() => {
                 running.leave(carrier);
