@@ -52,6 +52,8 @@ struct Call {
     is_forgotten: bool,
     /// It was called anew, and libzmq has yet to tell of the new call.
     is_anew: bool,
+    /// What it has told since may still have been of the call before.
+    is_doubtful: bool,
 }
 
 /// A handshake that failed.
@@ -164,15 +166,19 @@ impl Calls {
             call.due = None;
         }
         let is_anew = mem::take(&mut call.is_anew);
+        call.is_doubtful |= is_anew && call.open.is_none();
         let open = call.open.take_if(|_| is_anew)?;
         Some((open, mem::take(&mut call.is_up)))
     }
 
-    /// Somebody is there. Answers as [`Calls::begun`] does: an event of the call before may have come after it.
+    /// Somebody is there. Answers as [`Calls::begun`] does, where that had to do with an event of the call before.
     pub(crate) fn opened(&self, endpoint: &str, fd: RawFd) -> Option<(RawFd, bool)> {
         let mut endpoints = self.endpoints();
         let call = endpoints.get_mut(endpoint)?;
         let before = call.open.replace(fd)?;
+        if !mem::take(&mut call.is_doubtful) {
+            return None;
+        }
         Some((before, mem::take(&mut call.is_up)))
     }
 
@@ -192,7 +198,7 @@ impl Calls {
     pub(crate) fn ended(&self, endpoint: &str, now: Instant) {
         self.tell(endpoint, |call| {
             call.due = Some(now + self.pause(call.in_vain));
-            (call.open, call.is_up) = (None, false);
+            (call.open, call.is_up, call.is_doubtful) = (None, false, false);
             (call.ended, call.received) = (Some(now), None);
         });
     }
@@ -348,8 +354,7 @@ mod tests {
         calls.succeeded(THERE);
         assert_eq!(calls.begun(THERE), None);
         assert_eq!(calls.opened(THERE, 9), Some((7, true)));
-        calls.ended(THERE, now);
-        assert_eq!(calls.opened(THERE, 9), None);
+        assert_eq!(calls.opened(THERE, 11), None, "another name for the same address");
     }
 
     /// The server's other certificate is tried at once after a long time, then after pauses that double; not
