@@ -5,8 +5,9 @@
 //! topic in front of one of these, and LogTalez's form `host.program[pid]:@cee:{…}`.
 //!
 //! Host and program are the publisher's where a topic `HOST.PROGRAM.` has a frame of its own: what looks like a
-//! header in the text may be a program's words, if the publisher's template writes none. Priority and time
-//! are what the text says in any case, as any program can choose its priority.
+//! header in the text may be a program's words, if the publisher's template writes none. A header that the topic
+//! begins with is believed, so that a text names no other host than one that its topic begins with. Priority
+//! and time are what the text says in any case, as any program can choose its priority.
 
 /// How grave a line is; the smaller, the graver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,8 +95,9 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// Takes a line apart. `topic` is that of the message, if it has a frame of its own. One of the form
-    /// `HOST.PROGRAM.` says whose the line is, whatever stands in the text; the text's program is kept where it
-    /// says more, as `postfix/smtpd` does for `postfix`.
+    /// `HOST.PROGRAM.`, with a dot at its end and another before that, says whose the line is. The text's host
+    /// and program are kept where the topic begins with them: they tell a dot in a name from one behind it
+    /// (`HOST.PROGRAM.SEVERITY.`), and more than it, as `postfix/smtpd` does for `postfix`.
     pub fn parse(topic: Option<&'a [u8]>, text: &'a [u8]) -> Line<'a> {
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -112,23 +114,29 @@ impl<'a> Line<'a> {
         };
         line.read();
         if let Some((host, program)) = line.topic.and_then(host_and_program) {
-            let decides = topic.is_some_and(|it| it.ends_with(b".") || it.ends_with(b":"));
-            if decides && !line.is_of(topic.unwrap_or_default()) {
-                (line.host, line.program) = (None, None);
+            let named = |name: &'a [u8]| (!name.is_empty()).then_some(name);
+            match topic.filter(|it| it.ends_with(b".") || it.ends_with(b":")) {
+                Some(topic) if line.is_of(topic) => {}
+                Some(_) => (line.host, line.program) = (named(host), named(program)),
+                None => {
+                    line.host = line.host.or(named(host));
+                    line.program = line.program.or(named(program));
+                }
             }
-            line.host = line.host.or(Some(host));
-            line.program = line.program.or(Some(program));
         }
         line
     }
 
-    /// Whether host and program, as the text has them, are this topic's. A program's name may have a dot
-    /// in it, which a topic alone does not tell from the host's.
+    /// Whether this topic begins with host and program, as the text has them, each whole; of a program
+    /// `postfix/smtpd`, `postfix` will do.
     fn is_of(&self, topic: &[u8]) -> bool {
-        let (Some(host), Some(program)) = (self.host, self.program) else { return false };
+        let (host, program) = (self.host.unwrap_or_default(), self.program.unwrap_or_default());
         let named = topic.strip_prefix(host).and_then(|rest| rest.strip_prefix(b"."));
-        let more = named.and_then(|named| program.strip_prefix(without_tag_end(named)));
-        more.is_some_and(|more| more.is_empty() || more.starts_with(b"/"))
+        let Some(named) = named.filter(|_| !host.is_empty()) else { return false };
+        let same = named.iter().zip(program).take_while(|(one, other)| one == other).count();
+        let (behind, more) = (&named[same..], &program[same..]);
+        let is_whole = behind.first().is_none_or(|byte| b".[:".contains(byte));
+        is_whole && (more.is_empty() || more.starts_with(b"/"))
     }
 
     fn read(&mut self) {
@@ -151,7 +159,8 @@ impl<'a> Line<'a> {
                 self.topic = self.topic.or(Some(word));
             }
         } else if rest.starts_with(b"[") || rest.starts_with(b":") || rest.starts_with(b"@cee:") {
-            if let Some((host, program)) = host_and_program(word) {
+            let names = host_and_program(word);
+            if let Some((host @ [_, ..], program @ [_, ..])) = names {
                 (self.host, self.program) = (Some(host), Some(program));
                 self.topic = self.topic.or(Some(word));
                 self.behind_program(rest);
@@ -250,19 +259,15 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// `HOST.PROGRAM` or `HOST.PROGRAM.`: a host's name may have dots in it, a program's rarely has.
+/// `HOST.PROGRAM` or `HOST.PROGRAM.`: a host's name may have dots in it, a program's rarely has. Either may be
+/// empty, as a program's name is for rsyslog where the tag begins with a slash.
 fn host_and_program(topic: &[u8]) -> Option<(&[u8], &[u8])> {
     let topic = topic.strip_suffix(b".").unwrap_or(topic);
     let dot = topic.iter().rposition(|byte| *byte == b'.')?;
-    let (host, program) = (&topic[..dot], without_tag_end(&topic[dot + 1..]));
-    (!host.is_empty() && !program.is_empty()).then_some((host, program))
-}
-
-/// A program's name without what a topic or a tag has behind it: a dot, `:` or `[pid]:`.
-fn without_tag_end(program: &[u8]) -> &[u8] {
-    let program = program.strip_suffix(b".").unwrap_or(program);
+    let (host, program) = (&topic[..dot], &topic[dot + 1..]);
+    // of a tag, without `[pid]:`
     let end = program.iter().position(|byte| b"[:".contains(byte)).unwrap_or(program.len());
-    &program[..end]
+    Some((host, &program[..end]))
 }
 
 /// What stands behind a time stamp, either kind, and its blank.
@@ -377,6 +382,18 @@ mod tests {
             ("web1.app.", "<3>Nov 24 10:00:00 web1 app[7]: x", "web1 app 7 err |x"),
             ("web1.rc.local.", "<3>Nov 24 10:00:00 web1 rc.local: x", "web1 rc.local ? err |x"),
             ("m.postfix.", "<3>Nov 24 10:00:00 m postfix/smtpd[7]: x", "m postfix/smtpd 7 err |x"),
+            // with something more behind it
+            ("web1.app.info.", "<6>Nov 24 10:00:00 web1 app[7]: x", "web1 app 7 info |x"),
+            ("m.cron.info.", "<6>Nov 24 10:00:00 m cron/job: x", "m cron/job ? info |x"),
+            ("web1.app.info.", forged, "web1.app info ? crit |Kernel panic"),
+            // a program without a name
+            ("web1..", "<2>Nov 24 10:00:00 db1 kernel: x", "web1 ? ? crit |x"),
+            ("web1..", "<2>Nov 24 10:00:00 web1 kernel: x", "web1 ? ? crit |x"),
+            ("web1..", "<6>Nov 24 10:00:00 web1 /bin/app[7]: x", "web1 /bin/app 7 info |x"),
+            ("web1..info.", "<6>Nov 24 10:00:00 web1 [7]: x", "web1 ? ? info |[7]: x"),
+            ("..", forged, "? ? ? crit |Kernel panic"),
+            // a name of one's own that is like such a form is taken for it
+            ("nginx.access.", "<6>Nov 24 10:00:00 web1 nginx: x", "nginx access ? info |x"),
             // no such form: another purpose
             ("prod.logs", "<3>Nov 24 10:00:00 web1 app: x", "web1 app ? err |x"),
             ("all.", "<3>Nov 24 10:00:00 web1 app: x", "web1 app ? err |x"),

@@ -113,6 +113,13 @@ mod tests {
             let shell = shells.completer(shell).unwrap();
             let var = crate::COMPLETE;
             shell.write_registration(var, "rzlog", "rzlog", "rzlog", &mut made).unwrap();
+            if shell.name() == "zsh" {
+                // on the first TAB, zsh takes the file itself for the function that completes
+                made.extend_from_slice(
+                    b"if [[ ${funcstack[1]} == _rzlog ]]; then\n    \
+                      _clap_dynamic_completer_rzlog \"$@\"\nfi\n",
+                );
+            }
             let path = folder.join(shell.name()).join(name);
             if env::var_os("UPDATE_REFERENCE").is_some() {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();

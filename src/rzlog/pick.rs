@@ -101,7 +101,7 @@ pub(crate) struct Wish<'a> {
 pub(crate) struct Pick {
     /// What is subscribed to; nothing: everything.
     pub(crate) topics: Vec<String>,
-    named: Option<Regex>,
+    named: Option<Names>,
     include: Option<RegexSet>,
     exclude: Option<RegexSet>,
     severity: Option<Severity>,
@@ -126,7 +126,7 @@ impl Pick {
         }
         Ok(Pick {
             topics,
-            named: named(&pairs, wish.everything)?,
+            named: Names::new(&pairs)?,
             include: expressions("include", wish.include)?,
             exclude: expressions("exclude", wish.exclude)?,
             severity: severity.transpose()?,
@@ -137,12 +137,14 @@ impl Pick {
 
     pub(crate) fn wants(&mut self, message: &Message<'_>, line: &Line<'_>) -> bool {
         if let Some(named) = &self.named {
-            let is_meant = if self.everything {
-                let (host, program) = (line.host.unwrap_or(b""), line.program.unwrap_or(b""));
-                named.is_match(&[host, b" ", program].concat())
-            } else {
+            let is_meant = match message.topic {
+                _ if self.everything => {
+                    let (host, program) = (line.host.unwrap_or(b""), line.program.unwrap_or(b""));
+                    named.line.is_match(&[host, b" ", program].concat())
+                }
                 // what the publisher compared: the first frame
-                named.is_match(message.topic.unwrap_or(message.text))
+                Some(topic) => named.frame.is_match(topic),
+                None => named.text.is_match(message.text),
             };
             if !is_meant {
                 return false;
@@ -237,27 +239,43 @@ fn glob_of(one: &str, pattern: &str) -> String {
     pattern.chars().map(sign).collect()
 }
 
-/// One expression for all pairs, of the first frame: the host, a dot, and a program that ends there. `nginx` is
-/// neither `nginx-proxy` nor a part of a host's name. A topic ends where a text begins, which a pattern does
-/// not reach into: a text has whatever somebody writes. Of a line itself, `parsed`, it is of host and program
-/// with a blank between them.
-fn named(pairs: &[(&str, Option<&str>)], parsed: bool) -> Result<Option<Regex>, Error> {
-    if pairs.is_empty() {
-        return Ok(None);
-    }
-    let one = |(host, program): &(&str, Option<&str>)| {
-        let sign = if parsed { "[^ ]" } else { r"[^ <@\[:]" };
-        let (host, program) = (glob_of(sign, host), program.map(|it| glob_of(sign, it)));
-        match program {
-            None if parsed => format!(r"{host}(?:\.[^ ]*)? "),
-            None => format!(r"{host}\."),
-            Some(program) if parsed => format!("{host} {program}$"),
-            Some(program) => format!(r"{host}\.{program}\.?(?:[ <@\[:]|$)"),
+/// One expression for all pairs, by where the names stand. A program ends there: `nginx` is neither
+/// `nginx-proxy` nor a part of a host's name. `postfix` is `postfix/smtpd`, too, as it is for the publisher.
+struct Names {
+    /// Of a topic in a frame of its own: the host, a dot, and the program. One part more may follow, such as a
+    /// severity; with more of them, it is a longer host's.
+    frame: Regex,
+    /// Of a topic in front of a text. It ends where the text begins, which a pattern does not reach into: a text
+    /// has whatever somebody writes.
+    text: Regex,
+    /// Of a line's host and program with a blank between them.
+    line: Regex,
+}
+
+impl Names {
+    fn new(pairs: &[(&str, Option<&str>)]) -> Result<Option<Names>, Error> {
+        if pairs.is_empty() {
+            return Ok(None);
         }
-    };
-    let all = pairs.iter().map(one).collect::<Vec<_>>().join("|");
-    let regex = Regex::new(&format!("^(?:{all})"));
-    regex.map(Some).map_err(|error| Error::Usage(format!("host or program: {error}")))
+        // `sign` is what fits `?`
+        let regex = |sign: &str, host_end: &str, between: &str, program_end: &str| {
+            let one = |(host, program): &(&str, Option<&str>)| {
+                let host = glob_of(sign, host);
+                match program.map(|it| glob_of(sign, it)) {
+                    None => format!("{host}{host_end}"),
+                    Some(program) => format!("{host}{between}{program}(?:/{sign}*)?{program_end}"),
+                }
+            };
+            let all = pairs.iter().map(one).collect::<Vec<_>>().join("|");
+            let regex = Regex::new(&format!("^(?:{all})"));
+            regex.map_err(|error| Error::Usage(format!("host or program: {error}")))
+        };
+        Ok(Some(Names {
+            frame: regex("[^ ]", r"\.", r"\.", r"(?:\.[^ .]+)?\.?(?:[ <@\[:]|$)")?,
+            text: regex(r"[^ <@\[:]", r"\.", r"\.", r"\.?(?:[ <@\[:]|$)")?,
+            line: regex("[^ ]", r"(?:\.[^ ]*)? ", " ", "$")?,
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -296,7 +314,10 @@ mod tests {
             ("web1.nginx.", true),
             ("web1.nginx", true),
             ("web1.nginx[12]:", true),
+            ("web1.nginx/worker.", true),
+            ("web1.nginx.info.", true),
             ("web1.nginx-proxy.", false),
+            ("web1.nginx-proxy.info.", false),
             ("web10.nginx.", false),
         ] {
             assert_eq!(wants(&mut nginx, Some(topic), "x"), expected, "{topic}");
@@ -304,6 +325,7 @@ mod tests {
         // LogTalez's form, and a topic before the text
         assert!(wants(&mut nginx, None, "web1.nginx[12]:@cee:{}"));
         assert!(wants(&mut nginx, None, "web1.nginx. any text"));
+        assert!(wants(&mut nginx, None, "web1.nginx/worker.<13>x"));
         let mut all = pick("web*", Some("nginx"));
         assert!(wants(&mut all, Some("web1.example.org.nginx."), ""));
         assert!(!wants(&mut all, Some("db1.nginx."), ""));
@@ -328,7 +350,9 @@ mod tests {
             }
         }
         assert!(wants(&mut pick("*", Some("kernel")), None, "db1.kernel.<13>x"));
-        assert!(wants(&mut pick("2001:db8::1", Some("app")), Some("2001:db8::1.app."), "x"));
+        for host in ["2001:db8::1", "2001:db8::?", "2001:*", "*"] {
+            assert!(wants(&mut pick(host, Some("app")), Some("2001:db8::1.app."), "x"), "{host}");
+        }
     }
 
     #[test]
@@ -342,6 +366,8 @@ mod tests {
         // a dot in a host's name ends no host
         assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1.app cron: x"));
         assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1.app: x"));
+        assert!(wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app/worker[7]: x"));
+        assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app-worker: x"));
     }
 
     #[test]
