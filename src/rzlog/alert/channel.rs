@@ -260,7 +260,7 @@ fn post(
             let why = redact(&error.to_string(), secrets);
             return match is_before_the_notice(&error) {
                 true => Outcome::Later { wait: None, why },
-                false => Outcome::Failed { wait: None, unsure: true, why },
+                false => Outcome::Failed { wait: None, unsure: true, of_text: false, why },
             };
         }
     };
@@ -275,11 +275,23 @@ fn post(
     // redacted before it is cut, so that no part of a secret stays
     let said = clean(redact(&said.unwrap_or_default(), secrets).as_bytes(), 200);
     let why = format!("answered {status}: {said}");
+    answered(status, wait, why)
+}
+
+/// What a status but success means.
+fn answered(status: u16, wait: Option<Span>, why: String) -> Outcome {
     match status {
         400 | 413 | 422 => Outcome::Refused { why },
-        429 | 503 => Outcome::Later { wait, why },
-        // a proxy that waited in vain for whom it asked
-        _ => Outcome::Failed { wait, unsure: status == 504, why },
+        // 502: a proxy that has nobody to ask
+        429 | 502 | 503 => Outcome::Later { wait, why },
+        _ => Outcome::Failed {
+            wait,
+            // a proxy that waited in vain for whom it asked
+            unsure: status == 504,
+            // RFC 9110, 6585, 7725: too long, of no use, or not to be said
+            of_text: matches!(status, 403 | 406 | 414 | 415 | 431 | 451),
+            why,
+        },
     }
 }
 
@@ -339,7 +351,7 @@ fn redact(text: &str, secrets: &[&str]) -> String {
 /// in them.
 fn run(command: &config::Command, notice: &Value) -> Outcome {
     let later = |why: String| Outcome::Later { wait: None, why };
-    let failed = |why, unsure| Outcome::Failed { wait: None, unsure, why };
+    let failed = |why, unsure| Outcome::Failed { wait: None, unsure, of_text: false, why };
     let Some((program, arguments)) = command.arguments.split_first() else {
         return later("no command".into());
     };
@@ -501,6 +513,27 @@ mod tests {
         alert.ends = None;
         let value = payload::alertmanager(&attempt_of(alert), wall - 1000, wall);
         assert_eq!(value[0]["startsAt"], super::super::clock::stamp(wall));
+    }
+
+    #[test]
+    fn what_a_proxy_answers_that_restarts_is_not_about_the_notice() {
+        let meaning = |status| match answered(status, None, String::new()) {
+            Outcome::Refused { .. } => "refused",
+            Outcome::Later { .. } => "later",
+            Outcome::Failed { unsure: true, of_text: false, .. } => "unsure",
+            Outcome::Failed { unsure: false, of_text: true, .. } => "of its text",
+            Outcome::Failed { unsure: false, of_text: false, .. } => "failed",
+            _ => "",
+        };
+        for (statuses, words) in [
+            (&[400, 413, 422][..], "refused"),
+            (&[429, 502, 503], "later"),
+            (&[504], "unsure"),
+            (&[403, 406, 414, 431], "of its text"),
+            (&[302, 401, 404, 500], "failed"),
+        ] {
+            statuses.iter().for_each(|status| assert_eq!(meaning(*status), words, "{status}"));
+        }
     }
 
     #[test]

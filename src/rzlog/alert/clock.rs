@@ -18,7 +18,7 @@ pub(crate) fn wall() -> Time {
 }
 
 /// Milliseconds; in files `10s`, `5m`, `4h`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Span(pub(crate) u64);
 
 impl Span {

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use rzlog_client::Line;
 use serde::{Deserialize, Serialize};
 
+use super::age::Ages;
 use super::clock::{Span, Time};
 use super::config::Labels;
 use super::pattern;
@@ -38,9 +39,6 @@ const DAY: Span = Span::minutes(24 * 60);
 const SEPARATOR: char = '\u{1f}';
 /// The label of what is beyond a rule's limit.
 const OTHERS: &str = "(others)";
-
-/// How often somebody is told that lines are too old to count.
-const OLD_AGAIN: Span = Span::minutes(10);
 
 /// An alert, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,16 +63,7 @@ pub(crate) struct Engine {
     down: BTreeSet<String>,
     up: BTreeSet<String>,
     ticked: Time,
-    old: Old,
-}
-
-/// Lines that were too old to count, and the last of them.
-#[derive(Default)]
-struct Old {
-    lines: u64,
-    host: String,
-    age: u64,
-    told: Option<Time>,
+    ages: Ages,
 }
 
 struct Watch {
@@ -174,7 +163,7 @@ impl Engine {
         };
         let watches = rules.into_iter().map(watch).collect();
         let (down, up) = (BTreeSet::new(), BTreeSet::new());
-        Engine { watches, down, up, ticked: now, old: Old::default() }
+        Engine { watches, down, up, ticked: now, ages: Ages::default() }
     }
 
     /// Goes on with other rules: one that is still the same knows all it knew.
@@ -205,30 +194,21 @@ impl Engine {
 
     /// A line came; how old it is by its own time, zero if it does not say.
     pub(crate) fn line(&mut self, now: Time, line: &Line<'_>, endpoint: &str, age: Span) {
+        let host = line.host.unwrap_or_default();
+        let seems_old = self.watches.iter().any(|watch| age > watch.rule.max_age);
+        let age = if seems_old { self.ages.judge(now, host, age) } else { age };
         let mut is_old = false;
         for watch in &mut self.watches {
             is_old |= watch.line(now, line, endpoint, age) == Taken::TooOld;
         }
         if is_old {
-            self.old.lines += 1;
-            self.old.age = age.0;
-            self.old.host = clean(line.host.unwrap_or_default(), 60);
+            self.ages.too_old(host, age);
         }
     }
 
-    /// Lines that did not count because of their age: a sentence once in a while.
+    /// Lines that did not count because of their age, or did though they are old: a sentence once in a while.
     pub(crate) fn old(&mut self, now: Time) -> Option<String> {
-        let old = &mut self.old;
-        let told = old.told.is_some_and(|told| now < told.saturating_add(OLD_AGAIN.0));
-        if old.lines == 0 || told {
-            return None;
-        }
-        old.told = Some(now);
-        let (count, host, age) = (std::mem::take(&mut old.lines), &old.host, Span(old.age));
-        Some(format!(
-            "{} too old to count (max_age), by the time that they say; the last is {age} old, of host {host}",
-            lines(count)
-        ))
+        self.ages.told(now)
     }
 
     /// A publisher is there, or is not.
@@ -433,9 +413,8 @@ impl Watch {
         }
         if is_old {
             // a sign of life of who is known, and nobody new
-            if let Some(group) = self.state.groups.get_mut(&self.key) {
-                (group.seen, group.heard) = (now, now);
-            }
+            let Some(group) = self.state.groups.get_mut(&self.key) else { return Taken::TooOld };
+            (group.seen, group.heard) = (now, now);
             return Taken::Done;
         }
         let borrowed: Vec<_> =

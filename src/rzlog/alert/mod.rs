@@ -8,6 +8,7 @@
 //! publishers, dry.rs on a file. Threads: the main one, and one a receiver, which alone talks to its
 //! channel; they exchange attempts and outcomes through channels. No locks.
 
+mod age;
 mod channel;
 mod clock;
 mod config;

@@ -2,9 +2,9 @@
 //! channel is away, and kept over a restart. Touches no clock and no channel.
 //!
 //! An error may be the channel's, and then all wait, or one notice's (a proxy that does not like its text),
-//! and then nobody else may wait for it. So a notice that is answered with errors is tried with less and less
-//! of what is foreign in it, then stands aside: others go before it. It is given up when the channel has
-//! taken others since, and still not this one.
+//! and then nobody else may wait for it. So a notice that is answered with errors stands aside after a while:
+//! others go before it. Where the error speaks of the text, or the channel has taken others since, it is tried
+//! with less and less of what is foreign in it, and is given up when that does not help either.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ use super::clock::{Span, Time};
 use super::route::Notification;
 use super::rule::hash;
 
-/// Bounds of a queue: notices, and alerts in those behind the first.
+/// Bounds of a queue: notices, and alerts in those between the first and the newest.
 const NOTICES: usize = 500;
 const ALERTS: usize = 5_000;
 /// The first wait after a failure; it doubles up to the last.
@@ -22,7 +22,8 @@ const FIRST_WAIT: Span = Span::seconds(1);
 const LAST_WAIT: Span = Span::minutes(5);
 /// A channel is not believed when it asks for more.
 const LONGEST_WAIT: Span = Span::minutes(60);
-/// Errors until a notice stands aside: with lines, and then once without, and once with names alone.
+/// Errors until a notice stands aside. Where they are of its text: with lines, and then once without, and once
+/// with names alone.
 const ROUND: u32 = 5;
 /// So often a notice is sent that may have been taken, without an answer. Then it is sent this rarely, or
 /// when the channel has taken another one.
@@ -38,10 +39,12 @@ pub(crate) enum Outcome {
         wait: Option<Span>,
         why: String,
     },
-    /// It did not work, perhaps because of this notice; `unsure`: perhaps it did.
+    /// It did not work, perhaps because of this notice; `unsure`: perhaps it did; `of_text`: the error speaks of
+    /// what stands in it.
     Failed {
         wait: Option<Span>,
         unsure: bool,
+        of_text: bool,
         why: String,
     },
     /// The channel will never take this one.
@@ -113,12 +116,21 @@ struct Entry {
     /// Of this round.
     #[serde(default)]
     errors: u32,
+    /// Those of them that are of its text.
+    #[serde(default)]
+    disliked: u32,
     /// How often it may have been taken.
     #[serde(default)]
     unsure: u32,
+    /// Something in it may have been told by another that it took over.
+    #[serde(default)]
+    told: bool,
     /// Others go before it; how many the channel had taken when this round began.
     #[serde(default)]
     aside: Option<u64>,
+    /// Of this process, while it stands aside.
+    #[serde(skip)]
+    not_before: Time,
 }
 
 impl Outbox {
@@ -135,17 +147,21 @@ impl Outbox {
             notification,
             detail: Detail::Lines,
             errors: 0,
+            disliked: 0,
             unsure: 0,
+            told: false,
             aside: None,
+            not_before: 0,
         };
         let in_flight = queue.in_flight;
         queue.entries.retain_mut(|entry| {
             entry.aside.is_none() || Some(entry.id) == in_flight || !newest.takes_over(entry)
         });
         queue.entries.push_back(newest);
-        while queue.entries.len() > 1 && queue.is_too_long() {
-            // the one on its way cannot be taken back
-            let stays = |entry: &Entry| Some(entry.id) == queue.in_flight;
+        while queue.is_too_long() {
+            // the one on its way cannot be taken back, and the newest knows best
+            let stays =
+                |entry: &Entry| Some(entry.id) == queue.in_flight || entry.id == self.next_id;
             let oldest = queue.entries.iter().position(|entry| !stays(entry));
             if oldest.and_then(|oldest| queue.entries.remove(oldest)).is_none() {
                 break;
@@ -162,8 +178,9 @@ impl Outbox {
                 continue;
             }
             let fresh = queue.entries.iter().find(|entry| entry.aside.is_none());
-            let Some(entry) = fresh.or(queue.entries.front()) else { continue };
-            let detail = match ROUND - entry.errors.min(ROUND) {
+            let mut aside = queue.entries.iter().filter(|entry| entry.not_before <= now);
+            let Some(entry) = fresh.or_else(|| aside.next()) else { continue };
+            let detail = match ROUND - entry.disliked.min(ROUND) {
                 0 | 1 => Detail::Names,
                 2 => Detail::Labels,
                 _ => Detail::Lines,
@@ -174,7 +191,7 @@ impl Outbox {
                 notification: entry.notification.clone(),
                 detail: detail.max(entry.detail),
                 lost: queue.lost,
-                unsure: entry.unsure > 0,
+                unsure: entry.told || entry.unsure > 0,
             });
         }
         due
@@ -196,75 +213,28 @@ impl Outbox {
         }
         queue.in_flight = None;
         queue.not_before = now + pace.0;
-        let index = queue.entries.iter().position(|entry| entry.id == attempt.id)?;
-        match outcome {
-            Outcome::Delivered => {
-                queue.entries.remove(index);
-                queue.lost = queue.lost.saturating_sub(attempt.lost);
-                // the errors of those aside may have been the channel's: it is well again
-                let first = |entry: &&mut Entry| entry.aside == Some(queue.taken);
-                queue.entries.iter_mut().filter(first).for_each(|entry| entry.errors = 0);
-                queue.taken += 1;
-                let failures = std::mem::take(&mut queue.failures) + queue.aside.failures;
-                queue.aside = Aside::default();
-                (failures > 0).then(|| format!("{receiver} takes notices again"))
-            }
-            Outcome::Later { wait, why } => queue.all_wait(now, receiver, attempt.id, wait, &why),
-            Outcome::Failed { wait, unsure, why } => {
-                let entry = queue.entries.get_mut(index)?;
-                entry.errors += 1;
-                entry.unsure = entry.unsure.saturating_add(u32::from(unsure));
-                let goes_on = entry.errors < ROUND && entry.unsure < UNSURE;
-                match (goes_on, entry.aside) {
-                    (true, None) => queue.all_wait(now, receiver, attempt.id, wait, &why),
-                    (false, Some(before)) if queue.taken > before => {
-                        queue.entries.remove(index);
-                        queue.lost += 1;
-                        Some(format!(
-                            "{receiver}: {why}; this notice is given up, because others are taken"
-                        ))
-                    }
-                    (_, was) => {
-                        if !goes_on {
-                            (entry.errors, entry.aside) = (0, Some(queue.taken));
-                        }
-                        queue.stands_aside(now, receiver, index, wait);
-                        let told = was.is_none();
-                        told.then(|| {
-                            format!("{receiver}: {why}; other notices go before this one now")
-                        })
-                    }
-                }
-            }
-            Outcome::Refused { why } if attempt.detail < Detail::Names => {
-                let (less, words) = match attempt.detail {
-                    Detail::Lines => (Detail::Labels, "without log lines"),
-                    _ => (Detail::Names, "with names of rules alone"),
-                };
-                queue.entries.get_mut(index)?.detail = less;
-                Some(format!("{receiver}: {why}; it is tried {words}"))
-            }
-            Outcome::Refused { why } => {
-                queue.entries.remove(index);
-                queue.lost += 1;
-                Some(format!("{receiver}: {why}; this notice is given up"))
-            }
-        }
+        let said = queue.ended(now, receiver, attempt, outcome);
+        queue.settle(attempt.id);
+        said
     }
 
     /// An attempt was not made.
     pub(crate) fn withdraw(&mut self, attempt: &Attempt) {
         let queue = self.queues.get_mut(&attempt.notification.receiver);
         let queue = queue.filter(|queue| queue.in_flight == Some(attempt.id));
-        queue.into_iter().for_each(|queue| queue.in_flight = None);
+        if let Some(queue) = queue {
+            queue.in_flight = None;
+            queue.settle(attempt.id);
+        }
     }
 
     /// After a restart: what was on its way may have been taken.
     pub(crate) fn resume(&mut self) {
         for queue in self.queues.values_mut() {
-            let in_flight = queue.in_flight.take();
-            let entries = queue.entries.iter_mut().filter(|entry| Some(entry.id) == in_flight);
-            entries.for_each(|entry| entry.unsure += 1);
+            let Some(id) = queue.in_flight.take() else { continue };
+            let entries = queue.entries.iter_mut().filter(|entry| entry.id == id);
+            entries.for_each(|entry| entry.unsure = entry.unsure.saturating_add(1));
+            queue.settle(id);
         }
     }
 
@@ -306,8 +276,82 @@ impl Queue {
         if self.in_flight.is_some() || self.entries.is_empty() {
             return None;
         }
-        let all_aside = self.entries.iter().all(|entry| entry.aside.is_some());
-        Some(if all_aside { self.not_before.max(self.aside.not_before) } else { self.not_before })
+        if self.entries.iter().any(|entry| entry.aside.is_none()) {
+            return Some(self.not_before);
+        }
+        let first = self.entries.iter().map(|entry| entry.not_before).min()?;
+        Some(self.not_before.max(self.aside.not_before).max(first))
+    }
+
+    /// An attempt has ended so.
+    fn ended(
+        &mut self,
+        now: Time,
+        receiver: &str,
+        attempt: &Attempt,
+        outcome: Outcome,
+    ) -> Option<String> {
+        let index = self.entries.iter().position(|entry| entry.id == attempt.id)?;
+        match outcome {
+            Outcome::Delivered => {
+                self.entries.remove(index);
+                self.lost = self.lost.saturating_sub(attempt.lost);
+                // the errors of those aside may have been the channel's: it is well again
+                let taken = self.taken;
+                let first = |entry: &&mut Entry| entry.aside == Some(taken);
+                self.entries.iter_mut().filter(first).for_each(Entry::begins_anew);
+                self.entries.iter_mut().for_each(|entry| entry.not_before = 0);
+                self.taken += 1;
+                let failures = std::mem::take(&mut self.failures) + self.aside.failures;
+                self.aside = Aside::default();
+                (failures > 0).then(|| format!("{receiver} takes notices again"))
+            }
+            Outcome::Later { wait, why } => self.all_wait(now, receiver, attempt.id, wait, &why),
+            Outcome::Failed { wait, unsure, of_text, why } => {
+                let taken = self.taken;
+                let entry = self.entries.get_mut(index)?;
+                entry.errors = entry.errors.saturating_add(1);
+                let others_are_taken = entry.aside.is_some_and(|before| taken > before);
+                let disliked = u32::from(of_text || others_are_taken);
+                entry.disliked = entry.disliked.saturating_add(disliked);
+                entry.unsure = entry.unsure.saturating_add(u32::from(unsure));
+                let goes_on = entry.errors < ROUND && entry.unsure < UNSURE;
+                match (goes_on, entry.aside) {
+                    (true, None) => self.all_wait(now, receiver, attempt.id, wait, &why),
+                    (false, Some(_)) if others_are_taken => {
+                        self.entries.remove(index);
+                        self.lost += 1;
+                        Some(format!(
+                            "{receiver}: {why}; this notice is given up, because others are taken"
+                        ))
+                    }
+                    (_, was) => {
+                        if !goes_on {
+                            entry.begins_anew();
+                            entry.aside = Some(taken);
+                        }
+                        self.stands_aside(now, receiver, index, wait);
+                        let told = was.is_none();
+                        told.then(|| {
+                            format!("{receiver}: {why}; other notices go before this one now")
+                        })
+                    }
+                }
+            }
+            Outcome::Refused { why } if attempt.detail < Detail::Names => {
+                let (less, words) = match attempt.detail {
+                    Detail::Lines => (Detail::Labels, "without log lines"),
+                    _ => (Detail::Names, "with names of rules alone"),
+                };
+                self.entries.get_mut(index)?.detail = less;
+                Some(format!("{receiver}: {why}; it is tried {words}"))
+            }
+            Outcome::Refused { why } => {
+                self.entries.remove(index);
+                self.lost += 1;
+                Some(format!("{receiver}: {why}; this notice is given up"))
+            }
+        }
     }
 
     /// It is tried again after a while, and all others after it.
@@ -336,25 +380,39 @@ impl Queue {
         let Some(mut entry) = self.entries.remove(index) else { return };
         self.not_before = self.not_before.max(now + asked(wait));
         let own = back_off(receiver, entry.id, self.aside.failures);
-        let own = if entry.unsure < UNSURE { own } else { own.max(RARELY.0) };
         self.aside.failures = self.aside.failures.saturating_add(1);
         (self.failures, self.aside.not_before) = (0, now + own);
-        let id = entry.id;
+        if entry.unsure >= UNSURE {
+            entry.not_before = now + RARELY.0;
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// It is not on its way any more: if it stands aside, newer ones take over what they know better, which go
+    /// before it.
+    fn settle(&mut self, id: u64) {
+        let stands = |entry: &Entry| entry.id == id && entry.aside.is_some();
+        let Some(index) = self.entries.iter().position(stands) else { return };
+        let Some(mut entry) = self.entries.remove(index) else { return };
         let mut newer = self.entries.iter_mut().filter(|newer| newer.id > id);
         if !newer.any(|newer| newer.takes_over(&mut entry)) {
-            self.entries.push_back(entry);
+            self.entries.insert(index, entry);
         }
     }
 
-    /// The first may be a large one: that those behind it wait is no reason to drop them.
+    /// The first and the newest may be large ones, and that is no reason to drop others.
     fn is_too_long(&self) -> bool {
-        let behind = self.entries.iter().skip(1);
-        let alerts: usize = behind.map(|it| it.notification.alerts.len()).sum();
+        let between = self.entries.iter().skip(1).rev().skip(1);
+        let alerts: usize = between.map(|it| it.notification.alerts.len()).sum();
         self.entries.len() > NOTICES || alerts > ALERTS
     }
 }
 
 impl Entry {
+    fn begins_anew(&mut self) {
+        (self.errors, self.disliked) = (0, 0);
+    }
+
     /// What it tells of an alert is newer than what one that stands aside would tell after it; and it tells what
     /// that one had to tell, if it is of the same group. True: nothing is left of the other.
     fn takes_over(&mut self, earlier: &mut Entry) -> bool {
@@ -367,7 +425,9 @@ impl Entry {
         if is_same {
             alerts.append(others);
             alerts.sort_by_key(|alert| alert.ends.is_some());
-            self.unsure = self.unsure.max(earlier.unsure);
+            // as this one it was not tried yet
+            self.told |= earlier.told || earlier.unsure > 0 || self.unsure > 0;
+            self.unsure = 0;
         }
         is_same || all_known
     }

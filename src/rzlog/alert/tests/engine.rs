@@ -260,14 +260,55 @@ fn what_is_old_by_its_own_time_does_not_count() {
     for _ in 0..3 {
         bench.hears("tcp://a:1", Span(60_000), "web2", "x");
     }
-    for _ in 0..3 {
+    for hour in 1..4 {
         bench.passes(200);
-        bench.hears("tcp://a:1", Span::minutes(61), "web2", "x");
+        bench.hears("tcp://a:1", Span::minutes(hour * 61), "web2", "x");
     }
     assert!(!bench.changed().contains("S "), "nobody is silent");
     bench.passes(400);
     assert!(bench.engine.firing(bench.now).iter().any(|it| it.id == "S\u{1f}web2"));
     assert!(!bench.engine.firing(bench.now).iter().any(|it| it.id == "S\u{1f}web1"));
+}
+
+#[test]
+fn a_clock_that_is_behind_is_no_backlog() {
+    let mut bench = Bench::new("threshold = { count = 3, window = \"10m\" }");
+    // an hour that comes at once, and one that comes in a minute
+    for second in 0..100 {
+        bench.hears("tcp://a:1", Span::minutes(70), "relayed", "x");
+        bench.hears("tcp://a:1", Span(3_600_000 + (100 - second) * 12_000), "back", "x");
+    }
+    for second in 0..90 {
+        bench.passes(1);
+        bench.hears("tcp://a:1", Span(3_600_000 - second * 20_000), "back", "x");
+    }
+    // another zone, with a little delay
+    for second in 0..6 {
+        bench.hears("tcp://a:1", Span(7_200_000 + second * 500), "zone", "x");
+        bench.passes(20);
+    }
+    assert_eq!(bench.changed(), "FIRING host=zone");
+    let told = bench.engine.old(bench.now).unwrap_or_default();
+    assert!(
+        told.ends_with("; clocks that are behind, whose lines count though: zone (2h1s)"),
+        "{told}"
+    );
+    // set right, and then wrong otherwise
+    bench.passes(700);
+    bench.hears("tcp://a:1", Span::minutes(60), "zone", "x");
+    assert!(bench.engine.old(bench.now).is_some_and(|told| told.starts_with("1 line too old")));
+}
+
+#[test]
+fn a_silent_rule_says_of_whom_it_knows_nothing_but_old_lines() {
+    let mut bench = Bench::new("silent = { after = \"5m\" }\nat_least = 1");
+    bench.hears("tcp://a:1", Span::minutes(61), "web1", "x");
+    let told = bench.engine.old(bench.now).unwrap_or_default();
+    assert!(told.starts_with("1 line too old") && told.ends_with("of host web1"), "{told}");
+    bench.says("web2", 14, "x", 1);
+    bench.passes(700);
+    bench.hears("tcp://a:1", Span::minutes(61), "web2", "x");
+    assert_eq!(bench.engine.old(bench.now), None);
 }
 
 #[test]

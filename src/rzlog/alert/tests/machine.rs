@@ -147,7 +147,7 @@ impl Model {
                 Way::Away => Outcome::Later { wait: None, why },
                 Way::Fails => {
                     self.failed = true;
-                    Outcome::Failed { wait: None, unsure: false, why }
+                    Outcome::Failed { wait: None, unsure: false, of_text: false, why }
                 }
             };
             if noted {

@@ -102,18 +102,8 @@ fn repetitions_do_not_pile_up_and_a_flood_is_bounded_and_counted() {
 
 #[test]
 fn a_notice_of_very_many_alerts_does_not_push_out_the_next() {
-    let alert = Alert {
-        id: "A".into(),
-        labels: Default::default(),
-        summary: String::new(),
-        what: String::new(),
-        starts: START,
-        ends: None,
-        count: 1,
-        lines: Vec::new(),
-    };
     let with = |group: &str, alerts: usize| {
-        let alerts = vec![alert.clone(); alerts];
+        let alerts = vec![alert("A", None); alerts];
         Notification { alerts, ..notification(group, false) }
     };
     let mut outbox = Outbox::default();
@@ -123,9 +113,14 @@ fn a_notice_of_very_many_alerts_does_not_push_out_the_next() {
     outbox.done(START, "ops", &on_its_way, Outcome::Delivered, Span(0));
     let next = one(&mut outbox, START).unwrap();
     assert_eq!((next.notification.group.as_str(), next.lost), ("b", 0));
-    // those behind it are bounded
+    // those behind it are bounded, and the newest is not counted
     (0..10).for_each(|_| outbox.push(with("c", 1_000)));
-    assert_eq!(outbox.waiting().collect::<Vec<_>>(), [("ops", 6)]);
+    assert_eq!(outbox.waiting().collect::<Vec<_>>(), [("ops", 7)]);
+    outbox.push(with("newest", 9_000));
+    let answer = |_: &Attempt| Outcome::Delivered;
+    outbox.done(START, "ops", &next, Outcome::Delivered, Span(0));
+    let taken = runs(&mut outbox, &mut { START }, START + 60_000, answer);
+    assert_eq!(taken.last().unwrap().0, "newest");
 }
 
 #[test]
@@ -168,15 +163,27 @@ fn runs(
 }
 
 fn failed(unsure: bool) -> Outcome {
-    Outcome::Failed { wait: None, unsure, why: "answered 403".into() }
+    Outcome::Failed { wait: None, unsure, of_text: false, why: "answered 500".into() }
+}
+
+fn alert(id: &str, ends: Option<u64>) -> Alert {
+    Alert {
+        id: id.into(),
+        labels: Default::default(),
+        summary: String::new(),
+        what: String::new(),
+        starts: START,
+        ends,
+        count: 1,
+        lines: Vec::new(),
+    }
 }
 
 #[test]
 fn a_notice_that_a_channel_does_not_like_holds_nobody_up() {
     // a proxy that dislikes lines of this group, or all of it
-    for (least, words) in
-        [(Detail::Labels, "lines"), (Detail::Names, "labels"), (Detail::Lines, "")]
-    {
+    let kinds = [(Detail::Labels, "lines"), (Detail::Names, "labels"), (Detail::Lines, "")];
+    for ((least, words), of_text) in kinds.into_iter().flat_map(|it| [(it, true), (it, false)]) {
         let (mut outbox, mut now) = (Outbox::default(), START);
         for group in ["a", "hostile", "b", "c"] {
             outbox.push(notification(group, false));
@@ -184,7 +191,9 @@ fn a_notice_that_a_channel_does_not_like_holds_nobody_up() {
         let answer = |attempt: &Attempt| {
             let liked = attempt.detail >= least && !words.is_empty();
             let hostile = attempt.notification.group == "hostile" && !liked;
-            if hostile { failed(false) } else { Outcome::Delivered }
+            let why = String::new();
+            let failed = Outcome::Failed { wait: None, unsure: false, of_text, why };
+            if hostile { failed } else { Outcome::Delivered }
         };
         let taken = runs(&mut outbox, &mut now, START + 3_600_000, answer);
         let groups: Vec<_> = taken.iter().map(|it| it.0.as_str()).collect();
@@ -195,12 +204,17 @@ fn a_notice_that_a_channel_does_not_like_holds_nobody_up() {
                 outbox.push(notification("d", false));
                 assert_eq!(one(&mut outbox, now).unwrap().lost, 1);
             }
-            _ => {
+            _ if of_text => {
                 assert_eq!(groups, ["a", "hostile", "b", "c"]);
                 assert_eq!(taken[1].1, least);
             }
+            _ => {
+                // that it is its text shows when the others are taken
+                assert_eq!(groups, ["a", "b", "c", "hostile"]);
+                assert_eq!(taken[3].1, least);
+            }
         }
-        assert!(last < 60, "{taken:?}");
+        assert!(last < 120, "{taken:?}");
     }
 }
 
@@ -228,16 +242,6 @@ fn a_channel_that_answers_everything_with_errors_for_hours_loses_nothing() {
 
 #[test]
 fn a_newer_notice_of_a_group_tells_what_the_one_aside_would_have_told() {
-    let alert = |id: &str, ends| Alert {
-        id: id.into(),
-        labels: Default::default(),
-        summary: String::new(),
-        what: String::new(),
-        starts: START,
-        ends,
-        count: 1,
-        lines: Vec::new(),
-    };
     let with = |alerts: Vec<Alert>| Notification { alerts, ..notification("a", false) };
     for newer_first in [false, true] {
         let (mut outbox, mut now) = (Outbox::default(), START);
@@ -283,4 +287,61 @@ fn where_no_answer_comes_it_is_said_and_repeated_rarely() {
     let end = now + 24 * 3_600_000;
     assert_eq!(runs(&mut outbox, &mut now, end, answer).len(), 1);
     assert_eq!((sent.get(), outbox.waiting().count()), (1, 0));
+}
+
+#[test]
+fn a_proxy_that_restarts_costs_a_notice_nothing_that_it_tells() {
+    let (mut outbox, mut now) = (Outbox::default(), START);
+    outbox.push(notification("a", false));
+    runs(&mut outbox, &mut now, START + 120_000, |_| failed(false));
+    let taken = runs(&mut outbox, &mut now, START + 600_000, |_| Outcome::Delivered);
+    assert_eq!((taken.len(), taken[0].1), (1, Detail::Lines));
+}
+
+#[test]
+fn the_end_of_an_alert_is_never_told_before_its_beginning() {
+    let with = |ends| Notification { alerts: vec![alert("1", ends)], ..notification("a", false) };
+    // it began, that is on its way again, and it ends
+    for way in ["killed", "stopped", "away"] {
+        let (mut outbox, mut now) = (Outbox::default(), START);
+        outbox.push(with(None));
+        runs(&mut outbox, &mut now, START + 40_000, |_| failed(false));
+        now = outbox.next().unwrap();
+        let attempt = one(&mut outbox, now).unwrap();
+        outbox.push(with(Some(START)));
+        match way {
+            "killed" => outbox.resume(),
+            "stopped" => outbox.withdraw(&attempt),
+            _ => drop(outbox.done(now, "ops", &attempt, later(None), Span(0))),
+        }
+        assert_eq!(outbox.waiting().collect::<Vec<_>>(), [("ops", 1)], "{way}");
+        now += 10_000_000;
+        let last = one(&mut outbox, now).unwrap();
+        assert!(last.notification.alerts[0].ends.is_some(), "{way}");
+    }
+}
+
+#[test]
+fn what_may_have_been_told_holds_up_nothing_that_was_not() {
+    let (mut outbox, mut now) = (Outbox::default(), START);
+    let with = |id| Notification { alerts: vec![alert(id, None)], ..notification("a", false) };
+    outbox.push(with("1"));
+    outbox.push(notification("b", false));
+    let answer = |attempt: &Attempt| failed(attempt.notification.group == "a");
+    runs(&mut outbox, &mut now, START + 60_000, answer);
+    // both stand aside; the one that may have been taken waits for half an hour, the other one does not
+    let next = outbox.next().unwrap();
+    assert!(next < START + 600_000);
+    let attempt = one(&mut outbox, next).unwrap();
+    assert_eq!((attempt.notification.group.as_str(), attempt.unsure), ("b", false));
+    outbox.done(next, "ops", &attempt, failed(false), Span(0));
+    // something new of its group was never tried
+    outbox.push(with("2"));
+    for _ in 0..2 {
+        now = outbox.next().unwrap();
+        let attempt = one(&mut outbox, now).unwrap();
+        assert_eq!((attempt.notification.alerts.len(), attempt.unsure), (2, true));
+        outbox.done(now, "ops", &attempt, failed(true), Span(0));
+        assert!(outbox.next().unwrap() < now + 10_000);
+    }
 }
