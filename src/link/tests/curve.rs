@@ -94,7 +94,7 @@ fn a_refused_client_gets_in_once_its_key_is_allowed() {
     let keys = Keys::new(&["server", "web", "late"]);
     let context = context();
     let log = Log::new();
-    let pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = spec(SocketType::Pull, &lasting(), &keys.server(&["web"]));
     let pull = context.open(&pull, log.clone()).unwrap();
     let address = pull.bound()[0].clone();
     let late = keys.client("server", "late");
@@ -102,13 +102,9 @@ fn a_refused_client_gets_in_once_its_key_is_allowed() {
     log.wait_for("refused");
     drop(pull);
     let again = spec(SocketType::Pull, &format!("@{address}"), &keys.server(&["web", "late"]));
-    let mut socket = None;
-    until("the address is free", || {
-        socket = context.open(&again, Log::new()).ok();
-        socket.is_some()
-    });
+    let pull = open_again(&context, &again, &Log::new());
     send(&push, &[b"at last"]);
-    assert_eq!(receive(&socket.unwrap()).body(), b"at last");
+    assert_eq!(receive(&pull).body(), b"at last");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn replace_key(keys: &Keys, name: &str) {
 fn a_servers_key_is_replaced_and_its_clients_follow() {
     let keys = Keys::new(&["server", "web"]);
     let (context, log) = (context(), Log::new());
-    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let server = spec(SocketType::Pull, &lasting(), &keys.server(&["web"]));
     let mut pull = context.open(&server, log.clone()).unwrap();
     let client = spec(SocketType::Push, &pull.bound()[0], &keys.client("server", "web"));
     let web = open(&context, &client);
@@ -190,7 +190,7 @@ fn one_of_several_servers_whose_key_is_replaced_is_followed_and_the_others_are_n
         keys.server(&["web"]);
         open(&context, &spec(SocketType::Pub, endpoint, &keys.server_with(own, "allowed web")))
     };
-    let (rotated, calm) = (publisher(ANY, "server"), publisher(ANY, "server"));
+    let (rotated, calm) = (publisher(&lasting(), "server"), publisher(ANY, "server"));
     let endpoint = rotated.bound()[0].clone();
     let both = format!("{},{}", keys.path("server").display(), keys.path("next").display());
     let endpoints = format!("{endpoint},{}", calm.bound()[0]);
@@ -198,14 +198,9 @@ fn one_of_several_servers_whose_key_is_replaced_is_followed_and_the_others_are_n
     until("both are connected", || sub.connections() == 2);
     drop(rotated);
     until("one is gone", || sub.connections() == 1);
-    let mut bound = None;
-    until("its address is free", || {
-        let server = keys.server_with("next", "allowed web");
-        let wanted = spec(SocketType::Pub, &format!("@{endpoint}"), &server);
-        bound = context.open(&wanted, Log::new()).ok();
-        bound.is_some()
-    });
-    let rotated = bound.unwrap();
+    let server = keys.server_with("next", "allowed web");
+    let again = spec(SocketType::Pub, &format!("@{endpoint}"), &server);
+    let rotated = open_again(&context, &again, &Log::new());
     wait_connected("the other key is found", &sub, 2);
     assert_eq!(sub.connections_ended(), 1, "the other publisher was disturbed");
     for publisher in [&rotated, &calm] {
@@ -241,7 +236,7 @@ fn a_server_that_refuses_our_key_is_not_taken_for_another() {
 fn a_server_that_calls_shows_its_new_key_at_the_next_connection() {
     let keys = Keys::new(&["server", "web"]);
     let (context, log) = (context(), Log::new());
-    let push = spec(SocketType::Push, "@tcp://127.0.0.1:*", &keys.client("server", "web"));
+    let push = spec(SocketType::Push, &lasting(), &keys.client("server", "web"));
     let push = open(&context, &push);
     let server = spec(SocketType::Pull, &format!(">{}", push.bound()[0]), &keys.server(&["web"]));
     let pull = context.open(&server, log.clone()).unwrap();
@@ -250,7 +245,8 @@ fn a_server_that_calls_shows_its_new_key_at_the_next_connection() {
     replace_key(&keys, "server");
     let (address, known) = (push.bound()[0].clone(), keys.client("server", "web"));
     drop(push);
-    let push = open(&context, &spec(SocketType::Push, &format!("@{address}"), &known));
+    let again = spec(SocketType::Push, &format!("@{address}"), &known);
+    let push = open_again(&context, &again, &Log::new());
     wait_connected("the new key is shown", &pull, 1);
     log.wait_for("anew, with other keys");
     send(&push, &[b"second"]);

@@ -46,7 +46,7 @@ fn push_to_pull_and_what_the_receiver_learns() {
 #[test]
 fn a_large_message_and_many_small_ones() {
     let context = context();
-    let pull = open(&context, &spec(SocketType::Pull, ANY, &plaintext()));
+    let pull = open(&context, &spec(SocketType::Pull, &lasting(), &plaintext()));
     let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
     let large = vec![b'x'; 4 << 20];
     send(&push, &[&large]);
@@ -121,11 +121,7 @@ fn endpoints_are_named_as_they_are_written_with_the_address_beside_a_name() {
     log.wait_for(&format!("connection lost at {written} (127.0.0.1)"));
     log.wait_for(&format!("nothing listens at {written},"));
     let again = spec(SocketType::Pull, &format!("@tcp://*:{port}"), &plaintext());
-    let mut pull = None;
-    until("the port is free", || {
-        pull = context.open(&again, pull_log.clone()).ok();
-        pull.is_some()
-    });
+    let _pull = open_again(&context, &again, &pull_log);
     until("it is there again", || push.connections() == 1);
     pull_log.wait_for(&format!("connected at tcp://*:{port}"));
     drop(push);
@@ -239,7 +235,7 @@ fn a_full_peer_is_full_and_no_frame_is_lost_or_torn() {
 #[test]
 fn a_cut_within_a_message_tears_no_message() {
     let context = context();
-    let pull_spec = spec(SocketType::Pull, ANY, &plaintext());
+    let pull_spec = spec(SocketType::Pull, &lasting(), &plaintext());
     let mut pull = open(&context, &pull_spec);
     let address = format!("@{}", pull.bound()[0]);
     let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &plaintext()));
@@ -354,8 +350,7 @@ fn what_cannot_be_bound_is_named_and_nothing_stays_open() {
         let error = error.to_string();
         assert!(error.contains(part), "{error}");
     };
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let free = format!("tcp://{free}");
+    let free = lasting();
     fails(&format!("{free},{taken}"), &format!("cannot bind @{taken}: Address already in use (an"));
     fails("tcp://192.0.2.1:5140", "Cannot assign requested address (no interface of this host");
     fails("tcp://no-such-host.invalid:5140", "host names cannot be bound");

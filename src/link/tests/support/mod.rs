@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // each test program uses its part
 
+#[path = "../../../../tests/harness/ports.rs"]
+mod ports;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -141,6 +144,12 @@ pub fn plaintext() -> Arc<Security> {
     Arc::new(Security::Plaintext)
 }
 
+/// An endpoint to bind now and, once it is free again, a second time. A port that the kernel picks does
+/// not serve there: between the two another connection may get it.
+pub fn lasting() -> String {
+    format!("@{}", ports::free_endpoint())
+}
+
 /// What to open, with handshakes short enough for a test.
 pub fn spec(kind: SocketType, endpoints: &str, security: &Arc<Security>) -> SocketSpec {
     SocketSpec {
@@ -166,6 +175,17 @@ pub fn context() -> Context {
 #[track_caller]
 pub fn open(context: &Context, spec: &SocketSpec) -> Socket {
     context.open(spec, Log::new()).unwrap()
+}
+
+/// Opens where another socket was bound before: libzmq closes a listener a while after its socket.
+#[track_caller]
+pub fn open_again(context: &Context, spec: &SocketSpec, log: &Arc<Log>) -> Socket {
+    let mut opened = None;
+    until("the address is free", || {
+        opened = context.open(spec, log.clone()).ok();
+        opened.is_some()
+    });
+    opened.unwrap()
 }
 
 /// Sends, waiting for a peer.
