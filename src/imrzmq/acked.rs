@@ -134,7 +134,7 @@ impl Acked {
                 self.answer(intake.socket, routing_id, &reply);
             }
             Reaction::Lines(mut incoming) => {
-                self.lines(now, routing_id, &mut incoming, intake);
+                self.lines(now, (received, routing_id), &mut incoming, intake);
             }
         }
     }
@@ -149,7 +149,7 @@ impl Acked {
     fn lines(
         &mut self,
         now: Duration,
-        routing_id: &[u8],
+        (received, routing_id): (&Received, &[u8]),
         incoming: &mut Incoming<'_>,
         intake: Intake<'_>,
     ) {
@@ -165,6 +165,12 @@ impl Acked {
             if submitter.is_stopping() {
                 let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
                 return self.answer_if(socket, routing_id, later);
+            }
+            // a slow queue takes long over a frame
+            if incoming.has_more() && !socket.still_knows(received) {
+                // Its connection is closed, so that it would not hear this.
+                let _ = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
+                return;
             }
             if incoming.has_more() && self.has_no_room() {
                 let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);

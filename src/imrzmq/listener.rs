@@ -376,10 +376,15 @@ impl Intake<'_> {
 
     /// Takes a message that is a frame of acknowledged delivery; answers whether it was one.
     fn take_frame(&mut self, socket: &Socket, received: &Received) -> bool {
-        let Some(acked) = &mut self.acked else { return false };
-        if !rzmq_delivery::is_frame(received.body()) || !received.authenticated() {
+        let is_acked = self.acked.is_some() && rzmq_delivery::is_frame(received.body());
+        if !is_acked || !received.authenticated() {
             return false;
         }
+        // Lines that nobody acknowledges share no batch with the frame's: their errors are other ones.
+        if let Err(why) = self.submitter.flush() {
+            self.failed(why);
+        }
+        let Some(acked) = &mut self.acked else { return false };
         let address = received.peer_address();
         let key = received.key();
         let members: [Option<(&'static CStr, &str)>; 3] = [

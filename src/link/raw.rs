@@ -195,7 +195,6 @@ impl Socket {
     }
 
     /// Reads an option that is a C int.
-    #[cfg(test)]
     pub fn get_int(&self, option: u32) -> Result<i32, Errno> {
         let mut value = [0; mem::size_of::<i32>()];
         self.get(option, &mut value)?;

@@ -105,6 +105,8 @@ pub struct Readiness {
 const REBIND: Duration = Duration::from_secs(2);
 /// A publisher that is full has no way to say when it no longer is.
 const PUBLISHER_PAUSE: Duration = Duration::from_millis(2);
+/// So long libzmq may take to end a call that it was told to forget: a switch of threads or two.
+const SETTLE: Duration = Duration::from_millis(10);
 
 impl Socket {
     pub(crate) fn new(
@@ -296,6 +298,18 @@ impl Socket {
         Ok(true)
     }
 
+    /// Whether a message that was received here is still of the sender that it was of then: the list of the
+    /// allowed may have changed since.
+    pub fn still_knows(&self, received: &Received) -> bool {
+        match (&self.trust.senders, &received.sender) {
+            (None, _) => true,
+            (Some(senders), From::Sender(sender)) => {
+                senders.borrow_mut().of(&received.body).is_some_and(|now| now == *sender)
+            }
+            (Some(_), _) => false,
+        }
+    }
+
     /// Waits until a message is there; answers whether it is.
     pub fn wait_message(&self, timeout: Duration) -> Result<bool, LinkError> {
         let mut items = [Awaited::message(&self.raw)];
@@ -350,6 +364,8 @@ impl Socket {
         if self.called.is_empty() {
             return;
         }
+        // libzmq ends a call that it was told to forget only when its socket is looked at
+        let _ = self.raw.get_int(zmq_sys::ZMQ_EVENTS);
         let now = Instant::now();
         let asked = Asked {
             now,
@@ -423,6 +439,9 @@ impl Socket {
         let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, 0);
         let _ = self.raw.disconnect(address);
         let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, self.linger);
+        // Its end takes an answer of ours, without which it would go on as well: nobody may look at an idle
+        // socket for a long time.
+        let _ = wait(&mut [Awaited::message(&self.raw)], SETTLE);
         if self.holds {
             // what it held was sent, for all that whoever sent it knows
             self.peers.ended.fetch_add(1, Ordering::Release);
