@@ -135,6 +135,7 @@ impl Style {
                 Piece::Field(name) => self.field(name, alert, bare, &mut out),
             }
         }
+        out.truncate(out.trim_end().len());
         out
     }
 
@@ -177,9 +178,10 @@ impl Style {
                     out.push_str(&self.harmless(line));
                     out.push('\n');
                 }
-                out.push_str("```");
+                // a fence that has something behind it ends no block
+                out.push_str("```\n");
                 if more(alert) > 0 {
-                    out.push_str(&format!("\nand {} more", lines(more(alert))));
+                    out.push_str(&format!("and {} more", lines(more(alert))));
                 }
             }
             label => match alert.labels.get(label) {
