@@ -220,6 +220,7 @@ impl Tail {
         let form = match (&self.template, self.json, self.fields.as_slice()) {
             (Some(text), ..) => template(text)?,
             (None, _, [_, ..]) => Form::Fields(self.fields.clone()),
+            (None, true, []) if self.logtalez => Form::Cookie,
             (None, true, []) => Form::Json,
             (None, false, []) => match (&profile.template, profile.fields.as_slice()) {
                 (Some(text), _) => template(text)?,
