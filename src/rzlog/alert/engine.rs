@@ -37,8 +37,11 @@ const IDLE: Span = Span::minutes(60);
 const DAY: Span = Span::minutes(24 * 60);
 /// Between the parts of a key.
 const SEPARATOR: char = '\u{1f}';
-/// The label of what is beyond a rule's limit.
+/// The label of what is beyond a rule's limit; its key, which no values have: controls in them are made visible;
+/// and what a label becomes that is called so.
 const OTHERS: &str = "(others)";
+const OTHERS_KEY: &str = "\u{1e}";
+const NOT_OTHERS: &str = "\\x28others)";
 
 /// An alert, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -389,8 +392,9 @@ impl Watch {
         if is_old && !is_silent {
             return Taken::TooOld;
         }
+        let own = |value: String| if value == OTHERS { NOT_OTHERS.to_owned() } else { value };
         let mut labels: Vec<(String, String)> =
-            labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            labels.into_iter().map(|(name, value)| (name.to_owned(), own(value))).collect();
         let mut pattern = None;
         if let Condition::NewPattern { learn } = self.rule.condition {
             let kind = pattern::pattern(line.message);
@@ -399,7 +403,7 @@ impl Watch {
                 self.state.learn(number);
                 return Taken::Done;
             }
-            labels.push(("pattern".to_owned(), kind));
+            labels.push(("pattern".to_owned(), own(kind)));
             self.set_key(&labels);
             let is_told = |group: &Group| group.phase != Phase::Quiet;
             let is_over = !self.state.groups.get(&self.key).is_some_and(is_told);
@@ -472,7 +476,7 @@ impl Watch {
             && self.state.groups.len() >= self.rule.limit;
         if others {
             self.state.full = true;
-            self.key = OTHERS.to_owned();
+            self.key = OTHERS_KEY.to_owned();
         }
         let rule = &self.rule;
         self.state.groups.entry(self.key.clone()).or_insert_with(|| {

@@ -519,3 +519,14 @@ fn what_was_the_case_is_told_though_it_is_over_by_then() {
     bench.passes(1);
     assert_eq!(what(&mut bench), "5 lines within 20s, limit 3");
 }
+
+#[test]
+fn nobody_can_take_the_place_of_the_others() {
+    let mut bench = Bench::new("limit = 2\nthreshold = { count = 3, window = \"10m\" }");
+    bench.says("(others)", 14, "x", 3);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=\\x28others)");
+    ["web1", "web2", "web3", "web4"].iter().for_each(|host| bench.says(host, 14, "x", 1));
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=(others)");
+}
