@@ -205,7 +205,6 @@ impl Tail {
     fn check_logtalez(&self) -> Result<(), Error> {
         let given = [
             ("endpoints", self.endpoints.is_some()),
-            ("topics", self.lines.topics.is_some()),
             ("servercertpath", self.trust.servercertpath.is_some()),
             ("clientcertpath", self.trust.clientcertpath.is_some()),
         ];
