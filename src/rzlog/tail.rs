@@ -307,12 +307,13 @@ impl Course {
     }
 }
 
-/// The other end of a pipe is closed: seen without writing to it.
+/// The other end of a pipe or a socket is closed: seen without writing to it.
 fn nobody_reads() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
     let asked = poll(&mut fds, Some(&Timespec::default()));
-    asked.is_ok() && fds[0].revents().intersects(PollFlags::ERR | PollFlags::NVAL)
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    asked.is_ok() && fds[0].revents().intersects(gone)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `rzlog tail`: which lines it shows, how, and how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use harness::ports::free_endpoint;
@@ -216,14 +218,25 @@ fn it_ends_as_it_was_told() {
 #[test]
 fn it_ends_when_nobody_reads_any_more() {
     let publisher = Publisher::with_topics();
+    ends_without_a_reader(&publisher, Stdio::piped(), None);
+    let (far, near) = UnixStream::pair().expect("a pair of sockets");
+    ends_without_a_reader(&publisher, OwnedFd::from(far).into(), Some(near));
+}
+
+/// With a pipe, or with the other end of this socket.
+fn ends_without_a_reader(publisher: &Publisher, stdout: Stdio, socket: Option<UnixStream>) {
     let words = format!("tail {} {} web1", publisher.endpoint, publisher.trust("--"));
     let mut child = Command::new(harness::paths::rzlog())
         .args(words.split(' '))
-        .stdout(Stdio::piped())
+        .stdout(stdout)
         .stderr(Stdio::null())
         .spawn()
         .expect("rzlog runs");
-    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    let near: Box<dyn Read + Send> = match socket {
+        Some(socket) => Box::new(socket),
+        None => Box::new(child.stdout.take().expect("a pipe")),
+    };
+    let mut reader = BufReader::new(near);
     let feeding = std::thread::scope(|scope| {
         let line = scope.spawn(|| {
             let mut line = String::new();
@@ -237,6 +250,10 @@ fn it_ends_when_nobody_reads_any_more() {
         line.join().expect("a line")
     });
     assert!(feeding.contains("out at once"), "{feeding}");
+    // nothing is on its way any more, so that the end is not seen by writing
+    publisher.says("web1", "app", &["the last"]);
+    let is_last = |line: &str| line.contains("the last");
+    assert!(reader.by_ref().lines().any(|line| is_last(&line.expect("a line"))));
     drop(reader);
     let ended = harness::wait_until("the end", SOON, || child.try_wait().expect("status"));
     assert_eq!(ended.code(), Some(0));
