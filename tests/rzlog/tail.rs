@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -300,6 +301,45 @@ fn profiles_say_what_is_always_the_same() {
         .run()
         .ended(1)
         .complains(&["config.toml", "endpoint"]);
+}
+
+/// Bash takes the @ for a word of its own.
+#[test]
+fn bash_completes_profiles_and_files() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name);
+    symlink(harness::paths::rzlog(), path("rzlog")).expect("a link");
+    fs::create_dir(path("certificates")).expect("folder");
+    fs::write(path("certificates/loghost"), "").expect("written");
+    fs::create_dir(path("xdg")).expect("folder");
+    fs::create_dir(path("xdg/rzlog")).expect("folder");
+    fs::write(path("xdg/rzlog/config.toml"), "[profiles.second]\nendpoints = [\"tcp://a:1\"]\n")
+        .expect("written");
+    let file = harness::paths::repository().join("packaging/completion/bash/rzlog");
+    let rc = format!("PATH=$PWD:$PATH\nPS1='> '\nsource {}\n", file.display());
+    fs::write(path("rc"), rc).expect("written");
+    let shell = ["sh", "-c", "exec bash --noprofile --rcfile rc -i"];
+    let mut bash = Rzlog::of("")
+        .in_folder(folder.path())
+        .environment("XDG_CONFIG_HOME", path("xdg"))
+        .environment("TERM", "dumb")
+        .under(shell)
+        .start_on_terminal();
+    bash.wait_out("> ", SOON);
+    for (typed, completed) in [
+        ("rzlog send @s", "econd"),
+        ("rzlog check @", "second"),
+        ("rzlog tail @sec", "ond"),
+        ("rzlog send @second --servercertpath cert", "ificates/"),
+        ("rzlog send @second --clientcertpath certificates/l", "oghost"),
+    ] {
+        let before = bash.out().len();
+        bash.types(&format!("{typed}\t"));
+        let whole = format!("{typed}{completed}");
+        bash.wait_for(&whole, SOON, |bash| bash.out()[before..].contains(&whole));
+        // ^U takes the line away
+        bash.types("\u{15}");
+    }
 }
 
 #[test]
