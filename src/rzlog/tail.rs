@@ -30,6 +30,8 @@ const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 #[command(
+    // of an option that is there twice the last one counts, as it did for LogTalez
+    args_override_self = true,
     after_long_help = "Topics: a publisher that is to be asked for hosts and programs has topics of \
     the form HOST.PROGRAM. (template %hostname%.%programname%.); the host is written as there. What can \
     be said by the beginning of a topic is filtered by the publisher, and does not cross the network.\n\n\
@@ -209,7 +211,10 @@ impl Tail {
             ("clientcertpath", self.trust.clientcertpath.is_some()),
         ];
         match given.iter().find(|(_, given)| self.logtalez && !given) {
-            Some((option, _)) => Err(Error::Usage(format!("-{option} is required"))),
+            Some((option, _)) => Err(Error::Usage(format!(
+                "-{option} is required where options are written as LogTalez's are, with one dash; rzlog's \
+                 own have two"
+            ))),
             None => Ok(()),
         }
     }

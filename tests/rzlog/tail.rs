@@ -130,7 +130,11 @@ fn logtalez_scripts_get_logtalez_output() {
     // without topics it shows everything
     let mut all = Rzlog::of(&format!("-endpoints {endpoint} {one}")).start();
     publisher.until_shown(&mut all, "mail1", "postfix");
+    // of what is there twice the last one counts
+    let twice = format!("-servercertpath /no -json -json -endpoints {endpoint} {one} -topics a");
+    Rzlog::of(&twice).start().wait_err(&["connected to"], SOON);
     // what LogTalez requires
+    Rzlog::of("tail @prod web1 -json").run().ended(1).complains(&["-endpoints", "one dash"]);
     Rzlog::of("-topics a -endpoints tcp://a:1").run().ended(1).complains(&["-servercertpath"]);
     let wrong = format!("-endpoints {endpoint} -topics a -servercertpath /no -clientcertpath /no");
     Rzlog::of(&wrong).run().ended(1).complains(&["/no"]);
