@@ -191,10 +191,16 @@ impl Style {
         }
     }
 
-    /// Foreign text within a line.
+    /// Foreign text within a line. Of blanks that are none of ASCII's, two names could look alike.
     fn code(&self, text: &str) -> String {
-        let text = self.harmless(text);
-        if text.trim().is_empty() { "-".to_owned() } else { format!("`{}`", text.trim()) }
+        let mut seen = String::with_capacity(text.len());
+        for sign in self.harmless(text).trim_matches(' ').chars() {
+            match sign {
+                _ if sign.is_whitespace() && sign != ' ' => seen.extend(sign.escape_unicode()),
+                _ => seen.push(sign),
+            }
+        }
+        if seen.is_empty() { "-".to_owned() } else { format!("`{seen}`") }
     }
 
     /// Foreign text in code.

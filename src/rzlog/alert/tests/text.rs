@@ -116,6 +116,20 @@ fn what_a_template_has_behind_its_lines_is_behind_their_block() {
 }
 
 #[test]
+fn no_two_names_look_alike_by_their_blanks() {
+    let style = Style::new(Dialect::Mattermost, 4000, Some("{host}")).unwrap();
+    for (host, shown) in [
+        ("db1", "`db1`"),
+        ("db1\u{a0}", "`db1\\u{a0}`"),
+        ("\u{2003}", "`\\u{2003}`"),
+        ("db1\u{2800}", "`db1\\u{2800}`"),
+        (" ", "-"),
+    ] {
+        assert_eq!(style.notice(&attempt(host, &[], 1), START), shown, "{host:?}");
+    }
+}
+
+#[test]
 fn mattermost_is_left_a_priority_and_no_link() {
     let style = Style::new(Dialect::Mattermost, 4000, Some("{lines}")).unwrap();
     let said = style.notice(&attempt("web1", &["<13>Nov 24 <!here> <a|b> <1|2> <>"], 1), START);
