@@ -12,7 +12,7 @@ use super::config::{self, Labels};
 use super::text::clean;
 use crate::error::Error;
 use crate::pick::{severity_in_json, signs};
-use crate::show::template;
+use crate::show::{Form, Piece, template};
 
 /// No more of a line is looked at, in bytes: an expression may take time for each, and while one does,
 /// others' lines are missed.
@@ -121,7 +121,28 @@ impl Rule {
             }
         }
         let summary = text.summary.clone().unwrap_or_default();
-        template(&summary).map_err(|error| wrong(error.to_string()))?;
+        let form = template(&summary).map_err(|error| wrong(error.to_string()))?;
+        if let Form::Template(pieces) = form {
+            let own = ["alertname", "status", "labels", "what", "since", "count", "more"];
+            let is_new = matches!(condition, Condition::NewPattern { .. });
+            let known = |name: &String| {
+                own.contains(&name.as_str())
+                    || by.contains(name)
+                    || text.labels.contains_key(name)
+                    || (is_new && name == "pattern")
+            };
+            for piece in pieces {
+                match piece {
+                    Piece::Field(name) if !known(&name) => {
+                        return Err(wrong(format!(
+                            "summary: there is no {{{name}}}; possible are {}, and the alert's labels",
+                            own.join(", ")
+                        )));
+                    }
+                    _ => {}
+                }
+            }
+        }
         let usual = match &condition {
             Condition::Silent { .. } => MOST_GROUPS,
             _ => GROUPS,
@@ -480,6 +501,8 @@ mod tests {
             ("baseline = { window = \"5m\", past = \"6m\", factor = 3 }", "four windows"),
             ("baseline = { window = \"5m\", past = \"1h\", factor = 1 }", "factor is more"),
             ("summary = \"{open\"", "template"),
+            ("summary = \"{hsot} is down\"", "summary: there is no {hsot}"),
+            ("summary = \"{pattern}\"", "no {pattern}"),
         ] {
             let error = rule(text).err().unwrap_or_default();
             assert!(error.starts_with("rule A: ") && error.contains(words), "{text}: {error}");
