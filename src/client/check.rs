@@ -53,7 +53,7 @@ pub enum Finding {
     NotZeroMq(&'static str),
     /// We have keys, and the peer speaks plaintext.
     PeerIsPlaintext,
-    /// The peer asks for keys (or something else), and we have none.
+    /// The peer asks for keys, and we have none.
     PeerWantsKeys(String),
     /// The peer does not hold the key of this certificate.
     OtherServerKey(PathBuf),
@@ -195,13 +195,20 @@ fn explain(heard: Heard, failures: &[HandshakeFailure], security: &Security) -> 
         Heard::NotZeroMq(reason) => return Finding::NotZeroMq(reason),
         Heard::Mechanism(mechanism) => mechanism,
     };
+    let refused = |cause: &HandshakeFailure| {
+        matches!(cause, HandshakeFailure::Ignored { .. } | HandshakeFailure::Refused { .. })
+    };
     let Security::Client { own, servers } = security else {
-        if mechanism != "NULL" {
-            return Finding::PeerWantsKeys(mechanism);
-        }
-        return Finding::Unclear(
-            "it speaks ZeroMQ in plaintext, but is none of ROUTER, PUB and PULL".into(),
-        );
+        return match mechanism.as_str() {
+            "CURVE" => Finding::PeerWantsKeys(mechanism),
+            "NULL" if failures.iter().any(refused) => {
+                Finding::Unclear("it speaks ZeroMQ in plaintext, and does not let us in".into())
+            }
+            "NULL" => Finding::Unclear(
+                "it speaks ZeroMQ in plaintext, but is none of ROUTER, PUB and PULL".into(),
+            ),
+            other => Finding::Unclear(format!("the peer wants {other}, which rzlog does not have")),
+        };
     };
     if mechanism == "NULL" {
         return Finding::PeerIsPlaintext;
@@ -209,9 +216,6 @@ fn explain(heard: Heard, failures: &[HandshakeFailure], security: &Security) -> 
     if mechanism != "CURVE" {
         return Finding::Unclear(format!("the peer wants {mechanism}, not CURVE"));
     }
-    let refused = |cause: &HandshakeFailure| {
-        matches!(cause, HandshakeFailure::Ignored { .. } | HandshakeFailure::Refused { .. })
-    };
     if failures.iter().any(refused) {
         return Finding::KeyNotAllowed(own.pair().public);
     }
@@ -310,4 +314,22 @@ fn answer(socket: &rzmq_link::Socket) -> Result<Answer, ClientError> {
 
 fn is_ours(session: &SessionId, ours: &SessionId) -> bool {
     session.0 == ours.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plaintext_peer_that_refuses_and_one_that_wants_a_password_are_told_apart() {
+        let said = |mechanism: &str, failures: &[HandshakeFailure]| {
+            let heard = Heard::Mechanism(mechanism.to_owned());
+            explain(heard, failures, &Security::Plaintext).to_string()
+        };
+        let refused = HandshakeFailure::Refused { key: None, status: 400 };
+        assert!(said("NULL", &[refused]).ends_with("in plaintext, and does not let us in"));
+        assert!(said("NULL", &[]).ends_with("none of ROUTER, PUB and PULL"));
+        assert_eq!(said("PLAIN", &[]), "the peer wants PLAIN, which rzlog does not have");
+        assert!(said("CURVE", &[]).contains("--servercertpath"));
+    }
 }

@@ -239,16 +239,19 @@ impl<'a> Line<'a> {
         self.message = rest.strip_prefix(b" ").unwrap_or(rest);
     }
 
-    /// The JSON in it: behind the first `@cee:`, or a text that begins like an object. Whether it is
-    /// whole is for a parser to say.
+    /// The JSON in it: a message or a text that begins like an object, else what follows the first `@cee:`.
+    /// Within an object, that is what somebody wrote. Whether it is whole is for a parser to say.
     pub fn json(&self) -> Option<&'a [u8]> {
-        const COOKIE: &[u8] = b"@cee:";
-        let mut windows = self.text.windows(COOKIE.len());
-        if let Some(at) = windows.position(|window| window == COOKIE) {
-            return Some(&self.text[at + COOKIE.len()..]);
-        }
         let mut texts = [self.message, self.text].into_iter();
-        texts.find(|text| text.trim_ascii_start().starts_with(b"{"))
+        let object = texts.find(|text| text.trim_ascii_start().starts_with(b"{"));
+        object.or_else(|| self.behind_cookie())
+    }
+
+    /// What follows the first `@cee:`, wherever it is.
+    pub fn behind_cookie(&self) -> Option<&'a [u8]> {
+        const COOKIE: &[u8] = b"@cee:";
+        let at = self.text.windows(COOKIE.len()).position(|window| window == COOKIE)?;
+        Some(&self.text[at + COOKIE.len()..])
     }
 }
 
@@ -409,6 +412,11 @@ mod tests {
         assert_eq!(json("<13>Nov 24 10:00:00 h p: @cee: {}"), Some(&b" {}"[..]));
         assert_eq!(json("<13>Nov 24 10:00:00 h p: {\"a\":1}"), Some(&b"{\"a\":1}"[..]));
         assert_eq!(json("{\"a\":1}"), Some(&b"{\"a\":1}"[..]));
+        // a cookie within a value is what somebody wrote
+        let forged = "{\"status\":500,\"agent\":\"@cee:x\"}";
+        assert_eq!(json(forged), Some(forged.as_bytes()));
+        let behind = "<13>Nov 24 10:00:00 h p: {\"status\":500,\"agent\":\"@cee:x\"}";
+        assert_eq!(json(behind), Some(forged.as_bytes()));
         assert_eq!(json("nothing here {"), None);
     }
 

@@ -4,7 +4,7 @@
 /// Whether a sign cannot be seen, or changes how those around it look: controls, which a terminal
 /// obeys (C1 as ESC, by some); separators of lines; what turns or hides its neighbours, or cannot be
 /// seen itself (Unicode's Default_Ignorable_Code_Point, but for the selectors that pictures are written
-/// with).
+/// with; and Braille without a dot).
 pub fn misleads(sign: char) -> bool {
     sign.is_control()
         || matches!(sign,
@@ -17,6 +17,7 @@ pub fn misleads(sign: char) -> bool {
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
             | '\u{3164}'
             | '\u{feff}'
             | '\u{ffa0}'

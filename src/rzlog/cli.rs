@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn reference_of_completion_asks_the_program_as_it_answers() {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../packaging/completion");
-        let shells = clap_complete::env::Shells::builtins();
+        let shells = crate::completion::SHELLS;
         for (shell, name) in [("bash", "rzlog"), ("zsh", "_rzlog"), ("fish", "rzlog.fish")] {
             let mut made = Vec::new();
             let shell = shells.completer(shell).unwrap();

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use rzlog_client::Credentials;
 
@@ -15,10 +15,10 @@ use crate::seen::Seen;
 #[derive(Args, Default)]
 pub(crate) struct Trust {
     /// The server's public certificate; two with a comma between them while its key is replaced
-    #[arg(long, value_name = "FILE", help_heading = "Keys")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Keys")]
     pub(crate) servercertpath: Option<String>,
     /// Our own key, FILE or FILE_secret; * for a fresh one, where the server lets anybody in
-    #[arg(long, value_name = "FILE", help_heading = "Keys")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Keys")]
     pub(crate) clientcertpath: Option<String>,
     /// Without keys: anybody on the way can read and change everything
     #[arg(long, help_heading = "Keys", conflicts_with_all = ["servercertpath", "clientcertpath"])]

@@ -23,6 +23,9 @@ const READER: &str = "reader";
 /// The configuration in a host's folder, and the folder of keys beside it.
 const SNIPPET: &str = "60-rzmq.conf";
 const KEYS: &str = "rzmq";
+/// The server's folders of those that it lets in, beside its key.
+const HOSTS: &str = "hosts";
+const READERS: &str = "readers";
 
 #[derive(Args)]
 pub(crate) struct Fleet {
@@ -88,10 +91,10 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     made += usize::from(new);
     let to = |host: &str| fleet.out.join(host);
     for host in &hosts {
-        made += usize::from(member(fleet, &server_key, host, "hosts")?);
+        made += usize::from(member(fleet, &server_key, host, HOSTS)?);
         text(&to(host).join(SNIPPET), &sender(fleet, address, host))?;
     }
-    made += usize::from(member(fleet, &server_key, READER, "readers")?);
+    made += usize::from(member(fleet, &server_key, READER, READERS)?);
     text(&to(READER).join("config.toml"), &profile(fleet, address))?;
     text(&to(server).join(SNIPPET), &receiver(fleet))?;
     // not -a: it would give the folder there, such as /etc/rsyslog.d, to who owns the one here
@@ -121,6 +124,12 @@ fn hosts(fleet: &Fleet) -> Result<BTreeSet<String>, Error> {
                that a server passes over, such as x.bak";
     if !is_file_name(&fleet.server) {
         return refused(&fleet.server, bad);
+    }
+    if [HOSTS, READERS].contains(&fleet.server.as_str()) {
+        return refused(
+            &fleet.server,
+            "is a folder beside the server's key; it cannot be called so",
+        );
     }
     let mut hosts = BTreeSet::new();
     for line in text.lines() {

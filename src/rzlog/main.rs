@@ -7,6 +7,7 @@
 mod alert;
 mod check;
 mod cli;
+mod completion;
 mod conf;
 mod connect;
 mod error;
@@ -38,7 +39,7 @@ use crate::error::{Error, Exit};
 const COMPLETE: &str = "RZLOG_COMPLETE";
 
 fn main() -> ExitCode {
-    CompleteEnv::with_factory(Cli::command).var(COMPLETE).complete();
+    CompleteEnv::with_factory(Cli::command).shells(completion::SHELLS).var(COMPLETE).complete();
     let arguments = logtalez::translate(std::env::args_os().collect());
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

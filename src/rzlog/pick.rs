@@ -1,8 +1,11 @@
 //! Which lines are wanted. What can be said by the beginning of a topic is said to the publisher, so that
 //! nothing else crosses the network; the rest is decided here.
 
+use std::borrow::Cow;
+
 use clap::Args;
-use regex::bytes::{Regex, RegexSet};
+use regex::RegexSet;
+use regex::bytes::{Regex, RegexBuilder};
 use rzlog_client::{Line, Message, Severity};
 use serde_json::Value;
 
@@ -150,9 +153,8 @@ impl Pick {
                 return false;
             }
         }
-        if self.include.as_ref().is_some_and(|set| !set.is_match(line.text))
-            || self.exclude.as_ref().is_some_and(|set| set.is_match(line.text))
-        {
+        let found = |set: &Option<RegexSet>| set.as_ref().map(|it| it.is_match(&signs(line.text)));
+        if found(&self.include) == Some(false) || found(&self.exclude) == Some(true) {
             return false;
         }
         let Some(least) = self.severity else { return true };
@@ -166,6 +168,12 @@ impl Pick {
     }
 }
 
+/// Bytes as expressions see them. One that is no UTF-8 is a sign, too: else it would fit nothing, not even a
+/// dot, and hide its line.
+pub(crate) fn signs(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
 fn expressions(option: &str, patterns: &[String]) -> Result<Option<RegexSet>, Error> {
     if patterns.is_empty() {
         return Ok(None);
@@ -177,7 +185,7 @@ fn expressions(option: &str, patterns: &[String]) -> Result<Option<RegexSet>, Er
         Error::Usage(format!("--{option} \"{pattern}\": {why}"))
     };
     for pattern in patterns {
-        Regex::new(pattern).map_err(|error| mistake(pattern, error))?;
+        regex::Regex::new(pattern).map_err(|error| mistake(pattern, error))?;
     }
     RegexSet::new(patterns).map(Some).map_err(|error| mistake(&patterns.join(" "), error))
 }
@@ -259,15 +267,17 @@ impl Names {
         }
         // `sign` is what fits `?`
         let regex = |sign: &str, host_end: &str, between: &str, program_end: &str| {
+            // or a byte that is no UTF-8
+            let sign = format!("(?:(?u:{sign})|{sign})");
             let one = |(host, program): &(&str, Option<&str>)| {
-                let host = glob_of(sign, host);
-                match program.map(|it| glob_of(sign, it)) {
+                let host = glob_of(&sign, host);
+                match program.map(|it| glob_of(&sign, it)) {
                     None => format!("{host}{host_end}"),
                     Some(program) => format!("{host}{between}{program}(?:/{sign}*)?{program_end}"),
                 }
             };
             let all = pairs.iter().map(one).collect::<Vec<_>>().join("|");
-            let regex = Regex::new(&format!("^(?:{all})"));
+            let regex = RegexBuilder::new(&format!("^(?:{all})")).unicode(false).build();
             regex.map_err(|error| Error::Usage(format!("host or program: {error}")))
         };
         Ok(Some(Names {
@@ -368,6 +378,23 @@ mod tests {
         assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1.app: x"));
         assert!(wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app/worker[7]: x"));
         assert!(!wants(&mut pick, None, "<13>Nov 24 10:00:00 web1 app-worker: x"));
+    }
+
+    #[test]
+    fn a_byte_that_is_no_utf_8_hides_no_line() {
+        let include = ["(?i)für .* from".to_owned()];
+        let mut include = Pick::new(&Wish { include: &include, ..Wish::default() }).unwrap();
+        let sees = |pick: &mut Pick, topic: Option<&[u8]>, text: &[u8]| {
+            let message = Message { endpoint: "", topic, text };
+            pick.wants(&message, &Line::parse(topic, text))
+        };
+        assert!(sees(&mut include, None, b"F\xc3\x9cR \xff\xe2 from"));
+        assert!(!sees(&mut include, None, b"F\xc3 \xff from"));
+        let mut named = pick("web?", Some("app*"));
+        assert!(sees(&mut named, Some(b"web\xff.app\xfe.info."), b"x"));
+        assert!(sees(&mut named, None, b"web\xff.app\xfe. x"));
+        let wish = Wish { everything: true, host: Some("web?"), ..Wish::default() };
+        assert!(sees(&mut Pick::new(&wish).unwrap(), None, b"<13>Nov 24 10:00:00 web\xff app: x"));
     }
 
     #[test]

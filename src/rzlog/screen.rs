@@ -5,7 +5,7 @@
 //! over what stands there; bytes that are no UTF-8; or signs that turn the direction of writing. On a
 //! terminal each of them becomes visible, so that a line is one line and looks like nothing else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use rzlog_client::Missed;
 use rzmq_link::misleads;
@@ -18,11 +18,14 @@ pub(crate) fn say(text: &str) -> Result<(), Error> {
     writeln!(out, "{text}").map_err(Error::output)
 }
 
-/// A notice or an error, on standard error. Where that does not work there is nobody to tell.
+/// A notice or an error, on standard error. Where that does not work there is nobody to tell. On a terminal
+/// it begins in reverse video, which no line can: a line may say the same words.
 pub(crate) fn notice(text: &str) {
     let mut harmless = String::new();
     escape(text.as_bytes(), &mut harmless);
-    let _ = writeln!(io::stderr(), "rzlog: {harmless}");
+    let mut stderr = io::stderr();
+    let name = if stderr.is_terminal() { "\x1b[7mrzlog:\x1b[0m" } else { "rzlog:" };
+    let _ = writeln!(stderr, "{name} {harmless}");
 }
 
 /// The notice of lines that a publisher dropped: it numbers them, so that it is known.

@@ -17,9 +17,11 @@ use crate::screen::escape;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Form {
     Text,
-    /// What follows the first `@cee:`, or JSON that stands there plainly; else an object of what the
-    /// line says of itself.
+    /// JSON that stands there plainly, or behind the first `@cee:`; else an object of what the line says of
+    /// itself.
     Json,
+    /// The same as LogTalez finds it: the first `@cee:` comes first.
+    Cookie,
     /// An object of these.
     Fields(Vec<String>),
     Template(Vec<Piece>),
@@ -100,11 +102,14 @@ impl Show {
         match &self.form {
             Form::Text if foreign.verbatim => foreign.put(message.text, out),
             Form::Text => foreign.put(line.text, out),
-            Form::Json => match line.json() {
-                // LogTalez does not look at it either
-                Some(payload) if foreign.verbatim => foreign.put(payload, out),
-                payload => foreign.json(payload, message, line, out),
-            },
+            Form::Json | Form::Cookie => {
+                let cookie = if self.form == Form::Cookie { line.behind_cookie() } else { None };
+                match cookie.or_else(|| line.json()) {
+                    // LogTalez does not look at it either
+                    Some(payload) if foreign.verbatim => foreign.put(payload, out),
+                    payload => foreign.json(payload, message, line, out),
+                }
+            }
             Form::Fields(names) => {
                 let (value, _) = value(line);
                 out.push(b'{');
@@ -308,10 +313,12 @@ mod tests {
 
     #[test]
     fn logtalez_prints_what_follows_the_cookie() {
-        let mut show = Show::new(Form::Json);
+        let mut show = Show::new(Form::Cookie);
         show.foreign.verbatim = true;
         assert_eq!(shown(&mut show, b"h.p:@cee: {\"a\":1}"), " {\"a\":1}\n");
         assert_eq!(shown(&mut show, b"h.p:@cee:{broken"), "{broken\n");
+        // the first one, wherever it is
+        assert_eq!(shown(&mut show, b"{\"a\":\"@cee:x\"}"), "x\"}\n");
     }
 
     #[test]

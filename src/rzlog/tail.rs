@@ -30,6 +30,8 @@ const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 #[command(
+    // of an option that is there twice the last one counts, as it did for LogTalez
+    args_override_self = true,
     after_long_help = "Topics: a publisher that is to be asked for hosts and programs has topics of \
     the form HOST.PROGRAM. (template %hostname%.%programname%.); the host is written as there. What can \
     be said by the beginning of a topic is filtered by the publisher, and does not cross the network.\n\n\
@@ -92,19 +94,32 @@ enum Colour {
     Never,
 }
 
-/// A time with its unit, as options have it.
+/// A time with its unit, as options have it; several are added up, as in 1h30m.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|sign: char| sign.is_ascii_alphabetic());
-    let number: f64 = digits.parse().map_err(|_| "write 10s, 5m or 2h".to_owned())?;
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        other => return Err(format!("\"{other}\": ms, s, m, h and d are possible")),
-    };
-    Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
+    let (mut rest, mut whole) = (text, Duration::ZERO);
+    loop {
+        let is_unit = |sign: char| sign.is_ascii_alphabetic();
+        let (digits, behind) = rest.split_at(rest.find(is_unit).unwrap_or(rest.len()));
+        let next = behind.find(|sign| !is_unit(sign)).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(next);
+        let number: f64 = digits.parse().map_err(|_| "write 10s, 5m or 2h".to_owned())?;
+        let unit = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "" if rest == text => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            "w" => 604_800.0,
+            other => return Err(format!("\"{other}\": ms, s, m, h, d and w are possible")),
+        };
+        let part = Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())?;
+        whole = whole.checked_add(part).ok_or("that is too long")?;
+        if behind.is_empty() {
+            return Ok(whole);
+        }
+        rest = behind;
+    }
 }
 
 /// What a run has come to.
@@ -205,12 +220,14 @@ impl Tail {
     fn check_logtalez(&self) -> Result<(), Error> {
         let given = [
             ("endpoints", self.endpoints.is_some()),
-            ("topics", self.lines.topics.is_some()),
             ("servercertpath", self.trust.servercertpath.is_some()),
             ("clientcertpath", self.trust.clientcertpath.is_some()),
         ];
         match given.iter().find(|(_, given)| self.logtalez && !given) {
-            Some((option, _)) => Err(Error::Usage(format!("-{option} is required"))),
+            Some((option, _)) => Err(Error::Usage(format!(
+                "-{option} is required where options are written as LogTalez's are, with one dash; rzlog's \
+                 own have two"
+            ))),
             None => Ok(()),
         }
     }
@@ -220,6 +237,7 @@ impl Tail {
         let form = match (&self.template, self.json, self.fields.as_slice()) {
             (Some(text), ..) => template(text)?,
             (None, _, [_, ..]) => Form::Fields(self.fields.clone()),
+            (None, true, []) if self.logtalez => Form::Cookie,
             (None, true, []) => Form::Json,
             (None, false, []) => match (&profile.template, profile.fields.as_slice()) {
                 (Some(text), _) => template(text)?,
@@ -307,12 +325,13 @@ impl Course {
     }
 }
 
-/// The other end of a pipe is closed: seen without writing to it.
+/// The other end of a pipe or a socket is closed: seen without writing to it.
 fn nobody_reads() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
     let asked = poll(&mut fds, Some(&Timespec::default()));
-    asked.is_ok() && fds[0].revents().intersects(PollFlags::ERR | PollFlags::NVAL)
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    asked.is_ok() && fds[0].revents().intersects(gone)
 }
 
 #[cfg(test)]
@@ -323,10 +342,12 @@ mod tests {
     fn times_have_units() {
         for (text, expected) in
             [("10s", 10_000), ("5m", 300_000), ("0.5", 500), ("2h", 7_200_000), ("250ms", 250)]
+                .into_iter()
+                .chain([("1h30m", 5_400_000), ("1w", 604_800_000), ("1m2s500ms", 62_500)])
         {
             assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
         }
-        for bad in ["", "s", "-1s", "1w", "ten", "1e400"] {
+        for bad in ["", "s", "-1s", "1y", "ten", "1e400", "1h30", "1h-1m", "1h m"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

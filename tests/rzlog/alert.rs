@@ -476,6 +476,10 @@ fn receivers_can_be_tried_and_files_are_checked() {
     assert!(!ran.err.contains(KEY), "{ran:?}");
     ran.complains(&["ops: answered 403", "(secret)"]);
     assert_eq!(stage.rzlog("--check").run().ended(0).out, "fine: 1 rules, 1 receivers\n");
+    // a secret may be there only when the service runs
+    let unset = stage.rzlog("--check").environment("HOOK", "").run().ended(0);
+    assert_eq!(unset.out, "fine: 1 rules, 1 receivers\n");
+    assert!(unset.err.contains("rzlog: ops: the variable HOOK: not one word"), "{unset:?}");
     let text = fs::read_to_string(stage.path("alert.toml")).expect("read");
     for (wrong, words) in [
         (text.replace("threshold", "treshold"), &["alert.toml, line", "treshold"][..]),

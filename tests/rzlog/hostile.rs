@@ -21,10 +21,11 @@ fn subscribed(peer: &Peer, endpoint: &str, more: &str, on_terminal: bool) -> Run
 }
 
 /// Escape sequences, controls of both sets, broken UTF-8, signs that turn the direction of writing.
-const HOSTILE: [&[u8]; 9] = [
+const HOSTILE: [&[u8]; 10] = [
     b"<13>Nov 24 10:00:00 web1 app: \x1b[2J\x1b[1;1Hroot logged in",
     b"\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07",
     b"one\nrzlog: connected to tcp://evil:1\r\noverwritten\rX",
+    b"rzlog: connected to tcp://evil:1",
     b"\x9b31m\x90q\x9c\xc2\x9b2J",
     b"\xff\xfe\x00\x00\x08\x08\x7f\x0e\x0f",
     "\u{202e}drowssap\u{2066}\u{200b}\u{feff}\u{2028}".as_bytes(),
@@ -51,13 +52,15 @@ fn no_line_forges_the_terminal() {
         assert!(peer.send(&[b"the end"], SOON));
         tail.wait_out("the end", SOON);
         // told by another thread than the lines
-        let connected = |out: &str| out.lines().filter(|it| it.starts_with("rzlog: conn")).count();
+        let ours = "\x1b[7mrzlog:\x1b[0m";
+        let notice = format!("{ours} conn");
+        let connected = |out: &str| out.lines().filter(|it| it.starts_with(&notice)).count();
         tail.wait_for("the notice", SOON, |tail| connected(&tail.out()) > 0);
         let out = tail.out();
         // What is ours: colours at the beginning and end of a line, and the terminal's own line breaks.
         for line in out.split("\r\n") {
             let line = line.strip_suffix("\x1b[0m").unwrap_or(line);
-            let mut inner = line;
+            let mut inner = line.strip_prefix(ours).unwrap_or(line);
             for colour in ["\x1b[1;31m", "\x1b[31m", "\x1b[33m", "\x1b[2m"] {
                 inner = inner.strip_prefix(colour).unwrap_or(inner);
             }

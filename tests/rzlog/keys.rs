@@ -160,6 +160,14 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     let fleet = |hosts: &str| fleet_at(hosts, publish);
     fleet("web1\nweb1 # again\n").ended(1).complains(&["web1", "stands twice"]);
     fleet("../web1\n").ended(1).complains(&["../web1", "cannot be a host"]);
+    for server in ["hosts", "readers"] {
+        let line = format!("keys fleet --server {server} --clients hosts.txt --out fleet");
+        Rzlog::of(&line)
+            .in_folder(folder.path())
+            .run()
+            .ended(1)
+            .complains(&[server, "cannot be called so"]);
+    }
     fleet("web1.orig\n").ended(1).complains(&["web1.orig", "cannot be a host"]);
     assert!(!at("fleet").exists());
     fleet("# the web\nweb1\n\nweb2\n").ended(0);

@@ -394,6 +394,17 @@ fn ready_rules_count_their_samples() {
         .run()
         .ended(0);
     assert!(ran.out.contains("\nsshd_unknown_users_total{host=\"web1\"} 1\n"), "{ran:?}");
+    // what the other server says is none of Postfix's own words
+    let bounced = b"<22>Nov 24 10:00:02 mail1 postfix/smtp[21]: 4F1D2C3B: to=<bob@example.com>, \
+        relay=mx[192.0.2.10]:25, delay=30, delays=0/0/30/0, dsn=5.0.0, status=bounced (host mx said: \
+        550 5.0.0 no, delay=9, status=sent (250 Ok))\n";
+    let ran =
+        Rzlog::of(&format!("metrics --rules {folder} --test -")).input(bounced).run().ended(0);
+    for counted in ["postfix_deliveries_total", "postfix_delivery_delay_seconds_count"] {
+        let counted = format!("\n{counted}{{host=\"mail1\",status=\"bounced\"}} 1\n");
+        assert!(ran.out.contains(&counted), "{ran:?}");
+    }
+    assert!(ran.out.contains("status=\"bounced\"} 30") && !ran.out.contains("\"sent\""), "{ran:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn on_a_terminal_it_shows_how_far_it_is() {
         .wait(SOON)
         .ended(0);
     assert!(ran.out.contains(" under way, "), "{ran:?}");
-    assert!(ran.out.ends_with("rzlog: 1000 lines acknowledged\r\n"), "{ran:?}");
+    assert!(ran.out.ends_with(" 1000 lines acknowledged\r\n"), "{ran:?}");
     receiver.wait_lines("out.log", 1000, SOON);
 }
 

@@ -1,7 +1,10 @@
 //! `rzlog tail`: which lines it shows, how, and how it ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use harness::ports::free_endpoint;
@@ -124,8 +127,15 @@ fn logtalez_scripts_get_logtalez_output() {
     )
     .start();
     fresh.wait_err(&["the server refused our key"], SOON);
+    // without topics it shows everything
+    let mut all = Rzlog::of(&format!("-endpoints {endpoint} {one}")).start();
+    publisher.until_shown(&mut all, "mail1", "postfix");
+    // of what is there twice the last one counts
+    let twice = format!("-servercertpath /no -json -json -endpoints {endpoint} {one} -topics a");
+    Rzlog::of(&twice).start().wait_err(&["connected to"], SOON);
     // what LogTalez requires
-    Rzlog::of(&format!("-endpoints {endpoint} {one}")).run().ended(1).complains(&["-topics"]);
+    Rzlog::of("tail @prod web1 -json").run().ended(1).complains(&["-endpoints", "one dash"]);
+    Rzlog::of("-topics a -endpoints tcp://a:1").run().ended(1).complains(&["-servercertpath"]);
     let wrong = format!("-endpoints {endpoint} -topics a -servercertpath /no -clientcertpath /no");
     Rzlog::of(&wrong).run().ended(1).complains(&["/no"]);
 }
@@ -213,14 +223,25 @@ fn it_ends_as_it_was_told() {
 #[test]
 fn it_ends_when_nobody_reads_any_more() {
     let publisher = Publisher::with_topics();
+    ends_without_a_reader(&publisher, Stdio::piped(), None);
+    let (far, near) = UnixStream::pair().expect("a pair of sockets");
+    ends_without_a_reader(&publisher, OwnedFd::from(far).into(), Some(near));
+}
+
+/// With a pipe, or with the other end of this socket.
+fn ends_without_a_reader(publisher: &Publisher, stdout: Stdio, socket: Option<UnixStream>) {
     let words = format!("tail {} {} web1", publisher.endpoint, publisher.trust("--"));
     let mut child = Command::new(harness::paths::rzlog())
         .args(words.split(' '))
-        .stdout(Stdio::piped())
+        .stdout(stdout)
         .stderr(Stdio::null())
         .spawn()
         .expect("rzlog runs");
-    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    let near: Box<dyn Read + Send> = match socket {
+        Some(socket) => Box::new(socket),
+        None => Box::new(child.stdout.take().expect("a pipe")),
+    };
+    let mut reader = BufReader::new(near);
     let feeding = std::thread::scope(|scope| {
         let line = scope.spawn(|| {
             let mut line = String::new();
@@ -234,6 +255,10 @@ fn it_ends_when_nobody_reads_any_more() {
         line.join().expect("a line")
     });
     assert!(feeding.contains("out at once"), "{feeding}");
+    // nothing is on its way any more, so that the end is not seen by writing
+    publisher.says("web1", "app", &["the last"]);
+    let is_last = |line: &str| line.contains("the last");
+    assert!(reader.by_ref().lines().any(|line| is_last(&line.expect("a line"))));
     drop(reader);
     let ended = harness::wait_until("the end", SOON, || child.try_wait().expect("status"));
     assert_eq!(ended.code(), Some(0));
@@ -280,6 +305,45 @@ fn profiles_say_what_is_always_the_same() {
         .run()
         .ended(1)
         .complains(&["config.toml", "endpoint"]);
+}
+
+/// Bash takes the @ for a word of its own.
+#[test]
+fn bash_completes_profiles_and_files() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name);
+    symlink(harness::paths::rzlog(), path("rzlog")).expect("a link");
+    fs::create_dir(path("certificates")).expect("folder");
+    fs::write(path("certificates/loghost"), "").expect("written");
+    fs::create_dir(path("xdg")).expect("folder");
+    fs::create_dir(path("xdg/rzlog")).expect("folder");
+    fs::write(path("xdg/rzlog/config.toml"), "[profiles.second]\nendpoints = [\"tcp://a:1\"]\n")
+        .expect("written");
+    let file = harness::paths::repository().join("packaging/completion/bash/rzlog");
+    let rc = format!("PATH=$PWD:$PATH\nPS1='> '\nsource {}\n", file.display());
+    fs::write(path("rc"), rc).expect("written");
+    let shell = ["sh", "-c", "exec bash --noprofile --rcfile rc -i"];
+    let mut bash = Rzlog::of("")
+        .in_folder(folder.path())
+        .environment("XDG_CONFIG_HOME", path("xdg"))
+        .environment("TERM", "dumb")
+        .under(shell)
+        .start_on_terminal();
+    bash.wait_out("> ", SOON);
+    for (typed, completed) in [
+        ("rzlog send @s", "econd"),
+        ("rzlog check @", "second"),
+        ("rzlog tail @sec", "ond"),
+        ("rzlog send @second --servercertpath cert", "ificates/"),
+        ("rzlog send @second --clientcertpath certificates/l", "oghost"),
+    ] {
+        let before = bash.out().len();
+        bash.types(&format!("{typed}\t"));
+        let whole = format!("{typed}{completed}");
+        bash.wait_for(&whole, SOON, |bash| bash.out()[before..].contains(&whole));
+        // ^U takes the line away
+        bash.types("\u{15}");
+    }
 }
 
 #[test]

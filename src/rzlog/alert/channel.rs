@@ -114,7 +114,7 @@ impl Channel {
         }
     }
 
-    /// A secret that anybody on this machine can read, or that is sent in the clear.
+    /// A secret that is not there, that anybody on this machine can read, or that is sent in the clear.
     pub(crate) fn worries(&self) -> Option<String> {
         use std::os::unix::fs::MetadataExt;
         let secret = match &self.kind {
@@ -128,9 +128,13 @@ impl Channel {
                 return Some(format!("{name}: anybody can read {}", path.display()));
             }
         }
+        let text = match secret.read() {
+            Ok(text) => text,
+            Err(why) => return Some(format!("{name}: {why}")),
+        };
         let is_clear = match &self.kind {
             Kind::Alertmanager { url, .. } => url.starts_with("http://"),
-            _ => secret.read().is_ok_and(|url| url.starts_with("http://")),
+            _ => text.starts_with("http://"),
         };
         is_clear.then(|| format!("{name}: its secret goes over the network unencrypted (http)"))
     }
@@ -190,6 +194,14 @@ impl Secret {
         file: &Option<PathBuf>,
         variable: &Option<String>,
     ) -> Result<Option<Secret>, &'static str> {
+        let file_names = file.as_ref().map(|it| it.to_string_lossy());
+        let mut names = file_names.iter().map(AsRef::as_ref).chain(variable.as_deref());
+        if names.any(|name| name.contains("://")) {
+            return Err(
+                "url_file and token_file name a file, url_env and token_env a variable: a secret does not stand \
+                 here itself",
+            );
+        }
         match (file, variable) {
             (Some(_), Some(_)) => Err("a secret is in a file or in the environment, not in both"),
             (Some(path), None) => Ok(Some(Secret::File(path.clone()))),
@@ -437,6 +449,20 @@ mod tests {
         assert_eq!(redact("half of it: c2VjcmV0", &["c2VjcmV0/dG9rZW4="]), "half of it: (secret)");
         assert_eq!(redact("plain", &["t0ken"]), "plain");
         assert_eq!(redact("Bearer t0ken", &["t0ken"]), "Bearer (secret)");
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_file_or_variable_is_not_shown() {
+        for receiver in [
+            "mattermost = { url_file = \"https://chat.example.org/hooks/S3cret\" }",
+            "slack = { url_env = \"https://chat.example.org/hooks/S3cret\" }",
+            "alertmanager = { url = \"http://a\", token_file = \"https://x/S3cret\" }",
+            "alertmanager = { url = \"http://a\", token_env = \"https://x/S3cret\" }",
+        ] {
+            let text = toml::from_str(&format!("name = \"ops\"\n{receiver}")).unwrap();
+            let error = Channel::new(&text).err().map(|it| it.to_string()).unwrap_or_default();
+            assert!(error.contains("receiver ops: ") && !error.contains("S3cret"), "{error}");
+        }
     }
 
     fn an_alert() -> Alert {

@@ -158,6 +158,9 @@ mod tests {
             [(10_000, "10s"), (300_000, "5m"), (5_400_000, "1h30m"), (604_800_000, "7d"), (1, "0s")]
         {
             assert_eq!(Span(milliseconds).to_string(), text);
+            assert!(
+                milliseconds == 1 || duration(text).unwrap().as_millis() == milliseconds.into()
+            );
         }
     }
 

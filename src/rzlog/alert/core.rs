@@ -97,9 +97,9 @@ impl Core {
     /// What was told was told by former rules and routes.
     fn fit_routes(&mut self, now: Time) {
         let engine = &mut self.engine;
-        self.dispatcher.end_all_but(now, &mut |id| engine.alert(now, id).is_some());
+        self.dispatcher.end_all_but(now, &mut |id| engine.alert(id).is_some());
         self.dispatcher.fit();
-        for alert in engine.firing(now) {
+        for alert in engine.firing() {
             // it may have a receiver more
             self.dispatcher.take(now, &alert);
         }
@@ -115,7 +115,7 @@ impl Core {
     /// Groups whose time has come are told of.
     pub(crate) fn tell(&mut self, now: Time) -> bool {
         let engine = &mut self.engine;
-        let notifications = self.dispatcher.tick(now, &mut |id| engine.alert(now, id));
+        let notifications = self.dispatcher.tick(now, &mut |id| engine.alert(id));
         let any = !notifications.is_empty();
         notifications.into_iter().for_each(|it| self.outbox.push(it));
         any

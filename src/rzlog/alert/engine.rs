@@ -37,8 +37,11 @@ const IDLE: Span = Span::minutes(60);
 const DAY: Span = Span::minutes(24 * 60);
 /// Between the parts of a key.
 const SEPARATOR: char = '\u{1f}';
-/// The label of what is beyond a rule's limit.
+/// The label of what is beyond a rule's limit; its key, which no values have: controls in them are made visible;
+/// and what a label becomes that is called so.
 const OTHERS: &str = "(others)";
+const OTHERS_KEY: &str = "\u{1e}";
+const NOT_OTHERS: &str = "\\x28others)";
 
 /// An alert, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +112,9 @@ struct Group {
     past: Option<Box<Past>>,
     lines: VecDeque<String>,
     phase: Phase,
+    /// What was the case when the condition last held: its window may be empty when that is told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    what: String,
     /// It is all that is beyond the limit.
     #[serde(default)]
     others: bool,
@@ -264,30 +270,26 @@ impl Engine {
         changes
     }
 
-    /// An alert that fires, as it is now.
-    pub(crate) fn alert(&mut self, now: Time, id: &str) -> Option<Alert> {
+    /// An alert that fires.
+    pub(crate) fn alert(&self, id: &str) -> Option<Alert> {
         let (rule, key) = id.split_once(SEPARATOR)?;
-        let watch = self.watches.iter_mut().find(|watch| watch.rule.alert == rule)?;
-        let observed = watch.observed(now, &self.up);
-        let group = watch.state.groups.get_mut(key)?;
-        let observed = group.observed(&observed);
+        let watch = self.watches.iter().find(|watch| watch.rule.alert == rule)?;
+        let group = watch.state.groups.get(key)?;
         match group.phase {
-            Phase::Firing { since, .. } => {
-                Some(group.alert(now, &watch.rule, key, since, None, observed))
-            }
+            Phase::Firing { since, .. } => Some(group.alert(&watch.rule, key, since, None)),
             _ => None,
         }
     }
 
     /// All that fire.
-    pub(crate) fn firing(&mut self, now: Time) -> Vec<Alert> {
+    pub(crate) fn firing(&self) -> Vec<Alert> {
         let mut ids = Vec::new();
         for watch in &self.watches {
             let groups = watch.state.groups.iter();
             let firing = groups.filter(|(_, it)| matches!(it.phase, Phase::Firing { .. }));
             ids.extend(firing.map(|(key, _)| format!("{}{SEPARATOR}{key}", watch.rule.alert)));
         }
-        ids.iter().filter_map(|id| self.alert(now, id)).collect()
+        ids.iter().filter_map(|id| self.alert(id)).collect()
     }
 
     /// Rules whose limit was reached since the last call: a sentence each.
@@ -390,8 +392,9 @@ impl Watch {
         if is_old && !is_silent {
             return Taken::TooOld;
         }
+        let own = |value: String| if value == OTHERS { NOT_OTHERS.to_owned() } else { value };
         let mut labels: Vec<(String, String)> =
-            labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            labels.into_iter().map(|(name, value)| (name.to_owned(), own(value))).collect();
         let mut pattern = None;
         if let Condition::NewPattern { learn } = self.rule.condition {
             let kind = pattern::pattern(line.message);
@@ -400,7 +403,7 @@ impl Watch {
                 self.state.learn(number);
                 return Taken::Done;
             }
-            labels.push(("pattern".to_owned(), kind));
+            labels.push(("pattern".to_owned(), own(kind)));
             self.set_key(&labels);
             let is_told = |group: &Group| group.phase != Phase::Quiet;
             let is_over = !self.state.groups.get(&self.key).is_some_and(is_told);
@@ -473,7 +476,7 @@ impl Watch {
             && self.state.groups.len() >= self.rule.limit;
         if others {
             self.state.full = true;
-            self.key = OTHERS.to_owned();
+            self.key = OTHERS_KEY.to_owned();
         }
         let rule = &self.rule;
         self.state.groups.entry(self.key.clone()).or_insert_with(|| {
@@ -526,6 +529,9 @@ impl Watch {
         self.state.groups.retain(|key, group| {
             let observed = group.observed(&observed);
             let standing = group.standing(now, rule, observed, down);
+            if standing == Standing::Holds {
+                group.what = group.what(now, rule, observed);
+            }
             match (group.phase, standing) {
                 (Phase::Quiet, Standing::Holds) => {
                     let recent = group.recent.as_mut().map_or(0, |it| it.sum(now));
@@ -548,12 +554,12 @@ impl Watch {
                 Phase::Pending { since } if now.saturating_sub(since) >= rule.hold.0 => {
                     group.phase = Phase::Firing { since: now, calm: None };
                     told.extend(group.pattern);
-                    changes.push(group.alert(now, rule, key, now, None, observed));
+                    changes.push(group.alert(rule, key, now, None));
                 }
                 Phase::Firing { since, calm: Some(calm) }
                     if now.saturating_sub(calm) >= rule.keep_firing_for.0 =>
                 {
-                    changes.push(group.alert(now, rule, key, since, Some(now), observed));
+                    changes.push(group.alert(rule, key, since, Some(now)));
                     group.phase = Phase::Quiet;
                     group.before = group.total;
                 }
@@ -596,6 +602,7 @@ impl Group {
             past,
             lines: VecDeque::new(),
             phase: Phase::Quiet,
+            what: String::new(),
             others: false,
             pattern: None,
             endpoints: BTreeSet::new(),
@@ -724,15 +731,7 @@ impl Group {
         }
     }
 
-    fn alert(
-        &mut self,
-        now: Time,
-        rule: &Rule,
-        key: &str,
-        starts: Time,
-        ends: Option<Time>,
-        observed: u64,
-    ) -> Alert {
+    fn alert(&self, rule: &Rule, key: &str, starts: Time, ends: Option<Time>) -> Alert {
         let mut labels = self.labels.clone();
         labels.extend(rule.labels.clone());
         labels.insert("alertname".to_owned(), rule.alert.clone());
@@ -740,7 +739,7 @@ impl Group {
             id: format!("{}{SEPARATOR}{key}", rule.alert),
             labels,
             summary: rule.summary.clone(),
-            what: self.what(now, rule, observed),
+            what: self.what.clone(),
             starts,
             ends,
             count: match rule.condition {

@@ -37,7 +37,7 @@ use self::config::Config;
 use self::core::{Core, Kept};
 use crate::connect::{self, Trust};
 use crate::error::{Error, Exit};
-use crate::screen::say;
+use crate::screen::{notice, say};
 
 #[derive(Args)]
 #[command(
@@ -93,6 +93,7 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
     let channels = channels(&config)?;
     if alert.check {
         Core::new(&config, Kept::default(), 0)?;
+        channels.iter().filter_map(Channel::worries).for_each(|worry| notice(&worry));
         say(&format!("fine: {} rules, {} receivers", config.rules.len(), channels.len()))?;
         return Ok(Exit::DONE);
     }

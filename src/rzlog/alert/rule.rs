@@ -1,17 +1,18 @@
 //! One rule: which lines it looks at, how it groups them, and what must be the case for an alert. Made
 //! from its text (config.rs); what cannot be meant is an error that names the rule.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use regex::bytes::{Captures, Regex};
+use regex::{Captures, Regex};
 use rzlog_client::{FACILITIES, Line, Severity};
 
 use super::clock::Span;
 use super::config::{self, Labels};
 use super::text::clean;
 use crate::error::Error;
-use crate::pick::severity_in_json;
-use crate::show::template;
+use crate::pick::{severity_in_json, signs};
+use crate::show::{Form, Piece, template};
 
 /// No more of a line is looked at, in bytes: an expression may take time for each, and while one does,
 /// others' lines are missed.
@@ -120,7 +121,28 @@ impl Rule {
             }
         }
         let summary = text.summary.clone().unwrap_or_default();
-        template(&summary).map_err(|error| wrong(error.to_string()))?;
+        let form = template(&summary).map_err(|error| wrong(error.to_string()))?;
+        if let Form::Template(pieces) = form {
+            let own = ["alertname", "status", "labels", "what", "since", "count", "more"];
+            let is_new = matches!(condition, Condition::NewPattern { .. });
+            let known = |name: &String| {
+                own.contains(&name.as_str())
+                    || by.contains(name)
+                    || text.labels.contains_key(name)
+                    || (is_new && name == "pattern")
+            };
+            for piece in pieces {
+                match piece {
+                    Piece::Field(name) if !known(&name) => {
+                        return Err(wrong(format!(
+                            "summary: there is no {{{name}}}; possible are {}, and the alert's labels",
+                            own.join(", ")
+                        )));
+                    }
+                    _ => {}
+                }
+            }
+        }
         let usual = match &condition {
             Condition::Silent { .. } => MOST_GROUPS,
             _ => GROUPS,
@@ -163,15 +185,13 @@ impl Rule {
     /// Looks at a line.
     pub(crate) fn fit(&self, line: &Line<'_>, endpoint: &str) -> Fit<'_> {
         let filter = &self.filter;
-        let text = line.text.get(..LOOKED_AT).unwrap_or(line.text);
-        let message = line.message.get(..LOOKED_AT).unwrap_or(line.message);
         let named = |wish: &Option<Regex>, name: Option<&[u8]>| {
-            wish.as_ref().is_none_or(|wish| name.is_some_and(|name| wish.is_match(name)))
+            wish.as_ref().is_none_or(|wish| name.is_some_and(|name| wish.is_match(&signs(name))))
         };
         if matches!(self.condition, Condition::Lost | Condition::Missed { .. })
             || !named(&filter.host, line.host)
             || !named(&filter.program, line.program)
-            || filter.exclude.iter().any(|exclude| exclude.is_match(text))
+            || filter.exclude.iter().any(|exclude| exclude.is_match(&head(line.text)))
         {
             return Fit::No;
         }
@@ -183,9 +203,10 @@ impl Rule {
         if !grave && !share {
             return Fit::No;
         }
+        let message = head(line.message);
         let found = match filter.matches.as_slice() {
             [] => Some(None),
-            all => all.iter().find(|it| it.is_match(message)).map(Some),
+            all => all.iter().find(|it| it.is_match(&message)).map(Some),
         };
         match found {
             Some(found) if grave => {
@@ -193,7 +214,7 @@ impl Rule {
                     found.is_some_and(|it| it.capture_names().flatten().any(|name| name == label))
                 };
                 let captures = found.filter(|_| self.by.iter().any(named));
-                let captures = captures.and_then(|found| found.captures(message));
+                let captures = captures.and_then(|found| found.captures(&message));
                 Fit::Yes(self.labels_of(line, endpoint, captures.as_ref()))
             }
             _ if share => Fit::Rest(self.labels_of(line, endpoint, None)),
@@ -209,7 +230,7 @@ impl Rule {
     ) -> Vec<(&str, String)> {
         let value = |label: &str| -> String {
             if let Some(found) = captures.and_then(|captures| captures.name(label)) {
-                return clean(found.as_bytes(), LABEL);
+                return clean(found.as_str().as_bytes(), LABEL);
             }
             match label {
                 "host" => clean(line.host.unwrap_or_default(), LABEL),
@@ -328,6 +349,11 @@ fn filter(text: &config::Rule) -> Result<Filter, String> {
     })
 }
 
+/// As much of a line as is looked at.
+fn head(bytes: &[u8]) -> Cow<'_, str> {
+    signs(bytes.get(..LOOKED_AT).unwrap_or(bytes))
+}
+
 fn expressions(what: &str, texts: &[String]) -> Result<Vec<Regex>, String> {
     let one = |text: &String| {
         Regex::new(text).map_err(|error| {
@@ -343,8 +369,8 @@ fn expressions(what: &str, texts: &[String]) -> Result<Vec<Regex>, String> {
 fn names(text: &str) -> Result<Regex, String> {
     let one = |pattern: &str| -> String {
         let sign = |sign: char| match sign {
-            '*' => ".*".to_owned(),
-            '?' => ".".to_owned(),
+            '*' => "(?s:.)*".to_owned(),
+            '?' => "(?s:.)".to_owned(),
             _ => regex::escape(&sign.to_string()),
         };
         pattern.trim().chars().map(sign).collect()
@@ -367,7 +393,7 @@ impl Matcher {
 
     /// A label that is missing is empty.
     pub(crate) fn fits(&self, labels: &Labels) -> bool {
-        let value = |label| labels.get(label).map_or(&b""[..], |value| value.as_bytes());
+        let value = |label| labels.get(label).map_or("", String::as_str);
         self.0.iter().all(|(label, regex)| regex.is_match(value(label)))
     }
 }
@@ -426,6 +452,28 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_that_is_no_utf_8_hides_no_line() {
+        let rule = rule(
+            "host = \"web*\"\nprogram = \"s??d\"\nby = [\"source\"]\nexclude = 'STÖ.UNG'\n\
+             match = '(?i)für .* from (?<source>\\S+)'",
+        )
+        .unwrap();
+        let fits = |text: &[u8]| match rule.fit(&Line::parse(None, text), "tcp://a:1") {
+            Fit::Yes(labels) => labels[0].1.clone(),
+            _ => "no".into(),
+        };
+        let line = |host: &[u8], program: &[u8], text: &[u8]| {
+            [b"<38>Nov 24 10:00:00 ", host, b" ", program, b": ", text].concat()
+        };
+        let text = "Für a from b".as_bytes();
+        assert_eq!(fits(&line(b"web1", b"sshd", text)), "b");
+        assert_eq!(fits(&line(b"web\xff", b"s\xffhd", text)), "b");
+        assert_eq!(fits(&line(b"web1", b"sshd", b"F\xc3\x9cR \xff from b")), "b");
+        assert_eq!(fits(&line(b"web1", b"sshd", b"f\xc3\xbcr \xe2 from \xe2b")), "\u{fffd}b");
+        assert_eq!(fits(&line(b"web1", b"sshd", b"f\xc3\xbcr a from b ST\xc3\x96\xffUNG")), "no");
+    }
+
+    #[test]
     fn of_a_long_line_the_beginning_is_looked_at() {
         let rule = rule("match = 'bad (?<what>\\S+)'\nexclude = 'fine'\nby = [\"what\"]").unwrap();
         let line = |padding: usize, end: &str| {
@@ -453,6 +501,8 @@ mod tests {
             ("baseline = { window = \"5m\", past = \"6m\", factor = 3 }", "four windows"),
             ("baseline = { window = \"5m\", past = \"1h\", factor = 1 }", "factor is more"),
             ("summary = \"{open\"", "template"),
+            ("summary = \"{hsot} is down\"", "summary: there is no {hsot}"),
+            ("summary = \"{pattern}\"", "no {pattern}"),
         ] {
             let error = rule(text).err().unwrap_or_default();
             assert!(error.starts_with("rule A: ") && error.contains(words), "{text}: {error}");

@@ -135,6 +135,7 @@ impl Style {
                 Piece::Field(name) => self.field(name, alert, bare, &mut out),
             }
         }
+        out.truncate(out.trim_end().len());
         out
     }
 
@@ -177,9 +178,10 @@ impl Style {
                     out.push_str(&self.harmless(line));
                     out.push('\n');
                 }
-                out.push_str("```");
+                // a fence that has something behind it ends no block
+                out.push_str("```\n");
                 if more(alert) > 0 {
-                    out.push_str(&format!("\nand {} more", lines(more(alert))));
+                    out.push_str(&format!("and {} more", lines(more(alert))));
                 }
             }
             label => match alert.labels.get(label) {
@@ -189,10 +191,16 @@ impl Style {
         }
     }
 
-    /// Foreign text within a line.
+    /// Foreign text within a line. Of blanks that are none of ASCII's, two names could look alike.
     fn code(&self, text: &str) -> String {
-        let text = self.harmless(text);
-        if text.trim().is_empty() { "-".to_owned() } else { format!("`{}`", text.trim()) }
+        let mut seen = String::with_capacity(text.len());
+        for sign in self.harmless(text).trim_matches(' ').chars() {
+            match sign {
+                _ if sign.is_whitespace() && sign != ' ' => seen.extend(sign.escape_unicode()),
+                _ => seen.push(sign),
+            }
+        }
+        if seen.is_empty() { "-".to_owned() } else { format!("`{seen}`") }
     }
 
     /// Foreign text in code.

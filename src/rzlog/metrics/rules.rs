@@ -392,12 +392,12 @@ fn family(kind: Kind, name: &str) -> &str {
     }
 }
 
-/// The family's name, and those that stand in front of its numbers.
+/// The family's name, and those that stand in front of its numbers, or might: OpenMetrics keeps `_created`.
 fn shown_names(spec: &Spec) -> Vec<String> {
     let suffixes: &[&str] = match spec.kind {
-        Kind::Counter => &["", "_total"],
+        Kind::Counter => &["", "_total", "_created"],
         Kind::Gauge => &[""],
-        Kind::Histogram => &["", "_bucket", "_sum", "_count"],
+        Kind::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
     };
     suffixes.iter().map(|suffix| format!("{}{suffix}", spec.name)).collect()
 }
@@ -497,6 +497,10 @@ mod tests {
                     "[[rule.counter]]\nname = \"h_sum\"\n[[rule.histogram]]\nname = \"h\"\nvalue = \"pid\"\n",
                 ),
                 vec!["line 6", "look like those of h_sum"],
+            ),
+            (
+                rule(&format!("{COUNTER}[[rule.gauge]]\nname = \"c_created\"\nvalue = \"pid\"\n")),
+                vec!["line 6", "look like those of c"],
             ),
         ] {
             let told = mistake(&text);

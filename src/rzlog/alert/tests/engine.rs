@@ -29,7 +29,7 @@ fn a_threshold_has_a_hold_time_and_room_to_swing() {
         bench.says("web1", 14, "bad", 5);
     }
     assert_eq!(bench.changed(), "");
-    let alert = bench.engine.alert(bench.now, "A\u{1f}web1").unwrap();
+    let alert = bench.engine.alert("A\u{1f}web1").unwrap();
     assert_eq!((alert.count, alert.lines.len()), (10 + 30 + 25, 3));
     bench.passes(90);
     assert_eq!(bench.changed(), "RESOLVED host=web1");
@@ -64,7 +64,7 @@ fn a_rate_is_compared_with_its_past() {
     bench.says("web1", 14, "x", 100);
     bench.passes(2);
     assert_eq!(bench.changed(), "FIRING host=web1");
-    let alert = bench.engine.alert(bench.now, "A\u{1f}web1").unwrap();
+    let alert = bench.engine.alert("A\u{1f}web1").unwrap();
     assert!(alert.what.starts_with("100 lines within 1m, 2"), "{}", alert.what);
     for _ in 0..5 {
         bench.passes(60);
@@ -165,7 +165,7 @@ fn only_a_kind_of_line_that_was_never_there_is_news() {
     bench.says("web1", 14, "disk sdb2 fails", 2);
     bench.passes(60);
     assert_eq!(bench.changed(), "FIRING pattern=disk # fails program=app");
-    let alert = bench.engine.alert(bench.now, "A\u{1f}app\u{1f}disk # fails").unwrap();
+    let alert = bench.engine.alert("A\u{1f}app\u{1f}disk # fails").unwrap();
     assert_eq!((alert.count, alert.lines.len()), (3, 3));
     bench.passes(3700);
     assert_eq!(bench.changed(), "RESOLVED pattern=disk # fails program=app");
@@ -200,7 +200,7 @@ fn a_kind_that_nobody_was_told_of_is_still_new() {
              FIRING pattern=too few of this program=app"
         )
     );
-    let what = bench.engine.firing(bench.now).remove(0).what;
+    let what = bench.engine.firing().remove(0).what;
     assert_eq!(what, "4 lines within 1h of further kinds, not seen before");
     assert!(bench.engine.full()[0].contains("over 2 groups"));
     bench.passes(7400);
@@ -266,8 +266,8 @@ fn what_is_old_by_its_own_time_does_not_count() {
     }
     assert!(!bench.changed().contains("S "), "nobody is silent");
     bench.passes(400);
-    assert!(bench.engine.firing(bench.now).iter().any(|it| it.id == "S\u{1f}web2"));
-    assert!(!bench.engine.firing(bench.now).iter().any(|it| it.id == "S\u{1f}web1"));
+    assert!(bench.engine.firing().iter().any(|it| it.id == "S\u{1f}web2"));
+    assert!(!bench.engine.firing().iter().any(|it| it.id == "S\u{1f}web1"));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn hosts_beyond_the_limit_of_silence_are_told_of() {
     ["web1", "web2", "web3"].iter().for_each(|host| bench.says(host, 14, "x", 3));
     bench.passes(1);
     assert_eq!(bench.changed(), "FIRING host=(others)");
-    let alert = bench.engine.firing(bench.now).remove(0);
+    let alert = bench.engine.firing().remove(0);
     assert_eq!(alert.what, "there are more than 2 (limit): further ones are not watched");
     assert!(bench.engine.full()[0].ends_with("further ones are not watched"));
     bench.passes(3601);
@@ -336,9 +336,9 @@ fn what_was_learnt_outlives_an_edit_of_texts_and_limits() {
     bench.says("web1", 14, "bad", 1);
     bench.passes(3);
     assert_eq!(bench.changed(), "FIRING host=web1");
-    assert_eq!(bench.engine.firing(bench.now)[0].summary, "{host}");
+    assert_eq!(bench.engine.firing()[0].summary, "{host}");
     bench.edit("'bad'", "'worse'");
-    assert!(bench.engine.firing(bench.now).is_empty());
+    assert!(bench.engine.firing().is_empty());
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn a_publisher_that_drops_lines_is_told_of_until_it_drops_none() {
     bench.engine.missed(bench.now, "tcp://a:1", u64::MAX);
     bench.passes(1);
     assert_eq!(bench.changed(), "FIRING endpoint=tcp://a:1");
-    let alert = bench.engine.firing(bench.now).remove(0);
+    let alert = bench.engine.firing().remove(0);
     assert!(alert.what.contains("within 5m were dropped") && alert.count == 0, "{alert:?}");
     bench.passes(300);
     assert_eq!(bench.changed(), "");
@@ -454,7 +454,7 @@ fn a_restart_neither_forgets_nor_repeats_and_a_changed_rule_begins_anew() {
     bench.rule = bench.rule.replace("'bad'", "'worse'");
     bench.restart(30);
     bench.passes(3600);
-    assert!(bench.engine.firing(bench.now).is_empty());
+    assert!(bench.engine.firing().is_empty());
 }
 
 #[test]
@@ -493,11 +493,40 @@ fn a_reload_interrupts_nothing_and_a_rule_that_was_changed_begins_anew() {
     bench.passes(1);
     assert_eq!(bench.changed(), "FIRING host=web1");
     bench.reload("match = 'other lines'\n");
-    assert!(bench.engine.firing(bench.now).is_empty());
+    assert!(bench.engine.firing().is_empty());
     // who is not connected is known to rules that are new
     bench.engine.connection(bench.now, "tcp://a:1", false);
     bench.reload("[[rules]]\nalert = \"D\"\nlost = {}\n");
     bench.passes(1);
     let both = "FIRING endpoint=tcp://a:1; FIRING endpoint=tcp://a:1";
     assert_eq!(bench.changed(), both);
+}
+
+#[test]
+fn what_was_the_case_is_told_though_it_is_over_by_then() {
+    let mut bench = Bench::new("match = 'bad'\nthreshold = { count = 3, window = \"20s\" }");
+    bench.says("web1", 14, "bad", 3);
+    bench.passes(1);
+    let what = |bench: &mut Bench| bench.engine.alert("A\u{1f}web1").unwrap().what;
+    assert_eq!(what(&mut bench), "3 lines within 20s, limit 3");
+    bench.says("web1", 14, "bad", 2);
+    bench.passes(1);
+    assert_eq!(what(&mut bench), "5 lines within 20s, limit 3");
+    // as it is after group_wait, when the group is told
+    bench.passes(30);
+    assert_eq!(what(&mut bench), "5 lines within 20s, limit 3");
+    bench.restart(10);
+    bench.passes(1);
+    assert_eq!(what(&mut bench), "5 lines within 20s, limit 3");
+}
+
+#[test]
+fn nobody_can_take_the_place_of_the_others() {
+    let mut bench = Bench::new("limit = 2\nthreshold = { count = 3, window = \"10m\" }");
+    bench.says("(others)", 14, "x", 3);
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=\\x28others)");
+    ["web1", "web2", "web3", "web4"].iter().for_each(|host| bench.says(host, 14, "x", 1));
+    bench.passes(1);
+    assert_eq!(bench.changed(), "FIRING host=(others)");
 }

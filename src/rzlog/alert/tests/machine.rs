@@ -194,7 +194,7 @@ impl Model {
 
     /// The receiver knows just what fires.
     fn all_is_told(&mut self) -> bool {
-        let firing = self.core.engine.firing(self.now).into_iter().map(|alert| alert.id);
+        let firing = self.core.engine.firing().into_iter().map(|alert| alert.id);
         let known = self.known.iter().filter(|(_, fires)| **fires).map(|(id, _)| id.clone());
         self.core.outbox.waiting().count() == 0
             && firing.collect::<BTreeSet<_>>() == known.collect::<BTreeSet<_>>()
@@ -264,7 +264,7 @@ fn a_state_of_a_clock_that_was_wrong_is_taken_for_that_much_earlier() {
         let sentence = kept.fit_clock(now);
         assert_eq!(sentence.is_some(), told.is_some(), "{sentence:?}");
         let mut core = Core::new(&config, kept, now).unwrap();
-        let firing = core.engine.firing(now);
+        let firing = core.engine.firing();
         assert_eq!((firing.len(), firing[0].starts), (1, now - 5000));
         // a line more within the window that began before, and it goes on; then it ends, and that is told
         core.tick(now + 20_000);

@@ -49,6 +49,22 @@ fn without_code(text: &str) -> String {
     outside_blocks.split('`').step_by(2).collect()
 }
 
+/// What is outside of blocks as Mattermost reads them, line by line: only a fence of its own line ends one.
+fn outside_fences(text: &str) -> Result<String, String> {
+    let (mut inside, mut outside) = (false, String::new());
+    for line in text.lines() {
+        match inside {
+            true if line.trim_matches([' ', '`']).is_empty() && line.contains("```") => {
+                inside = false;
+            }
+            true => {}
+            false if line.trim_start().starts_with("```") => inside = true,
+            false => outside.extend([line, "\n"]),
+        }
+    }
+    if inside { Err(format!("a block is open: {text}")) } else { Ok(outside) }
+}
+
 #[track_caller]
 fn is_harmless(text: &str, dialect: Dialect) {
     assert_eq!(text.matches("```").count() % 2, 0, "{text}");
@@ -84,6 +100,32 @@ fn hostile_lines_and_labels_stay_in_their_code() {
         let said = style.notice(&attempt("web1", &["x"], 1), START);
         // what the administrator wrote is meant
         assert_eq!(said, "@channel `web1`: \n```\nx\n```\nand 9 lines more 9 -");
+    }
+}
+
+#[test]
+fn what_a_template_has_behind_its_lines_is_behind_their_block() {
+    let own = "{alertname}{lines} (runbook: {host})";
+    let style = Style::new(Dialect::Mattermost, 4000, Some(own)).unwrap();
+    let mut whole = attempt("web1", &["x"], 2);
+    whole.notification.alerts.iter_mut().for_each(|alert| alert.count = 1);
+    let said = style.notice(&whole, START);
+    assert_eq!(said, ["A\n```\nx\n```\n (runbook: `web1`)"; 2].join("\n"));
+    let style = Style::new(Dialect::Mattermost, 4000, None).unwrap();
+    assert!(style.notice(&whole, START).ends_with("\n```\nx\n```"));
+}
+
+#[test]
+fn no_two_names_look_alike_by_their_blanks() {
+    let style = Style::new(Dialect::Mattermost, 4000, Some("{host}")).unwrap();
+    for (host, shown) in [
+        ("db1", "`db1`"),
+        ("db1\u{a0}", "`db1\\u{a0}`"),
+        ("\u{2003}", "`\\u{2003}`"),
+        ("db1\u{2800}", "`db1\\u{2800}`"),
+        (" ", "-"),
+    ] {
+        assert_eq!(style.notice(&attempt(host, &[], 1), START), shown, "{host:?}");
     }
 }
 
@@ -141,17 +183,28 @@ proptest! {
         alerts in 1usize..5,
         limit in 200usize..3000,
         slack: bool,
+        more: bool,
+        own in prop::option::of(Just("{alertname}{lines} of {host}{lines}, {count}")),
     ) {
         let dialect = if slack { Dialect::Slack } else { Dialect::Mattermost };
-        let style = Style::new(dialect, limit, None).unwrap();
+        let style = Style::new(dialect, limit, own).unwrap();
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-        let said = style.notice(&attempt(&label, &lines, alerts), START);
+        let mut attempt = attempt(&label, &lines, alerts);
+        if !more {
+            let count = lines.len() as u64;
+            attempt.notification.alerts.iter_mut().for_each(|alert| alert.count = count);
+        }
+        let said = style.notice(&attempt, START);
         prop_assert!(said.chars().count() <= limit);
         prop_assert_eq!(said.matches("```").count() % 2, 0);
         prop_assert_eq!(said.replace("```", "").matches('`').count() % 2, 0);
         prop_assert!(!said.contains('@'));
         prop_assert!(!said.contains('<') && (!slack || !said.contains('>')));
         let rest = without_code(&said);
+        let outside = outside_fences(&said);
+        prop_assert!(outside.is_ok(), "{:?}", outside);
+        let outside = outside.unwrap();
+        prop_assert!(!outside.split('`').step_by(2).collect::<String>().contains(['!', '[', '~', '|']));
         prop_assert!(!rest.contains(['!', '[', '~', '|']), "{}", rest);
     }
 
