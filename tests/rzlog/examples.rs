@@ -49,7 +49,8 @@ macro_rules! chapters {
 
 chapters! {
     ten_minutes: "## Ten minutes", &[
-        ("rzlog keys fleet --server loghost --clients hosts.txt --out fleet", 0, &["new keys", "rsync -r fleet/loghost/ root@loghost:"], &[]),
+        ("rzlog keys fleet --server loghost --clients hosts.txt --out fleet", 0,
+         &["new keys", "rsync -r fleet/loghost/ root@loghost:"], &[]),
         ("install -d -m 700 ~/.config/rzlog && cp -r fleet/reader/. ~/.config/rzlog/", 0, &[], &[]),
         ("rzlog check @default", 0, &["fine: a PUB is there, encrypted, with both keys proven"], &[]),
         ("rzlog tail web1 nginx", CTRL_C, &["web1 nginx: "], &["cron", "db1"]),
@@ -67,18 +68,22 @@ chapters! {
     configuration: "## A configuration: check and migrate", &[
         ("rzlog check --config /etc/rsyslog.conf", 11, &["60-czmq.conf"], &[]),
         ("rzlog migrate /etc/rsyslog.conf > new.conf", 0, &[], &[]),
-        ("rzlog migrate /etc/rsyslog.conf --only /etc/rsyslog.d/60-czmq.conf", 0, &["module(load=\"omrzmq\""], &["omczmq"]),
+        ("rzlog migrate /etc/rsyslog.conf --only /etc/rsyslog.d/60-czmq.conf", 0,
+         &["module(load=\"omrzmq\""], &["omczmq"]),
         ("rzlog migrate /etc/rsyslog.conf --out new", 0, &["60-czmq.conf"], &[]),
     ];
     tail: "## tail", &[
         ("rzlog tail web1 nginx", CTRL_C, &["web1 nginx: "], &["cron", "db1"]),
-        ("rzlog tail 'web*' nginx,cron --severity warning", CTRL_C, &["web1 nginx: ", "web1 cron[7]: "], &["db1", "\" 200 ", "usual"]),
+        ("rzlog tail 'web*' nginx,cron --severity warning", CTRL_C,
+         &["web1 nginx: ", "web1 cron[7]: "], &["db1", "\" 200 ", "usual"]),
         ("rzlog tail tcp://loghost:5141 --servercertpath loghost --clientcertpath reader --topics web1.,db1.", CTRL_C,
          &["web1 cron[7]: ", "db1 postgres: "], &["mail1"]),
         ("rzlog tail @prod --include 'HTTP/1.1\" 5[0-9][0-9]' --exclude healthcheck --limit 100", 0,
          &["GET /cart HTTP/1.1\" 502"], &["healthcheck", "\" 200 "]),
-        ("rzlog tail web1 --json --fields time,host,message --for 10s | jq .message", 0, &["\"as JSON\"", "\"late\""], &["disk is full", "parse error"]),
-        ("rzlog tail web1 --template '{time} {program}[{pid}]: {message}'", CTRL_C, &["+00:00 cron[7]: usual"], &["db1"]),
+        ("rzlog tail web1 --json --fields time,host,message --for 10s | jq .message", 0,
+         &["\"as JSON\"", "\"late\""], &["disk is full", "parse error"]),
+        ("rzlog tail web1 --template '{time} {program}[{pid}]: {message}'", CTRL_C,
+         &["+00:00 cron[7]: usual"], &["db1"]),
     ];
     top: "## top", &[
         ("rzlog top @prod", CTRL_C, &["of 2 publishers", "postgres"], &[]),
@@ -93,8 +98,12 @@ chapters! {
          &["{\"message\":\"as JSON\"}"], &["cron"]),
         ("rzlog keys new example", 0, &["example_secret"], &[]),
     ];
+    profiles: "## Profiles", &[
+        ("rzlog tail @errors db1", CTRL_C, &["+00:00 db1 disk is full"], &["web1"]),
+    ];
     send: "## send", &[
-        ("rzlog send tcp://loghost:5140 --servercertpath loghost --clientcertpath web1 /var/log/syslog.1", 0, &["2 lines acknowledged"], &[]),
+        ("rzlog send tcp://loghost:5140 --servercertpath loghost --clientcertpath web1 /var/log/syslog.1", 0,
+         &["2 lines acknowledged"], &[]),
         ("backup 2>&1 | rzlog send @archive --tag backup --priority cron.info", 0, &["1 lines acknowledged"], &[]),
         ("rzlog send tcp://one:5140,tcp://two:5140 --servercertpath archive --clientcertpath web1 --compress zstd old.log", 0,
          &["2 lines acknowledged"], &[]),
@@ -104,15 +113,18 @@ chapters! {
         ("rzlog metrics tcp://one:5141 tcp://two:5141 --servercertpath loghost --clientcertpath reader --rules nginx.toml", CTRL_C,
          &["counting; see http://", "connected to "], &[]),
         ("rzlog metrics @prod 'web*' nginx --rules nginx.toml", CTRL_C, &["counting; see http://"], &[]),
-        ("rzlog metrics --rules nginx.toml --test /var/log/syslog", 0, &["nginx_http_requests_total{host=\"web1\",method=\"GET\",status=\"502\"} 1"], &[]),
+        ("rzlog metrics --rules nginx.toml --test /var/log/syslog", 0,
+         &["nginx_http_requests_total{host=\"web1\",method=\"GET\",status=\"502\"} 1"], &[]),
         ("rzlog metrics --rules nginx.toml --test access.log --host web1 --program nginx", 0,
          &["nginx_http_requests_total{host=\"web1\",method=\"GET\",status=\"200\"} 1"], &[]),
     ];
     alert: "## alert", &[
-        ("rzlog alert @prod --rules alert.toml --rules /usr/share/rzlog/rules/alert", CTRL_C, &["connected to "], &[]),
+        ("rzlog alert @prod --rules alert.toml --rules /usr/share/rzlog/rules/alert", CTRL_C,
+         &["connected to "], &[]),
         ("rzlog alert --rules /etc/rzlog/alert --check", 0, &["fine: "], &[]),
         ("rzlog alert --rules /etc/rzlog/alert --try-receivers", 0, &["ops: fine"], &[]),
-        ("rzlog alert --rules /usr/share/rzlog/rules/alert --dry-run /var/log/syslog", 0, &["KernelOutOfMemory"], &[]),
+        ("rzlog alert --rules /usr/share/rzlog/rules/alert --dry-run /var/log/syslog", 0,
+         &["KernelOutOfMemory"], &[]),
     ];
     service: "## As a service", &[
         ("install -m 644 fleet/reader/loghost /etc/rzlog/keys/server", 0, &[], &[]),
@@ -123,16 +135,21 @@ chapters! {
         ("source <(RZLOG_COMPLETE=bash rzlog)", 0, &[], &[]),
     ];
     program: "## In a program", &[
-        ("scripts/cargo run -p rzlog-client --example read tcp://loghost:5141 loghost reader_secret web1.nginx.", CTRL_C, &["web1 nginx: "], &["cron"]),
-        ("scripts/cargo run -p rzlog-client --example send tcp://loghost:5140 loghost web1_secret '<13>1 - web1 job - - - done'", 0, &["1"], &[]),
+        ("scripts/cargo run -p rzlog-client --example read tcp://loghost:5141 loghost reader_secret web1.nginx.", CTRL_C,
+         &["web1 nginx: "], &["cron"]),
+        ("scripts/cargo run -p rzlog-client --example send tcp://loghost:5140 loghost web1_secret '<13>1 - web1 job - - - done'", 0,
+         &["1"], &[]),
     ];
     readme: "## See the logs", &[
         ("rzlog keys fleet --server loghost --clients hosts.txt --out fleet", 0, &["new keys"], &[]),
-        ("rzlog check tcp://loghost:5140 --servercertpath loghost --clientcertpath web1", 0, &["fine: a ROUTER"], &[]),
+        ("rzlog check tcp://loghost:5140 --servercertpath loghost --clientcertpath web1", 0,
+         &["fine: a ROUTER"], &[]),
         ("rzlog tail web1 nginx", CTRL_C, &["web1 nginx: "], &["cron", "db1"]),
         ("rzlog top", CTRL_C, &["postgres"], &[]),
-        ("rzlog metrics web1 nginx --rules packaging/rules/metrics/nginx.toml", CTRL_C, &["counting; see http://"], &[]),
-        ("rzlog send tcp://loghost:5140 --servercertpath loghost --clientcertpath web1 old.log", 0, &["2 lines acknowledged"], &[]),
+        ("rzlog metrics web1 nginx --rules packaging/rules/metrics/nginx.toml", CTRL_C,
+         &["counting; see http://"], &[]),
+        ("rzlog send tcp://loghost:5140 --servercertpath loghost --clientcertpath web1 old.log", 0,
+         &["2 lines acknowledged"], &[]),
         ("rzlog alert --rules alert.toml --rules packaging/rules/alert", CTRL_C, &["connected to "], &[]),
     ];
 }
@@ -225,10 +242,11 @@ impl Stage {
         stage.write_files();
         let fleet = CHAPTERS[0].1[0].0;
         stage.shell(fleet).run().ended(0);
-        let copied = Command::new("sh")
-            .args(["-euc", "cp -r fleet/loghost/rzmq etc/rsyslog.d/; cp fleet/web1/rzmq/* .; cp fleet/reader/* .; cp loghost archive; cp loghost reader_secret web1_secret .config/rzlog/"])
-            .current_dir(stage.folder.path())
-            .status();
+        // copied to where they belong, and beside the command, where the page names them without a folder
+        let copy = "cp -r fleet/loghost/rzmq etc/rsyslog.d/; cp fleet/web1/rzmq/* .; cp fleet/reader/* .; \
+                    cp loghost archive; cp loghost reader_secret web1_secret .config/rzlog/";
+        let copied =
+            Command::new("sh").args(["-euc", copy]).current_dir(stage.folder.path()).status();
         assert!(copied.expect("sh").success());
         stage.hosts = (0..HOSTS.len()).map(|number| stage.host(number)).collect();
         stage
