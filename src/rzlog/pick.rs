@@ -362,6 +362,8 @@ mod tests {
         let mut all = pick("web*", Some("nginx"));
         assert!(wants(&mut all, Some("web1.example.org.nginx."), ""));
         assert!(!wants(&mut all, Some("db1.nginx."), ""));
+        assert!(wants(&mut pick("web1.*", Some("nginx")), Some("web1.example.org.nginx."), ""));
+        assert!(!wants(&mut nginx, Some("web1.example.org.nginx."), ""));
     }
 
     #[test]
