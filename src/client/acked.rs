@@ -37,6 +37,8 @@ pub struct AckedSender {
     context: Context,
     /// It was said that no endpoint takes lines, and none has since.
     in_vain: bool,
+    /// A receiver has answered: lines go to none before that.
+    answered: bool,
     clock: Instant,
     received: Received,
     offered: u64,
@@ -139,6 +141,7 @@ impl AckedSender {
             notices,
             context,
             in_vain: false,
+            answered: false,
             clock: Instant::now(),
             received: Received::new(),
             offered: 0,
@@ -213,6 +216,11 @@ impl AckedSender {
         std::mem::take(&mut self.refused)
     }
 
+    /// Whether any receiver has answered so far. Before that no line has left, so none can have arrived.
+    pub fn was_answered(&self) -> bool {
+        self.answered
+    }
+
     /// What happened to the connection since the last call, as sentences.
     pub fn take_notices(&mut self) -> Vec<String> {
         self.notices.try_iter().collect()
@@ -282,7 +290,8 @@ impl AckedSender {
             self.tell_turn(turn);
             self.in_vain &= !settled;
             match event {
-                Ok(Event::Nothing | Event::Welcome) => {}
+                Ok(Event::Nothing) => {}
+                Ok(Event::Welcome) => self.answered = true,
                 Ok(Event::Later(reason)) => {
                     self.tell(format!("the receiver takes nothing now: {reason:?}"));
                 }

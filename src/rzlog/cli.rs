@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 /// See and hear the logs.
 ///
 /// The other end of rsyslog's modules omrzmq and imrzmq: makes keys, says why a connection does not
-/// work, shows the lines that a publisher has, and sends lines that are acknowledged.
+/// work, shows the lines that publishers have, counts them, tells a chat when something is wrong, and
+/// sends lines that are acknowledged.
 #[derive(Parser)]
 #[command(name = "rzlog", version, about, max_term_width = 100)]
 #[command(

@@ -109,9 +109,15 @@ pub(crate) struct Pick {
     exclude: Option<RegexSet>,
     severity: Option<Severity>,
     everything: bool,
-    /// Lines that were left out because they do not say how grave they are.
-    pub(crate) without_severity: u64,
+    /// Why lines were left out of which one cannot know whether they were meant, each reason once.
+    doubts: Vec<&'static str>,
+    /// How many of them were told.
+    told: usize,
 }
+
+const NO_SEVERITY: &str = "lines that do not say how grave they are are left out (--severity)";
+const NO_NAMES: &str = "lines are left out whose topics have several parts behind the program, and whose text does not \
+                        begin with the same host and program: --topics HOST.PROGRAM. shows them";
 
 impl Pick {
     pub(crate) fn new(wish: &Wish<'_>) -> Result<Pick, Error> {
@@ -134,8 +140,22 @@ impl Pick {
             exclude: expressions("exclude", wish.exclude)?,
             severity: severity.transpose()?,
             everything: wish.everything,
-            without_severity: 0,
+            doubts: Vec::new(),
+            told: 0,
         })
+    }
+
+    /// A reason for which lines were left out that might have been meant; each is told once.
+    pub(crate) fn take_doubt(&mut self) -> Option<&'static str> {
+        let doubt = self.doubts.get(self.told).copied();
+        self.told += usize::from(doubt.is_some());
+        doubt
+    }
+
+    fn doubt(&mut self, why: &'static str) {
+        if !self.doubts.contains(&why) {
+            self.doubts.push(why);
+        }
     }
 
     pub(crate) fn wants(&mut self, message: &Message<'_>, line: &Line<'_>) -> bool {
@@ -146,10 +166,13 @@ impl Pick {
                     named.line.is_match(&[host, b" ", program].concat())
                 }
                 // what the publisher compared: the first frame
-                Some(topic) => named.frame.is_match(topic),
+                Some(topic) => named.frame.is_match(topic) || named.is_of(topic, line),
                 None => named.text.is_match(message.text),
             };
             if !is_meant {
+                if message.topic.is_some_and(|topic| named.longer.is_match(topic)) {
+                    self.doubt(NO_NAMES);
+                }
                 return false;
             }
         }
@@ -161,7 +184,7 @@ impl Pick {
         match line.severity.or_else(|| severity_in_json(line)) {
             Some(severity) => severity <= least,
             None => {
-                self.without_severity += 1;
+                self.doubt(NO_SEVERITY);
                 false
             }
         }
@@ -251,8 +274,10 @@ fn glob_of(one: &str, pattern: &str) -> String {
 /// `nginx-proxy` nor a part of a host's name. `postfix` is `postfix/smtpd`, too, as it is for the publisher.
 struct Names {
     /// Of a topic in a frame of its own: the host, a dot, and the program. One part more may follow, such as a
-    /// severity; with more of them, it is a longer host's.
+    /// severity; with more of them, it is a longer host's, unless the text says otherwise.
     frame: Regex,
+    /// The same, with more parts behind them.
+    longer: Regex,
     /// Of a topic in front of a text. It ends where the text begins, which a pattern does not reach into: a text
     /// has whatever somebody writes.
     text: Regex,
@@ -282,9 +307,17 @@ impl Names {
         };
         Ok(Some(Names {
             frame: regex("[^ ]", r"\.", r"\.", r"(?:\.[^ .]+)?\.?(?:[ <@\[:]|$)")?,
+            longer: regex("[^ ]", r"\.", r"\.", r"\.")?,
             text: regex(r"[^ <@\[:]", r"\.", r"\.", r"\.?(?:[ <@\[:]|$)")?,
             line: regex("[^ ]", r"(?:\.[^ ]*)? ", " ", "$")?,
         }))
+    }
+
+    /// Whether the host and the program of the line fit. Where a topic ends in a dot, a line has none but those that
+    /// the topic begins with, or has in all.
+    fn is_of(&self, topic: &[u8], line: &Line<'_>) -> bool {
+        let (Some(host), Some(program)) = (line.host, line.program) else { return false };
+        topic.ends_with(b".") && self.frame.is_match(&[host, b".", program].concat())
     }
 }
 
@@ -339,6 +372,8 @@ mod tests {
         let mut all = pick("web*", Some("nginx"));
         assert!(wants(&mut all, Some("web1.example.org.nginx."), ""));
         assert!(!wants(&mut all, Some("db1.nginx."), ""));
+        assert!(wants(&mut pick("web1.*", Some("nginx")), Some("web1.example.org.nginx."), ""));
+        assert!(!wants(&mut nginx, Some("web1.example.org.nginx."), ""));
     }
 
     #[test]
@@ -363,6 +398,36 @@ mod tests {
         for host in ["2001:db8::1", "2001:db8::?", "2001:*", "*"] {
             assert!(wants(&mut pick(host, Some("app")), Some("2001:db8::1.app."), "x"), "{host}");
         }
+    }
+
+    #[test]
+    fn behind_several_parts_the_text_says_whose_the_line_is() {
+        let (mut nginx, mut postfix) = (pick("web1", Some("nginx")), pick("m*", Some("postfix")));
+        let topic = Some("web1.nginx.daemon.info.");
+        assert!(wants(&mut nginx, topic, "<30>Nov 24 10:00:00 web1 nginx[7]: x"));
+        assert!(wants(
+            &mut postfix,
+            Some("m1.postfix.mail.info."),
+            "<22>1 - m1 postfix/smtpd - - - x"
+        ));
+        assert_eq!((nginx.take_doubt(), postfix.take_doubt()), (None, None));
+        // nothing but what the topic begins with is believed
+        let forged = "<2>Nov 24 10:00:00 db1 kernel: x";
+        let mut kernel = pick("*", Some("kernel"));
+        for topic in ["web1.app.daemon.crit.", "web1.app.daemon.crit"] {
+            assert!(!wants(&mut kernel, Some(topic), forged), "{topic}");
+        }
+        assert!(!wants(
+            &mut nginx,
+            Some("web1.nginx.example.org.sshd."),
+            "<6>1 - web1 ssh - - - x"
+        ));
+        // nothing to know it by
+        assert!(!wants(&mut nginx, topic, "x"));
+        assert_eq!(nginx.take_doubt(), Some(NO_NAMES));
+        let mut other = pick("web1", Some("nginx"));
+        assert!(!wants(&mut other, Some("web1.nginx-proxy.daemon.info."), "x"));
+        assert_eq!(other.take_doubt(), None);
     }
 
     #[test]
@@ -412,8 +477,9 @@ mod tests {
         assert!(!wants(&mut pick, None, "<14>Nov 24 10:00:00 web1 app: x"));
         assert!(wants(&mut pick, None, "h.p:@cee:{\"severity\":\"err\"}"));
         assert!(!wants(&mut pick, None, "h.p:@cee:{\"level\":\"info\"}"));
-        assert_eq!(pick.without_severity, 0);
+        assert_eq!(pick.take_doubt(), None);
         assert!(!wants(&mut pick, None, "who knows"));
-        assert_eq!(pick.without_severity, 1);
+        assert!(!wants(&mut pick, None, "nobody knows"));
+        assert_eq!((pick.take_doubt(), pick.take_doubt()), (Some(NO_SEVERITY), None));
     }
 }

@@ -441,8 +441,12 @@ impl<'a> Run<'a> {
             count += &format!(", {} left out", self.too_long);
         }
         if unsettled > 0 {
+            let doubt = match self.sender.was_answered() {
+                true => "they may have arrived",
+                false => "no receiver answered, so none of them was sent",
+            };
             count += &format!(
-                ", {unsettled} not acknowledged (they may have arrived); what follows them was not sent"
+                ", {unsettled} not acknowledged ({doubt}); what follows them was not sent"
             );
         }
         if !self.send.quiet || exit != Exit::DONE || self.failed {

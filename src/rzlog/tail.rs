@@ -134,7 +134,6 @@ struct Course {
     /// When there was last nothing to read, and when that was last said.
     idle: Instant,
     flood_told: Option<Instant>,
-    told_without_severity: bool,
 }
 
 pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
@@ -201,7 +200,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
             }
         }
         course.tell_of_flood();
-        course.tell_of_severity(&pick);
+        course.tell_of_doubt(&mut pick);
     };
     if let Some(seen) = seen {
         seen.save();
@@ -272,7 +271,6 @@ impl Course {
             read: 0,
             idle: Instant::now(),
             flood_told: None,
-            told_without_severity: false,
         }
     }
 
@@ -317,10 +315,9 @@ impl Course {
         }
     }
 
-    fn tell_of_severity(&mut self, pick: &Pick) {
-        if pick.without_severity > 0 && !self.told_without_severity && !self.quiet {
-            self.told_without_severity = true;
-            notice("lines that do not say how grave they are are left out (--severity)");
+    fn tell_of_doubt(&self, pick: &mut Pick) {
+        if let Some(doubt) = pick.take_doubt().filter(|_| !self.quiet) {
+            notice(doubt);
         }
     }
 }

@@ -84,6 +84,13 @@ impl Page {
         &block.unwrap_or_else(|| panic!("{} has no block {words:?}", self.path.display())).text
     }
 
+    /// The heading that a block stands below.
+    pub fn heading_of(&self, block: &Block) -> &str {
+        let above = self.prose.iter().take_while(|(number, _)| *number < block.line);
+        let heading = above.filter(|(_, line)| line.starts_with('#')).last();
+        heading.map_or("", |(_, line)| line)
+    }
+
     /// The lines of a section, its subsections included.
     pub fn section(&self, heading: &str) -> Vec<&str> {
         let level = heading.chars().take_while(|c| *c == '#').count();

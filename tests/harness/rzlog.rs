@@ -65,17 +65,8 @@ impl Rzlog {
     pub fn under<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().expect("a program"));
-        command.args(words).arg(self.command.get_program()).args(self.command.get_args());
-        for (name, value) in self.command.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if let Some(folder) = self.command.get_current_dir() {
-            command.current_dir(folder);
-        }
-        self.command = command;
+        command.args(words);
+        self.wrap(command);
         self
     }
 
@@ -121,6 +112,9 @@ impl Rzlog {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
+        }
+        if let Some(folder) = self.command.get_current_dir() {
+            command.current_dir(folder);
         }
         self.command = command;
     }

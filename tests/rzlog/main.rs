@@ -3,6 +3,7 @@
 mod alert;
 mod check;
 mod configuration;
+mod examples;
 mod gaps;
 mod hostile;
 mod keys;

@@ -235,10 +235,30 @@ fn what_was_read_before_a_file_that_cannot_be_is_sent_and_counted() {
 #[test]
 fn nobody_there_is_said_in_time_and_ctrl_c_counts() {
     let endpoint = free_endpoint();
+    let none =
+        "0 lines acknowledged, 3 not acknowledged (no receiver answered, so none of them was sent)";
     let line = format!("send {endpoint} --plaintext --patience 1");
     let ran = Rzlog::of(&line).input(&numbers(0..3)).run().ended(3);
     assert!(ran.err.contains("nothing listens at"), "{ran:?}");
-    ran.complains(&["0 lines acknowledged, 3 not acknowledged"]);
+    ran.complains(&[none]);
+    // a name that nobody has
+    let unknown = "send tcp://nobody.invalid:5140 --plaintext --patience 1";
+    Rzlog::of(unknown).input(&numbers(0..3)).run().ended(3).complains(&[none]);
+    // stopped before anybody was there, with input that goes on
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let (mut send, mut input) =
+            Rzlog::of(&format!("send {endpoint} --plaintext")).start_with_pipe();
+        input.write_all(&numbers(0..3)).expect("written");
+        send.wait_err(&["nothing listens at"], SOON);
+        send.signal(signal);
+        send.wait_for("the count", SOON, |send| send.err().contains(none));
+        send.wait(SOON).ended(status);
+    }
+    // nothing to send
+    for input in ["", "\n\r\n"] {
+        let ran = Rzlog::of(&line).input(input.as_bytes()).run().ended(0);
+        assert!(ran.err.ends_with("rzlog: 0 lines acknowledged\n"), "{ran:?}");
+    }
     let (mut receiver, endpoint) = receiver();
     let (mut send, mut input) =
         Rzlog::of(&format!("send {endpoint} --plaintext")).start_with_pipe();

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use harness::ports::free_endpoint;
 use harness::{Proxy, Rzlog, SOON, secs};
 
-use crate::publisher::{Publisher, without_warm_up};
+use crate::publisher::{FRAMED, Publisher, without_warm_up};
 
 #[test]
 fn one_program_of_one_host_and_nothing_else_crosses_the_network() {
@@ -57,6 +57,32 @@ fn patterns_expressions_and_severities_choose() {
         grave.out().contains("grave")
     });
     assert!(!grave.out().contains("warm-up"), "{}", grave.out());
+}
+
+#[test]
+fn behind_the_program_a_topic_may_have_several_parts() {
+    let topic = "template(name=\"topic\" type=\"string\" \
+                 string=\"%hostname%.%programname%.%syslogfacility-text%.%syslogseverity-text%.\")";
+    let publisher = Publisher::start(topic, FRAMED);
+    let mut tail = publisher.tail("web1 nginx").start();
+    publisher.until_shown(&mut tail, "web1", "nginx");
+    publisher.says("web1", "nginx-proxy", &["begins alike"]);
+    publisher.says("web1.nginx.example.org", "sshd", &["a longer host"]);
+    publisher.says("web1", "nginx", &["asked for"]);
+    let out = tail.wait_out("web1 nginx: asked for", SOON);
+    assert_eq!(without_warm_up(&out).len(), 1, "{out}");
+    // a text that has no host and program in it
+    let bare = format!("{topic} template(name=\"bare\" type=\"string\" string=\"%msg%\")");
+    let publisher = Publisher::start(&bare, &format!("{FRAMED} template=\"bare\""));
+    let mut named = publisher.tail("web1 nginx").start();
+    let mut topics = publisher.tail("--topics web1.nginx.").start();
+    publisher.until_shown(&mut topics, "web1", "nginx");
+    named.wait_for("a notice", SOON, |named| {
+        publisher.says("web1", "nginx", &["said"]);
+        named.err().contains("--topics HOST.PROGRAM. shows them")
+    });
+    assert_eq!(named.out(), "");
+    assert_eq!(named.err().matches("--topics").count(), 1, "{}", named.err());
 }
 
 #[test]

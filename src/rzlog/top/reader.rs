@@ -28,7 +28,6 @@ pub(super) struct Reader {
     /// When there was last nothing to read, and when that was last said.
     idle: Instant,
     flood_told: Option<Instant>,
-    told_without_severity: bool,
     /// When rows last had to make room.
     looked: Instant,
     /// Somebody was there, now or before.
@@ -46,7 +45,6 @@ impl Reader {
             began: now,
             idle: now,
             flood_told: None,
-            told_without_severity: false,
             looked: now,
             ever_connected: false,
         })
@@ -71,10 +69,7 @@ impl Reader {
                     .into(),
             );
         }
-        if self.pick.without_severity > 0 && !self.told_without_severity {
-            self.told_without_severity = true;
-            told.push("lines that do not say how grave they are are left out (--severity)".into());
-        }
+        told.extend(self.pick.take_doubt().map(str::to_owned));
         told
     }
 
