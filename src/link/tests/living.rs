@@ -108,6 +108,25 @@ fn a_broken_certificate_is_named_and_disturbs_nobody() {
     assert!(receive(&pull).authenticated());
 }
 
+/// Both halves are there, and each in the other's place.
+#[test]
+fn a_swapped_certificate_lets_nobody_in_and_its_secret_is_not_told() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let _pull = context.open(&server, log.clone()).unwrap();
+    let text = fs::read_to_string(keys.path("db_secret")).unwrap();
+    let secret = text.split_once("secret-key = \"").unwrap().1.split('"').next().unwrap();
+    let swapped = text
+        .replace("public-key", "...")
+        .replace("secret-key", "public-key")
+        .replace("...", "secret-key");
+    fs::write(keys.path("allowed web").join("db"), swapped).unwrap();
+    let told = log.wait_for("not allowed in: ");
+    assert!(told.contains("db: its public-key does not belong to its secret-key"), "{told}");
+    assert!(log.sentences().iter().all(|it| !it.contains(secret)), "a secret in the log");
+}
+
 fn replace_key(keys: &Keys, name: &str) {
     let other = Keys::new(&[name]);
     for file in [name.to_owned(), format!("{name}_secret")] {
