@@ -118,7 +118,7 @@ impl Connections {
             handshake_ivl,
             notices,
             peers,
-            throttle: Throttle::new(),
+            throttle: Throttle::default(),
             security,
             roster,
             explained: HashSet::new(),
@@ -183,7 +183,7 @@ impl Connections {
             }
             zmq_sys::ZMQ_EVENT_ACCEPT_FAILED => {
                 let reason = Errno(value as i32).to_string();
-                self.tell(&format!("accept {endpoint} {reason}"), now, |held_back| {
+                self.tell("accept", &format!("{endpoint} {reason}"), now, |held_back| {
                     Notice::AcceptFailed { endpoint: endpoint.to_owned(), reason, held_back }
                 });
             }
@@ -202,9 +202,13 @@ impl Connections {
         };
         let peer = peer.map(|(address, key)| self.peer(address.to_string(), Some(key)));
         let from = peer.as_ref().map(|peer| peer.address.as_str()).unwrap_or_default();
-        let cause = format!("connected {endpoint} {from}");
+        let cause = format!("{endpoint} {from}");
         let endpoint = self.written.with_address(endpoint);
-        self.tell(&cause, now, |held_back| Notice::Connected { endpoint, peer, held_back });
+        self.tell("connected", &cause, now, |held_back| Notice::Connected {
+            endpoint,
+            peer,
+            held_back,
+        });
     }
 
     /// What is known of a peer with this address and key.
@@ -269,7 +273,7 @@ impl Connections {
     fn late(&mut self, peer: Option<SocketAddr>, key: PublicKey, now: Instant) {
         notice::count(&*self.notices, Change::Cut(1));
         let address = peer.map_or("a local peer".into(), |it| it.ip().to_string());
-        self.tell(&format!("late {address} {key}"), now, |held_back| Notice::CutLate {
+        self.tell("late", &format!("{address} {key}"), now, |held_back| Notice::CutLate {
             address,
             key,
             held_back,
@@ -318,7 +322,7 @@ impl Connections {
         }
         let peer = peer.map_or("a local peer".into(), |it| it.to_string());
         // whoever calls again and again has another port each time
-        self.tell("too many", now, |held_back| Notice::TooMany {
+        self.tell("too many", "", now, |held_back| Notice::TooMany {
             peer,
             half_open,
             limit,
@@ -328,14 +332,20 @@ impl Connections {
 
     fn unreachable(&mut self, endpoint: &str, now: Instant) {
         self.explained.insert(endpoint.to_owned());
-        self.tell(&format!("unreachable {endpoint}"), now, |held_back| Notice::Unreachable {
+        self.tell("unreachable", endpoint, now, |held_back| Notice::Unreachable {
             endpoint: endpoint.to_owned(),
             held_back,
         });
     }
 
-    fn tell(&mut self, cause: &str, now: Instant, notice: impl FnOnce(u64) -> Notice) {
-        if let Some(held_back) = self.throttle.admit(cause, now) {
+    fn tell(
+        &mut self,
+        kind: &'static str,
+        cause: &str,
+        now: Instant,
+        notice: impl FnOnce(u64) -> Notice,
+    ) {
+        if let Some(held_back) = self.throttle.admit(kind, cause, now) {
             notice::give(&*self.notices, &notice(held_back));
         }
     }

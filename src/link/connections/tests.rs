@@ -203,6 +203,23 @@ fn one_that_is_there_for_longer_than_a_handshake_takes_is_no_failed_handshake() 
     assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
 }
 
+/// However many strangers fail at their handshake before.
+#[test]
+fn a_peer_that_is_lost_is_told_whatever_strangers_do() {
+    let mut story = Story::new(Role::Server);
+    story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+    story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+    story.connections.roster.past_handshake(A as RawFd);
+    for number in 0..200 {
+        let peer = Some(format!("127.0.0.{number}:1"));
+        let cause = HandshakeFailure::HungUpOnServer;
+        story.connections.failed("tcp://here:1", peer, cause, story.now);
+    }
+    story.told();
+    story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
+    assert_eq!(story.told(), ["connection lost at tcp://here:1"]);
+}
+
 /// With several I/O threads the events of two connections may come mixed.
 #[test]
 fn one_that_is_past_its_handshake_takes_no_others_failure() {
