@@ -127,14 +127,32 @@ impl Connections {
         }
     }
 
-    /// `told` is the endpoint as libzmq calls it.
-    pub(crate) fn event(&mut self, event: u32, value: u32, told: &str, now: Instant) {
+    /// `told` is the endpoint as libzmq calls it. `is_over` says whether libzmq has told of this connection's end
+    /// by now: what the system answers of its descriptor may be another's then.
+    pub(crate) fn event(
+        &mut self,
+        event: u32,
+        value: u32,
+        told: &str,
+        now: Instant,
+        is_over: &mut dyn FnMut(RawFd) -> bool,
+    ) {
         let endpoint = self.written.name(told).to_owned();
         let endpoint = endpoint.as_str();
         match event {
-            zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, (told, endpoint), now),
+            zmq_sys::ZMQ_EVENT_ACCEPTED => {
+                let fd = value as RawFd;
+                let asked = Called::at(told).peer_of(fd);
+                let peer = if is_over(fd) { (None, None) } else { asked };
+                self.accepted(fd, peer, (told, endpoint), now);
+            }
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.begun(endpoint, now),
-            zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
+            zmq_sys::ZMQ_EVENT_CONNECTED => {
+                let fd = value as RawFd;
+                let asked = (raw::peer_of(fd), Called::at(told).local_at(fd));
+                let peer = if is_over(fd) { (None, None) } else { asked };
+                self.called(fd, peer, (told, endpoint), now);
+            }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 // where two names lead to one address, it is not known which of the two it is
                 let mut called_so = self.made.iter().filter(|(name, _)| name == told);
@@ -249,18 +267,19 @@ impl Connections {
     }
 
     /// This side has called, and somebody is there.
-    fn called(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
+    fn called(
+        &mut self,
+        fd: RawFd,
+        (peer, local): (Option<SocketAddr>, Option<u64>),
+        (told, endpoint): (&str, &str),
+        now: Instant,
+    ) {
         self.begun(endpoint, now);
         let before = self.peers.calls.opened(endpoint, fd);
         self.ended_unheard(before, now);
-        let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);
         self.made.push((told.to_owned(), fd));
-        let local = match Called::at(told) {
-            Called::File(path) => raw::local_at(fd, path),
-            Called::Port(_) | Called::Other => None,
-        };
         match (self.roster.connected(fd, (peer, local), now), peer) {
             (Some(key), _) => self.late(peer, key, now),
             (None, Some(_)) => self.watch_stranger(fd, endpoint, now),
@@ -281,11 +300,16 @@ impl Connections {
     }
 
     /// Somebody has called.
-    fn accepted(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
-        let called = Called::at(told);
+    fn accepted(
+        &mut self,
+        fd: RawFd,
+        peer: (Option<SocketAddr>, Option<u64>),
+        (told, endpoint): (&str, &str),
+        now: Instant,
+    ) {
         let mut is_closed = false;
         let is_server = self.role == Role::Server && self.threshold.is_some();
-        match self.roster.accepted(fd, called, is_server, now) {
+        match self.roster.accepted(fd, peer, is_server, now) {
             Arrival::Welcome => {}
             Arrival::Crowded(limit, closed) => {
                 for (closed, peer) in closed {
@@ -299,7 +323,7 @@ impl Connections {
             }
         }
         if !is_closed {
-            if matches!(called, Called::Port(_)) {
+            if matches!(Called::at(told), Called::Port(_)) {
                 self.watch_stranger(fd, endpoint, now);
             }
             self.watch_server(fd, now);
