@@ -89,7 +89,7 @@ impl Authenticator {
         roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
     ) -> Registration {
-        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::new()));
+        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::default()));
         let domain = Arc::new(Domain { security, roster, refused, notices, throttle });
         lock(&self.domains).insert(name.clone(), Arc::clone(&domain));
         Registration { name, domain, domains: Arc::clone(&self.domains) }
@@ -239,7 +239,7 @@ impl Domain {
             Admission::Known(_) => {
                 if let Err(limit) = self.roster.admit(address, key, Instant::now()) {
                     notice::count(&*self.notices, Change::ConnectionRefused);
-                    self.tell(&format!("limit {address} {key}"), |held_back| {
+                    self.tell("limit", &format!("{address} {key}"), |held_back| {
                         let peer = address.to_owned();
                         Notice::TooMany { peer, half_open: false, limit, held_back }
                     });
@@ -255,15 +255,15 @@ impl Domain {
         }
         self.refused.fetch_add(1, Ordering::Relaxed);
         notice::count(&*self.notices, Change::KeyRefused);
-        self.tell(&format!("key {address} {key}"), |held_back| {
+        self.tell("key", &format!("{address} {key}"), |held_back| {
             let address = address.to_owned();
             Notice::RefusedKey { address, key, held_back }
         });
         false
     }
 
-    fn tell(&self, cause: &str, notice: impl FnOnce(u64) -> Notice) {
-        let admitted = lock(&self.throttle).admit(cause, Instant::now());
+    fn tell(&self, kind: &'static str, cause: &str, notice: impl FnOnce(u64) -> Notice) {
+        let admitted = lock(&self.throttle).admit(kind, cause, Instant::now());
         if let Some(held_back) = admitted {
             notice::give(&*self.notices, &notice(held_back));
         }

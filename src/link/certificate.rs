@@ -150,12 +150,19 @@ fn forbidden(path: &Path) -> u32 {
     if is_credential { 0o037 } else { 0o077 }
 }
 
-/// Reads a peer's certificate. A secret key in it is not looked at.
+/// Reads a peer's certificate. A secret key in it must be the public one's: were the two swapped, the secret one
+/// would be told as a public one is.
 pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
     let (text, _) = read(path)?;
     let keys = Keys::find(path, &text.0)?;
     let (line, public) = keys.public.ok_or_else(|| no_public(path))?;
     let public = PublicKey(key(path, line, "public-key", public)?);
+    if let Some((line, secret)) = keys.secret {
+        let secret = Wiped(key(path, line, "secret-key", secret)?);
+        if public_of(&secret.0)? != public {
+            return Err(CertificateError::NoPair { path: path.to_owned() });
+        }
+    }
     let name = match keys.name {
         Some((line, name)) => name_in(path, line, name)?,
         None => None,

@@ -118,7 +118,7 @@ impl Connections {
             handshake_ivl,
             notices,
             peers,
-            throttle: Throttle::new(),
+            throttle: Throttle::default(),
             security,
             roster,
             explained: HashSet::new(),
@@ -127,14 +127,32 @@ impl Connections {
         }
     }
 
-    /// `told` is the endpoint as libzmq calls it.
-    pub(crate) fn event(&mut self, event: u32, value: u32, told: &str, now: Instant) {
+    /// `told` is the endpoint as libzmq calls it. `is_over` says whether libzmq has told of this connection's end
+    /// by now: what the system answers of its descriptor may be another's then.
+    pub(crate) fn event(
+        &mut self,
+        event: u32,
+        value: u32,
+        told: &str,
+        now: Instant,
+        is_over: &mut dyn FnMut(RawFd) -> bool,
+    ) {
         let endpoint = self.written.name(told).to_owned();
         let endpoint = endpoint.as_str();
         match event {
-            zmq_sys::ZMQ_EVENT_ACCEPTED => self.accepted(value as RawFd, (told, endpoint), now),
+            zmq_sys::ZMQ_EVENT_ACCEPTED => {
+                let fd = value as RawFd;
+                let asked = Called::at(told).peer_of(fd);
+                let peer = if is_over(fd) { (None, None) } else { asked };
+                self.accepted(fd, peer, (told, endpoint), now);
+            }
             zmq_sys::ZMQ_EVENT_CONNECT_DELAYED => self.begun(endpoint, now),
-            zmq_sys::ZMQ_EVENT_CONNECTED => self.called(value as RawFd, (told, endpoint), now),
+            zmq_sys::ZMQ_EVENT_CONNECTED => {
+                let fd = value as RawFd;
+                let asked = (raw::peer_of(fd), Called::at(told).local_at(fd));
+                let peer = if is_over(fd) { (None, None) } else { asked };
+                self.called(fd, peer, (told, endpoint), now);
+            }
             zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
                 // where two names lead to one address, it is not known which of the two it is
                 let mut called_so = self.made.iter().filter(|(name, _)| name == told);
@@ -183,7 +201,7 @@ impl Connections {
             }
             zmq_sys::ZMQ_EVENT_ACCEPT_FAILED => {
                 let reason = Errno(value as i32).to_string();
-                self.tell(&format!("accept {endpoint} {reason}"), now, |held_back| {
+                self.tell("accept", &format!("{endpoint} {reason}"), now, |held_back| {
                     Notice::AcceptFailed { endpoint: endpoint.to_owned(), reason, held_back }
                 });
             }
@@ -202,9 +220,13 @@ impl Connections {
         };
         let peer = peer.map(|(address, key)| self.peer(address.to_string(), Some(key)));
         let from = peer.as_ref().map(|peer| peer.address.as_str()).unwrap_or_default();
-        let cause = format!("connected {endpoint} {from}");
+        let cause = format!("{endpoint} {from}");
         let endpoint = self.written.with_address(endpoint);
-        self.tell(&cause, now, |held_back| Notice::Connected { endpoint, peer, held_back });
+        self.tell("connected", &cause, now, |held_back| Notice::Connected {
+            endpoint,
+            peer,
+            held_back,
+        });
     }
 
     /// What is known of a peer with this address and key.
@@ -245,18 +267,19 @@ impl Connections {
     }
 
     /// This side has called, and somebody is there.
-    fn called(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
+    fn called(
+        &mut self,
+        fd: RawFd,
+        (peer, local): (Option<SocketAddr>, Option<u64>),
+        (told, endpoint): (&str, &str),
+        now: Instant,
+    ) {
         self.begun(endpoint, now);
         let before = self.peers.calls.opened(endpoint, fd);
         self.ended_unheard(before, now);
-        let peer = raw::peer_of(fd);
         self.written.reached(told, peer);
         self.made.retain(|(_, made)| *made != fd);
         self.made.push((told.to_owned(), fd));
-        let local = match Called::at(told) {
-            Called::File(path) => raw::local_at(fd, path),
-            Called::Port(_) | Called::Other => None,
-        };
         match (self.roster.connected(fd, (peer, local), now), peer) {
             (Some(key), _) => self.late(peer, key, now),
             (None, Some(_)) => self.watch_stranger(fd, endpoint, now),
@@ -269,7 +292,7 @@ impl Connections {
     fn late(&mut self, peer: Option<SocketAddr>, key: PublicKey, now: Instant) {
         notice::count(&*self.notices, Change::Cut(1));
         let address = peer.map_or("a local peer".into(), |it| it.ip().to_string());
-        self.tell(&format!("late {address} {key}"), now, |held_back| Notice::CutLate {
+        self.tell("late", &format!("{address} {key}"), now, |held_back| Notice::CutLate {
             address,
             key,
             held_back,
@@ -277,11 +300,16 @@ impl Connections {
     }
 
     /// Somebody has called.
-    fn accepted(&mut self, fd: RawFd, (told, endpoint): (&str, &str), now: Instant) {
-        let called = Called::at(told);
+    fn accepted(
+        &mut self,
+        fd: RawFd,
+        peer: (Option<SocketAddr>, Option<u64>),
+        (told, endpoint): (&str, &str),
+        now: Instant,
+    ) {
         let mut is_closed = false;
         let is_server = self.role == Role::Server && self.threshold.is_some();
-        match self.roster.accepted(fd, called, is_server, now) {
+        match self.roster.accepted(fd, peer, is_server, now) {
             Arrival::Welcome => {}
             Arrival::Crowded(limit, closed) => {
                 for (closed, peer) in closed {
@@ -295,7 +323,7 @@ impl Connections {
             }
         }
         if !is_closed {
-            if matches!(called, Called::Port(_)) {
+            if matches!(Called::at(told), Called::Port(_)) {
                 self.watch_stranger(fd, endpoint, now);
             }
             self.watch_server(fd, now);
@@ -318,7 +346,7 @@ impl Connections {
         }
         let peer = peer.map_or("a local peer".into(), |it| it.to_string());
         // whoever calls again and again has another port each time
-        self.tell("too many", now, |held_back| Notice::TooMany {
+        self.tell("too many", "", now, |held_back| Notice::TooMany {
             peer,
             half_open,
             limit,
@@ -328,14 +356,20 @@ impl Connections {
 
     fn unreachable(&mut self, endpoint: &str, now: Instant) {
         self.explained.insert(endpoint.to_owned());
-        self.tell(&format!("unreachable {endpoint}"), now, |held_back| Notice::Unreachable {
+        self.tell("unreachable", endpoint, now, |held_back| Notice::Unreachable {
             endpoint: endpoint.to_owned(),
             held_back,
         });
     }
 
-    fn tell(&mut self, cause: &str, now: Instant, notice: impl FnOnce(u64) -> Notice) {
-        if let Some(held_back) = self.throttle.admit(cause, now) {
+    fn tell(
+        &mut self,
+        kind: &'static str,
+        cause: &str,
+        now: Instant,
+        notice: impl FnOnce(u64) -> Notice,
+    ) {
+        if let Some(held_back) = self.throttle.admit(kind, cause, now) {
             notice::give(&*self.notices, &notice(held_back));
         }
     }

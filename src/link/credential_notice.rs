@@ -26,6 +26,30 @@ pub enum CredentialNotice {
         /// Connections that were closed for it.
         closed: usize,
     },
+    /// A key has another name now.
+    Renamed {
+        /// The key.
+        key: PublicKey,
+        /// Its name.
+        name: String,
+        /// The name it had.
+        before: String,
+        /// The file that says so.
+        file: PathBuf,
+        /// Connections that were closed for it.
+        closed: usize,
+    },
+    /// Two files give a key two names.
+    SeveralNames {
+        /// The key.
+        key: PublicKey,
+        /// The name that counts.
+        name: String,
+        /// The file that gives it.
+        file: PathBuf,
+        /// The other file.
+        other: PathBuf,
+    },
     /// A certificate is gone, or is another one now, and another file holds its key.
     StaysAllowed {
         /// The name on it.
@@ -93,6 +117,8 @@ impl CredentialNotice {
             | CredentialNotice::Unwatched { .. }
             | CredentialNotice::OutOfReach { .. } => false,
             CredentialNotice::Removed { .. }
+            | CredentialNotice::Renamed { .. }
+            | CredentialNotice::SeveralNames { .. }
             | CredentialNotice::StaysAllowed { .. }
             | CredentialNotice::Unusable { .. }
             | CredentialNotice::ListKept { .. }
@@ -111,6 +137,18 @@ impl fmt::Display for CredentialNotice {
             CredentialNotice::Removed { name, key, closed } => {
                 write!(f, "no longer allowed: {name}, key {key}; connections closed: {closed}")
             }
+            CredentialNotice::Renamed { key, name, before, file, closed } => write!(
+                f,
+                "the key {key} is called {name} now, was {before} ({}); connections closed: {closed}",
+                file.display()
+            ),
+            CredentialNotice::SeveralNames { key, name, file, other } => write!(
+                f,
+                "{} holds the key {key} too, under another name: it is called {name}, as in {}, the first in \
+                 the order of names",
+                other.display(),
+                file.display()
+            ),
             CredentialNotice::StaysAllowed { name, key, gone, other } => write!(
                 f,
                 "{name} stays allowed, though {} is gone or changed: {} holds its key too, {key}",

@@ -48,6 +48,17 @@ pub(crate) struct Findings {
     pub(crate) notices: Vec<CredentialNotice>,
     /// Keys that are not allowed any more, with the names they had.
     pub(crate) removed: Vec<(PublicKey, String)>,
+    /// Keys that stay allowed under another name.
+    pub(crate) renamed: Vec<Renamed>,
+}
+
+/// A key that has another name than before, on which filters and `enforcehost` rely.
+#[derive(Debug)]
+pub(crate) struct Renamed {
+    pub(crate) key: PublicKey,
+    pub(crate) before: String,
+    /// What says how it is called now.
+    pub(crate) now: Certificate,
 }
 
 /// A value read from files, and read again when they change.
@@ -304,6 +315,12 @@ impl AllowList {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).told.clone()
     }
 
+    /// Which keys have several names in it, a sentence each.
+    pub fn several_names(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        sentences(&several_names(&seen.certificates)).collect()
+    }
+
     /// Changes with the list.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -355,6 +372,9 @@ impl AllowList {
         let old = self.admitted();
         let new = by_key(&certificates);
         findings.notices.extend(held_by_others(&seen.certificates, &certificates, &new));
+        let known: HashSet<_> = sentences(&several_names(&seen.certificates)).collect();
+        let named = several_names(&certificates).into_iter();
+        findings.notices.extend(named.filter(|it| !known.contains(&it.to_string())));
         *seen = Seen { stamps, certificates, told };
         for (key, certificate) in new.iter().filter(|(key, _)| !old.contains_key(key)) {
             let name = certificate.label();
@@ -362,6 +382,11 @@ impl AllowList {
         }
         let removed: Vec<_> = old.iter().filter(|(key, _)| !new.contains_key(key)).collect();
         findings.removed.extend(removed.iter().map(|(key, it)| (**key, it.label())));
+        let both = old.iter().filter_map(|(key, it)| Some((key, it.label(), new.get(key)?)));
+        findings.renamed.extend(
+            both.filter(|(_, before, now)| *before != now.label())
+                .map(|(key, before, now)| Renamed { key: *key, before, now: now.clone() }),
+        );
         if new.is_empty() && !old.is_empty() {
             let (folder, names) = (self.folder.clone(), self.names.clone());
             findings.notices.push(CredentialNotice::NobodyAllowed { folder, names });
@@ -380,6 +405,28 @@ fn by_key(certificates: &[Certificate]) -> HashMap<PublicKey, Certificate> {
         keys.entry(certificate.public).or_insert_with(|| certificate.clone());
     }
     keys
+}
+
+/// Keys that files give several names, of which the first counts: one notice for each key.
+fn several_names(certificates: &[Certificate]) -> Vec<CredentialNotice> {
+    let (mut first, mut told) = (HashMap::new(), HashSet::new());
+    let mut notices = Vec::new();
+    for other in certificates {
+        let holder: &Certificate = first.entry(other.public).or_insert(other);
+        if holder.label() != other.label() && told.insert(other.public) {
+            notices.push(CredentialNotice::SeveralNames {
+                key: other.public,
+                name: holder.label(),
+                file: holder.path.clone(),
+                other: other.path.clone(),
+            });
+        }
+    }
+    notices
+}
+
+fn sentences(notices: &[CredentialNotice]) -> impl Iterator<Item = String> + '_ {
+    notices.iter().map(ToString::to_string)
 }
 
 /// Certificates that are gone and whose keys are allowed all the same: who took one away should know.
@@ -488,7 +535,9 @@ mod tests {
         {
             fs::rename(path(from), path(to)).unwrap();
             let (sentences, removed) = told(&list);
-            assert!((removed, sentences.len()) == (0, 1) && list.contains(&key), "{sentences:?}");
+            assert!((removed, sentences.len()) == (0, 2) && list.contains(&key), "{sentences:?}");
+            assert_eq!(list.several_names(), sentences[1..]);
+            assert!(sentences[1].contains("too, under another name: it is called "));
             let start = format!("{from} stays allowed, though {} is gone", path(from).display());
             assert!(sentences[0].starts_with(&start), "{sentences:?}");
             let holder = format!(": {} holds its key too", path(holder).display());

@@ -21,6 +21,7 @@ mod credential_notice;
 mod credentials;
 mod endpoint;
 mod error;
+mod events;
 mod few_files;
 mod gaps;
 mod monitor;

@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 
 use crate::connections::{Connections, Peers, Role};
 use crate::error::LinkError;
+use crate::events::{Event, Events};
 use crate::notice::Notices;
-use crate::raw::{self, Awaited, Errno, Frame};
+use crate::raw::{self, Awaited, Errno};
 use crate::roster::Roster;
 use crate::security::Security;
 use crate::written::Written;
@@ -90,7 +91,7 @@ impl Monitor {
         let peers = Arc::new(Peers::new(longest_pause));
         let known = (Arc::clone(&peers), written);
         let connections = Connections::new(role, trust, handshake_ivl, notices, known);
-        let watched = Watched { pair, connections };
+        let watched = Watched { events: Events::new(pair), connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
             // a full pipe wakes as well as one byte more
@@ -111,7 +112,7 @@ impl Drop for Monitor {
 }
 
 struct Watched {
-    pair: raw::Socket,
+    events: Events,
     connections: Connections,
 }
 
@@ -119,7 +120,7 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
     let mut all: Vec<Watched> = Vec::new();
     loop {
         let mut items = vec![Awaited::descriptor(woken.as_raw_fd())];
-        items.extend(all.iter().map(|watched| Awaited::message(&watched.pair)));
+        items.extend(all.iter().map(|watched| Awaited::message(&watched.events.pair)));
         let thresholds = all.iter().filter_map(|watched| watched.connections.threshold.as_ref());
         items.extend(thresholds.map(|threshold| Awaited::descriptor(threshold.as_raw_fd())));
         let waits = all.iter().any(|watched| watched.connections.look_again());
@@ -142,26 +143,16 @@ fn watch(mut woken: &UnixStream, new: &Mutex<Vec<Watched>>) {
 impl Watched {
     /// Reads what is there; false after the last event.
     fn read(&mut self) -> bool {
-        let (mut event, mut endpoint) = (Frame::new(), Frame::new());
         loop {
             // between events too: they may be many
             self.connections.look_at_threshold(Instant::now());
-            if self.pair.receive(&mut event).is_err() {
-                return true;
-            }
-            if !event.more() || self.pair.receive(&mut endpoint).is_err() {
-                continue;
-            }
-            let [a, b, c, d, e, f] = *event.bytes() else {
-                continue;
-            };
-            let (event, value) = (u16::from_ne_bytes([a, b]), u32::from_ne_bytes([c, d, e, f]));
-            if u32::from(event) == zmq_sys::ZMQ_EVENT_MONITOR_STOPPED {
+            let Some(Event { kind, value, endpoint }) = self.events.read() else { return true };
+            if kind == zmq_sys::ZMQ_EVENT_MONITOR_STOPPED {
                 self.connections.forget_all();
                 return false;
             }
-            let endpoint = String::from_utf8_lossy(endpoint.bytes());
-            self.connections.event(u32::from(event), value, &endpoint, Instant::now());
+            let mut is_over = |fd| self.events.tell_the_end_of(fd);
+            self.connections.event(kind, value, &endpoint, Instant::now(), &mut is_over);
         }
     }
 }

@@ -92,6 +92,23 @@ impl Called<'_> {
             _ => Called::Other,
         }
     }
+
+    /// Who has called here: an address, or what the system knows a local peer by. If the descriptor is another's
+    /// by now that called elsewhere, the peer is not known.
+    pub(crate) fn peer_of(&self, fd: RawFd) -> (Option<SocketAddr>, Option<u64>) {
+        match self {
+            Called::Port(port) if raw::port_of(fd) == Some(*port) => (raw::peer_of(fd), None),
+            _ => (None, self.local_at(fd)),
+        }
+    }
+
+    /// Of a local peer, what the system knows it by.
+    pub(crate) fn local_at(&self, fd: RawFd) -> Option<u64> {
+        match self {
+            Called::File(path) => raw::local_at(fd, path),
+            Called::Port(_) | Called::Other => None,
+        }
+    }
 }
 
 /// What became of a new connection.
@@ -161,7 +178,7 @@ impl Roster {
                 it.accepted && !it.past_handshake && !it.closed_here && it.peer.is_some()
             });
             let (fd, oldest) = half_open.min_by_key(|(_, it)| it.since)?;
-            if Threshold::step(*fd) == Step::Past {
+            if is_past(*fd, oldest.peer) {
                 // it has said nothing since, so that the kernel alone knows
                 oldest.past_handshake = true;
                 continue;
@@ -171,21 +188,15 @@ impl Roster {
         }
     }
 
-    /// A peer has called. If the descriptor is another's by now, as one that was gone at once leaves it,
-    /// its peer is not known.
+    /// A peer has called, that was gone at once if none is known.
     /// `is_server`: connections shake hands by CURVE, so that it can be seen which have yet to.
     pub(crate) fn accepted(
         &self,
         fd: RawFd,
-        called: Called<'_>,
+        (peer, local): (Option<SocketAddr>, Option<u64>),
         is_server: bool,
         now: Instant,
     ) -> Arrival {
-        let (peer, local) = match called {
-            Called::Port(port) if raw::port_of(fd) == Some(port) => (raw::peer_of(fd), None),
-            Called::File(path) => (None, raw::local_at(fd, path)),
-            Called::Port(_) | Called::Other => (None, None),
-        };
         let mut connections = self.connections();
         let open = connections.values().filter(|it| !it.closed_here).count();
         let limit = if open >= self.limits.connections {
@@ -214,7 +225,7 @@ impl Roster {
             Arrival::Revoked(..) => true,
         };
         if is_closed {
-            connection.past_handshake = is_server && Threshold::step(fd) == Step::Past;
+            connection.past_handshake = is_server && is_past(fd, peer);
             connection.close(fd);
         }
         connections.insert(fd, connection);
@@ -370,6 +381,12 @@ impl Roster {
         }
         closed
     }
+}
+
+/// Whether a connection is past its handshake. Its descriptor may be another's before the monitor has told of its
+/// end: that says nothing of it.
+fn is_past(fd: RawFd, peer: Option<SocketAddr>) -> bool {
+    Threshold::step(fd) == Step::Past && peer.is_some() && raw::peer_of(fd) == peer
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Senders {
     ) -> Senders {
         let admissions = security.admissions();
         let (last_user, last, known) = (Vec::new(), None, HashMap::new());
-        let throttle = Throttle::new();
+        let throttle = Throttle::default();
         Senders { security, roster, notices, throttle, admissions, last_user, last, known }
     }
 
@@ -101,7 +101,7 @@ impl Senders {
             return;
         }
         notice::count(&*self.notices, Change::Cut(closed));
-        if let Some(held_back) = self.throttle.admit(&format!("late {key}"), Instant::now()) {
+        if let Some(held_back) = self.throttle.admit("late", &key.to_string(), Instant::now()) {
             let address = message.property(c"Peer-Address").map(CStr::to_string_lossy);
             let address = address.unwrap_or_default().into_owned();
             notice::give(&*self.notices, &Notice::CutLate { address, key, held_back });

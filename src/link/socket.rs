@@ -126,7 +126,7 @@ impl Socket {
             security: Arc::clone(&spec.security),
             peers,
             notices,
-            throttle: RefCell::new(Throttle::new()),
+            throttle: RefCell::new(Throttle::default()),
             linger: milliseconds(spec.options.linger),
             holds: !spec.options.immediate && !receives && !publishes,
             empty: receives.then(|| Cell::new(Instant::now())),
@@ -420,9 +420,10 @@ impl Socket {
             self.peers.calls.forget(&endpoint.address);
             self.peers.calls.postpone(&endpoint.address, now);
         }
-        let cause = format!("anew {} {changed}", endpoint.address);
+        let cause = format!("{} {changed}", endpoint.address);
         let told = changed || self.holds;
-        let held_back = told.then(|| self.throttle.borrow_mut().admit(&cause, now)).flatten();
+        let held_back =
+            told.then(|| self.throttle.borrow_mut().admit("anew", &cause, now)).flatten();
         if let Some(held_back) = held_back {
             let (endpoint, loses) = (endpoint.address.clone(), self.holds);
             let notice = Notice::CalledAnew { endpoint, changed, loses, held_back };

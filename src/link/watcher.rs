@@ -19,7 +19,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
+use crate::certificate::PublicKey;
 use crate::credential_notice::CredentialNotice;
+use crate::credentials::Renamed;
 use crate::error::LinkError;
 use crate::notice::{self, Change, Notice, Notices};
 use crate::raw;
@@ -258,16 +260,26 @@ fn look(entries: &[Arc<Entry>]) {
             notice::give(&*entry.notices, &Notice::Credentials(credentials));
         };
         // first all are closed, then it is told: telling may have to wait
-        let closed = findings.removed.into_iter().map(|(key, name)| {
+        let close = |key: &PublicKey| {
             let sockets = entries[index..].iter().filter(same);
-            let closed = sockets.map(|socket| socket.roster.close_all_of(&key)).sum();
-            CredentialNotice::Removed { name, key, closed }
-        });
-        for removed in closed.collect::<Vec<_>>() {
-            if let CredentialNotice::Removed { closed, .. } = removed {
-                notice::count(&*entry.notices, Change::Cut(closed));
-            }
-            tell(removed);
+            sockets.map(|socket| socket.roster.close_all_of(key)).sum::<usize>()
+        };
+        let mut closed: Vec<_> = findings
+            .removed
+            .into_iter()
+            .map(|(key, name)| {
+                let closed = close(&key);
+                (closed, CredentialNotice::Removed { name, key, closed })
+            })
+            .collect();
+        // one replaced by another is cut, be it the key or the name that is another
+        closed.extend(findings.renamed.into_iter().map(|Renamed { key, before, now }| {
+            let (closed, name) = (close(&key), now.label());
+            (closed, CredentialNotice::Renamed { key, name, before, file: now.path, closed })
+        }));
+        for (closed, notice) in closed {
+            notice::count(&*entry.notices, Change::Cut(closed));
+            tell(notice);
         }
         findings.notices.into_iter().for_each(tell);
     }

@@ -249,6 +249,7 @@ impl Instance {
             for why in list.broken() {
                 log.error(format!("not allowed in: {why}"));
             }
+            list.several_names().iter().for_each(|why| log.warning(why));
         }
     }
 }

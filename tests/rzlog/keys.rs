@@ -118,6 +118,25 @@ fn list_and_import_keep_a_folder_of_the_allowed() {
     run("keys list allowed").ended(1).complains(&["allowed/junk", "line 1"]);
 }
 
+/// The secret would be shown, filed and let in as the public key that it stands for.
+#[test]
+fn no_command_shows_a_secret_that_stands_in_the_public_keys_place() {
+    let folder = tempfile::tempdir().expect("folder");
+    let keys = Keys::new("web1");
+    let (public, secret) = (keys.public_z85(), keys.secret_z85());
+    let swapped = format!("curve\n    public-key = \"{secret}\"\n    secret-key = \"{public}\"\n");
+    for place in ["in", "out"] {
+        fs::create_dir(folder.path().join(place)).expect("folder");
+    }
+    fs::write(folder.path().join("in/web1"), swapped).expect("written");
+    for line in ["keys show in/web1", "keys list in", "keys import in/web1 out"] {
+        let end = Rzlog::of(line).in_folder(folder.path()).run().ended(1);
+        end.complains(&["in/web1: its public-key does not belong to its secret-key"]);
+        assert!(!end.out.contains(&secret) && !end.err.contains(&secret), "{line}: {}", end.out);
+    }
+    assert_eq!(fs::read_dir(folder.path().join("out")).expect("folder").count(), 0);
+}
+
 #[test]
 fn the_old_modules_take_its_keys() {
     let folder = tempfile::tempdir().expect("folder");

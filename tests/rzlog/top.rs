@@ -298,9 +298,15 @@ fn no_line_forges_the_screen() {
             || ('\u{200b}'..='\u{200f}').contains(&sign)
             || ('\u{2028}'..='\u{206f}').contains(&sign)
     }) {
+        if "\x1b[".starts_with(&rest[at..]) {
+            break; // its rest has not been read
+        }
         let sequence =
             rest[at..].strip_prefix("\x1b[").unwrap_or_else(|| panic!("{:?}", &rest[at..]));
-        let end = sequence.find(|sign: char| sign.is_ascii_alphabetic()).expect("an end");
+        let Some(end) = sequence.find(|sign: char| sign.is_ascii_alphabetic()) else {
+            assert!(sequence.len() < 16, "{sequence:?}");
+            break;
+        };
         let parameters =
             sequence[..end].chars().all(|sign| sign.is_ascii_digit() || ";?".contains(sign));
         assert!(parameters && "mHJKhl".contains(&sequence[end..=end]), "{:?}", &sequence[..=end]);

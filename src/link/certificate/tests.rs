@@ -84,6 +84,22 @@ fn secrets_are_not_printed() {
     assert!(text.contains(CZMQ_PUBLIC) && !text.contains(CZMQ_SECRET), "{text}");
 }
 
+/// As a peer's certificate it would be told with its key.
+#[test]
+fn a_secret_in_a_public_ones_place_is_not_taken_for_it() {
+    let folder = Folder::new();
+    let swapped = CZMQ_FILE
+        .replace(CZMQ_PUBLIC, "...")
+        .replace(CZMQ_SECRET, CZMQ_PUBLIC)
+        .replace("...", CZMQ_SECRET);
+    let path = folder.file("web", 0o600, swapped);
+    for error in [load_peer(&path).unwrap_err(), load_own(&path).unwrap_err()] {
+        let error = format!("{error} {error:?}");
+        assert!(error.contains("web: its public-key does not belong to its secret-key"), "{error}");
+        assert!(!error.contains(CZMQ_SECRET) && !error.contains(CZMQ_PUBLIC), "{error}");
+    }
+}
+
 #[test]
 fn what_is_secret_is_wiped_when_it_goes() {
     let mut secret = [7; 32];

@@ -106,10 +106,14 @@ impl Connections {
         self.count_down();
         let from = host_of(peer.as_deref());
         let whose = key.map(|key| key.to_string()).unwrap_or_default();
-        let cause = format!("disconnected {endpoint} {from} {whose}");
+        let cause = format!("{endpoint} {from} {whose}");
         let peer = peer.map(|address| self.peer(address, key));
         let endpoint = self.written.with_address(endpoint);
-        self.tell(&cause, now, |held_back| Notice::Disconnected { endpoint, peer, held_back });
+        self.tell("lost", &cause, now, |held_back| Notice::Disconnected {
+            endpoint,
+            peer,
+            held_back,
+        });
     }
 
     /// Open connections that the authenticator did not refuse: more than these cannot be past their
@@ -129,9 +133,9 @@ impl Connections {
         self.peers.calls.failed(endpoint, &cause);
         notice::count(&*self.notices, Change::HandshakeFailed(cause.kind()));
         let from = host_of(peer.as_deref());
-        let kind = format!("failed {endpoint} {from} {cause}");
+        let why = format!("{endpoint} {from} {cause}");
         let endpoint = self.written.with_address(endpoint);
-        self.tell(&kind, now, |held_back| Notice::HandshakeFailed {
+        self.tell("failed", &why, now, |held_back| Notice::HandshakeFailed {
             endpoint,
             peer,
             cause,

@@ -58,7 +58,7 @@ impl Story {
     }
 
     fn event(&mut self, event: u32, value: u32) -> u64 {
-        self.connections.event(event, value, "tcp://here:1", self.now);
+        self.connections.event(event, value, "tcp://here:1", self.now, &mut |_| false);
         self.connections.peers.connected.load(Ordering::Relaxed)
     }
 
@@ -174,8 +174,14 @@ fn one_that_is_let_in_and_says_nothing_is_not_taken_for_a_refused_one() {
     let mut near = listener.accept().unwrap().0;
     let fd = near.as_raw_fd() as u32;
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
-    story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd, &endpoint, story.now);
-    story.connections.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0, &endpoint, story.now);
+    story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd, &endpoint, story.now, &mut |_| false);
+    story.connections.event(
+        zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED,
+        0,
+        &endpoint,
+        story.now,
+        &mut |_| false,
+    );
     near.write_all(&[0; 300]).unwrap();
     far.read_exact(&mut [0; 300]).unwrap();
     story.look_until_known(fd);
@@ -201,6 +207,47 @@ fn one_that_is_there_for_longer_than_a_handshake_takes_is_no_failed_handshake() 
     story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
     story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, B);
     assert_eq!(story.connections.peers.failed.load(Ordering::Relaxed), 1);
+}
+
+/// libzmq has closed it, and its descriptor is an honest peer's, before the monitor's thread reads of it.
+#[test]
+fn nobody_is_named_for_the_failure_of_who_had_the_descriptor_before() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let honest = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let near = listener.accept().unwrap().0;
+    let fd = near.as_raw_fd() as u32;
+    for is_over in [true, false] {
+        let mut story = Story::new(Role::Server);
+        let mut event = |event, value| {
+            story.connections.event(event, value, &endpoint, story.now, &mut |_| is_over);
+        };
+        event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd);
+        let mismatch = zmq_sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH;
+        event(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL, mismatch);
+        event(zmq_sys::ZMQ_EVENT_DISCONNECTED, fd);
+        let (told, peer) = (story.told(), honest.local_addr().unwrap());
+        assert!(told[0].contains("one side speaks CURVE and the other plaintext"), "{told:?}");
+        assert_eq!(told[0].contains(&format!(" from {peer}: ")), !is_over, "{told:?}");
+        assert_eq!(told[0].contains(" from "), !is_over, "{told:?}");
+    }
+}
+
+/// However many strangers fail at their handshake before.
+#[test]
+fn a_peer_that_is_lost_is_told_whatever_strangers_do() {
+    let mut story = Story::new(Role::Server);
+    story.event(zmq_sys::ZMQ_EVENT_ACCEPTED, A);
+    story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+    story.connections.roster.past_handshake(A as RawFd);
+    for number in 0..200 {
+        let peer = Some(format!("127.0.0.{number}:1"));
+        let cause = HandshakeFailure::HungUpOnServer;
+        story.connections.failed("tcp://here:1", peer, cause, story.now);
+    }
+    story.told();
+    story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, A);
+    assert_eq!(story.told(), ["connection lost at tcp://here:1"]);
 }
 
 /// With several I/O threads the events of two connections may come mixed.
@@ -270,7 +317,7 @@ fn of_two_connections_that_this_side_made_the_one_that_ends_is_known() {
     let key = PublicKey::from_bytes([3; 32]);
     let mut story = Story::new(Role::Client { key, server: "/its/file".into() });
     let event = |story: &mut Story, event, value, endpoint: &str| {
-        story.connections.event(event, value, endpoint, story.now);
+        story.connections.event(event, value, endpoint, story.now, &mut |_| false);
         story.connections.peers.connected.load(Ordering::Relaxed)
     };
     let (one, two) = ("tcp://one:1", "tcp://two:1");
@@ -315,7 +362,13 @@ fn a_connection_of_a_key_that_is_gone_already_is_cut_counted_and_told() {
     story.connections.roster.admit("127.0.0.1", key, story.now).unwrap();
     assert_eq!(story.connections.roster.close_all_of(&key), 0);
     let (fd, endpoint) = (std::os::fd::AsRawFd::as_raw_fd(&near), format!("tcp://{address}"));
-    story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd as u32, &endpoint, story.now);
+    story.connections.event(
+        zmq_sys::ZMQ_EVENT_ACCEPTED,
+        fd as u32,
+        &endpoint,
+        story.now,
+        &mut |_| false,
+    );
     assert_eq!(
         story.told(),
         [format!("cut 127.0.0.1 as it connected: its key {key} was no longer among those allowed")]
@@ -338,7 +391,13 @@ fn a_connection_of_refused_keys_alone_is_cut_once_it_is_past_its_handshake() {
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let accepted = |story: &mut Story, fd: RawFd| {
         let now = story.now;
-        story.connections.event(zmq_sys::ZMQ_EVENT_ACCEPTED, fd as u32, &endpoint, now);
+        story.connections.event(
+            zmq_sys::ZMQ_EVENT_ACCEPTED,
+            fd as u32,
+            &endpoint,
+            now,
+            &mut |_| false,
+        );
     };
     let mut decoy = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let near = listener.accept().unwrap().0;

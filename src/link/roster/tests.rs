@@ -2,7 +2,7 @@
 
 use super::connection::CANDIDATES;
 use super::*;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -43,13 +43,23 @@ impl Calls {
     }
 }
 
+fn accepted(
+    roster: &Roster,
+    fd: RawFd,
+    called: Called<'_>,
+    is_server: bool,
+    now: Instant,
+) -> Arrival {
+    roster.accepted(fd, called.peer_of(fd), is_server, now)
+}
+
 fn welcome(roster: &Roster, fd: RawFd, called: Called<'_>, now: Instant) {
-    let arrival = roster.accepted(fd, called, true, now);
+    let arrival = accepted(roster, fd, called, true, now);
     assert!(matches!(arrival, Arrival::Welcome), "{arrival:?}");
 }
 
 fn too_many(roster: &Roster, fd: RawFd, called: Called<'_>) {
-    let arrival = roster.accepted(fd, called, true, Instant::now());
+    let arrival = accepted(roster, fd, called, true, Instant::now());
     assert!(
         matches!(&arrival, Arrival::Crowded(_, closed) if closed.iter().any(|it| it.0 == fd)),
         "{arrival:?}"
@@ -63,7 +73,7 @@ fn one_too_many_is_closed_and_told_apart() {
         welcome(&roster, calls.call(), calls.port(), now);
     }
     let fourth = calls.call();
-    let arrival = roster.accepted(fourth, calls.port(), false, now);
+    let arrival = accepted(&roster, fourth, calls.port(), false, now);
     let Arrival::Crowded(limit, closed) = arrival else { panic!("{arrival:?}") };
     assert_eq!((limit, closed[0].0, closed.len()), (Limit::Connections(3), fourth, 1));
     assert!(calls.is_closed(3) && !calls.is_closed(0));
@@ -79,7 +89,7 @@ fn whoever_is_slowest_at_its_handshake_makes_room() {
         welcome(&roster, *fd, calls.port(), now + Duration::from_secs(age as u64));
     }
     roster.past_handshake(open[0]);
-    let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+    let arrival = accepted(&roster, calls.call(), calls.port(), true, now);
     let Arrival::Crowded(limit, closed) = arrival else { panic!("{arrival:?}") };
     assert_eq!((closed.len(), closed[0].0), (1, open[1]));
     assert_eq!(limit, Limit::Connections(3));
@@ -92,13 +102,32 @@ fn whoever_is_slowest_at_its_handshake_makes_room() {
     too_many(&roster, calls.call(), calls.port());
 }
 
+/// Its descriptor is another connection's, of one that is past its handshake, before the monitor hears of its end.
+#[test]
+fn one_that_has_gone_is_not_taken_for_past_its_handshake_by_whoever_took_its_place() {
+    let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
+    let fd = calls.call();
+    welcome(&roster, fd, calls.port(), now);
+    let other = calls.call();
+    let (far, near) = &mut calls.ends[1];
+    near.write_all(&[0; 300]).unwrap();
+    far.read_exact(&mut [0; 300]).unwrap();
+    far.write_all(b"it acknowledges").unwrap();
+    near.read_exact(&mut [0]).unwrap();
+    assert!(is_past(other, raw::peer_of(other)));
+    let mut gone = OwnedFd::from(calls.ends[0].1.try_clone().unwrap());
+    rustix::io::dup2(&calls.ends[1].1, &mut gone).unwrap();
+    assert!(!is_past(gone.as_raw_fd(), raw::peer_of(fd)), "another's handshake counted for it");
+    assert!(!is_past(other, None));
+}
+
 /// The monitor hears of the connection only after its key was let in and taken off the list.
 #[test]
 fn a_key_taken_off_before_its_connection_is_known_keeps_none() {
     let (roster, mut calls, now) = (Roster::new(LIMITS), Calls::new(), Instant::now());
     roster.admit("127.0.0.1", key(1), now).unwrap();
     assert_eq!(roster.close_all_of(&key(1)), 0);
-    let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+    let arrival = accepted(&roster, calls.call(), calls.port(), true, now);
     assert!(matches!(arrival, Arrival::Revoked(Some(_), it) if it == key(1)), "{arrival:?}");
     assert!(calls.is_closed(0));
     // it was that one; a neighbour behind the same address is welcome
@@ -114,7 +143,7 @@ fn a_key_with_a_silent_connection_keeps_no_second_one() {
     roster.admit("127.0.0.1", key(1), now).unwrap();
     roster.admit("127.0.0.1", key(1), now).unwrap();
     assert_eq!(roster.close_all_of(&key(1)), 1);
-    let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+    let arrival = accepted(&roster, calls.call(), calls.port(), true, now);
     assert!(matches!(arrival, Arrival::Revoked(Some(_), it) if it == key(1)), "{arrival:?}");
     assert!(calls.is_closed(0) && calls.is_closed(1));
     // a message that had been waiting costs no neighbour his
@@ -147,7 +176,7 @@ fn a_key_with_an_old_connection_keeps_no_new_one_either() {
     let now = then + Duration::from_secs(60);
     roster.admit("127.0.0.1", key(1), now).unwrap();
     assert_eq!(roster.close_all_of(&key(1)), 1);
-    let arrival = roster.accepted(calls.call(), calls.port(), true, now);
+    let arrival = accepted(&roster, calls.call(), calls.port(), true, now);
     assert!(matches!(arrival, Arrival::Revoked(Some(_), it) if it == key(1)), "{arrival:?}");
     assert!(calls.is_closed(0) && calls.is_closed(1));
 }

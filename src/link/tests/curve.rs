@@ -7,7 +7,9 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -426,4 +428,63 @@ fn servers_and_clients_come_and_go() {
     drop(pull);
     drop(context);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+/// Keeps the monitor's thread at the first failure until it may go on.
+struct Late {
+    log: Arc<Log>,
+    held: Sender<()>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Notices for Late {
+    fn notice(&self, notice: &Notice) {
+        self.log.notice(notice);
+    }
+
+    fn count(&self, change: Change) {
+        if matches!(change, Change::HandshakeFailed(_)) {
+            let _ = self.held.send(());
+            let _ = self.go_on.lock().unwrap().recv();
+        }
+    }
+}
+
+/// The descriptor of a connection that libzmq has closed is soon another's, and the monitor may read of it later.
+#[test]
+fn no_honest_peer_is_named_for_a_strangers_failure_however_late_it_is_heard_of() {
+    let keys = Keys::new(&["server", "web"]);
+    let (context, log) = (context(), Log::new());
+    let ((held, is_held), (go_on, may_go_on)) = (channel(), channel());
+    let late = Late { log: log.clone(), held, go_on: Mutex::new(may_go_on) };
+    let spec = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let pull = context.open(&spec, Arc::new(late)).unwrap();
+    // dropped before the socket, whose end waits for the monitor's thread
+    let go_on = go_on;
+    let address = pull.bound()[0].strip_prefix("tcp://").unwrap();
+    // from a process of its own: a socket of this one would take the descriptor itself
+    let script =
+        format!("read; exec 3<>/dev/tcp/{}; head -c 10 <&3; read", address.replace(':', "/"));
+    let mut honest = Command::new("bash")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(TcpStream::connect(address).unwrap());
+    is_held.recv_timeout(Duration::from_secs(30)).unwrap();
+    let mut stranger = TcpStream::connect(address).unwrap();
+    let greeting = [b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL".as_slice(), &[0; 48]].concat();
+    stranger.write_all(&greeting).unwrap();
+    let _ = stranger.read_to_end(&mut Vec::new());
+    honest.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    // libzmq greets whom it has accepted
+    honest.stdout.as_mut().unwrap().read_exact(&mut [0; 10]).unwrap();
+    go_on.send(()).unwrap();
+    drop(go_on);
+    let told = log.wait_for("one side speaks CURVE and the other plaintext");
+    drop(honest.stdin.take());
+    honest.wait().unwrap();
+    let strangers = format!(" from {}: ", stranger.local_addr().unwrap());
+    assert!(!told.contains(" from ") || told.contains(&strangers), "{told}");
 }

@@ -108,6 +108,59 @@ fn a_broken_certificate_is_named_and_disturbs_nobody() {
     assert!(receive(&pull).authenticated());
 }
 
+/// What it is called decides what it may say (`enforcehost`): that changes neither in silence nor for a
+/// connection that is up.
+#[test]
+fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
+    let pull = context.open(&server, log.clone()).unwrap();
+    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
+    let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
+    send(&db, &[b"hello"]);
+    assert_eq!(receive(&pull).sender_name(), Some("db"));
+    send(&web, &[b"hello"]);
+    let key = receive(&pull).key().map(str::to_owned).unwrap();
+    let folder = keys.path("allowed web db");
+    let text = fs::read_to_string(folder.join("web")).unwrap();
+    let mut ended = 0;
+    // the same file with another name, and one that comes before it
+    for (file, before, name) in [("web", "web", "mail"), ("aaa", "mail", "ftp")] {
+        fs::write(folder.join(".new"), text.replace("\"web\"", &format!("\"{name}\""))).unwrap();
+        fs::rename(folder.join(".new"), folder.join(file)).unwrap();
+        within(SOON, "it is cut", || web.connections_ended() > ended);
+        ended = web.connections_ended();
+        let path = folder.join(file);
+        let told = format!("the key {key} is called {name} now, was {before} ({})", path.display());
+        assert!(log.wait_for(&told).ends_with("; connections closed: 1"));
+        send(&web, &[b"again"]);
+        assert_eq!(receive(&pull).sender_name(), Some(name));
+    }
+    let shared = format!("{} holds the key {key} too", folder.join("web").display());
+    assert!(log.wait_for(&shared).contains("it is called ftp, as in "));
+    assert_eq!(db.connections_ended(), 0, "db was disturbed");
+}
+
+/// Both halves are there, and each in the other's place.
+#[test]
+fn a_swapped_certificate_lets_nobody_in_and_its_secret_is_not_told() {
+    let keys = Keys::new(&["server", "web", "db"]);
+    let (context, log) = (context(), Log::new());
+    let server = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    let _pull = context.open(&server, log.clone()).unwrap();
+    let text = fs::read_to_string(keys.path("db_secret")).unwrap();
+    let secret = text.split_once("secret-key = \"").unwrap().1.split('"').next().unwrap();
+    let swapped = text
+        .replace("public-key", "...")
+        .replace("secret-key", "public-key")
+        .replace("...", "secret-key");
+    fs::write(keys.path("allowed web").join("db"), swapped).unwrap();
+    let told = log.wait_for("not allowed in: ");
+    assert!(told.contains("db: its public-key does not belong to its secret-key"), "{told}");
+    assert!(log.sentences().iter().all(|it| !it.contains(secret)), "a secret in the log");
+}
+
 fn replace_key(keys: &Keys, name: &str) {
     let other = Keys::new(&[name]);
     for file in [name.to_owned(), format!("{name}_secret")] {
