@@ -463,7 +463,7 @@ impl Causes {
     const EVERY: Duration = Duration::from_secs(60);
     /// A stranger must fill neither our memory nor the log with causes: those beyond share one
     /// place.
-    const MOST: usize = 64;
+    const MOST: usize = 16;
     const OTHERS: &str = "";
 
     fn admit(&mut self, cause: &str, now: Instant) -> Option<u64> {
