@@ -221,8 +221,7 @@ impl Attack {
         Attack::run(Command::new(python), ground, kind, options)
     }
 
-    /// As [`Attack::start`], but it takes what processor time others leave: an attacker has a machine of
-    /// its own, and where there is one for both, only the receiver's part of the work is to count.
+    /// As [`Attack::start`], but it takes what processor time others leave of the cores it may run on.
     fn start_aside(ground: &Ground, kind: &str, options: &[&str]) -> Option<Attack> {
         let python = python::interpreter()?;
         let mut nice = Command::new("nice");
