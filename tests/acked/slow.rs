@@ -25,7 +25,7 @@ fn slow_links_to_two_receivers_get_smaller_frames_and_carry_all_lines() {
     sender.feeder().texts((0..LINES).map(text));
     harness::wait_until("all lines over slow links", secs(90), || {
         let counters = sender.stats().get("omrzmq", "out").cloned()?;
-        (counters["sent"] >= LINES as u64).then_some(())
+        (counters["sent"] >= LINES as i64).then_some(())
     });
     let took = format!("{LINES} lines at {RATE} bytes a second: {:?}\n", began.elapsed());
     let _ = std::io::Write::write_all(&mut std::io::stderr(), took.as_bytes());
