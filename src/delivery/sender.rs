@@ -30,6 +30,12 @@ const LATER_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a raw block that a frame aims at: large enough to share the cost of a frame, small enough
 /// to stay in the cache.
 const FRAME_TARGET: usize = 256 << 10;
+/// Over a slow link a frame must be whole before anybody loses patience: it aims at half as much after
+/// each connection that carried lines in vain, down to this.
+const FRAME_TARGET_MIN: usize = 4 << 10;
+/// After so many settled frames it aims at twice as much again: often enough to get over a cut soon, and
+/// too seldom to waste much time where the link is just too slow for that.
+const FRAMES_TO_GROW: u32 = 64;
 
 /// The zstd level for lines that are on their way: zstd's own default for speed.
 pub const COMPRESS_FAST: i32 = 1;
@@ -82,6 +88,14 @@ pub struct Sender {
     in_flight_bytes: usize,
     /// How many of them were ever transmitted: they are sent again with the flag.
     ever_sent: usize,
+    /// Bytes of a raw block that frames aim at now.
+    target: usize,
+    /// Frames that were settled since that changed.
+    proven: u32,
+    /// This connection has carried lines.
+    carried: bool,
+    /// `have` before it did.
+    had: u64,
     /// First line not known to be settled.
     have: u64,
     next: u64,
@@ -124,6 +138,10 @@ impl Sender {
             in_flight: 0,
             in_flight_bytes: 0,
             ever_sent: 0,
+            target: FRAME_TARGET,
+            proven: 0,
+            carried: false,
+            had: first,
             have: first,
             next: first,
             sent_elsewhere: first,
@@ -194,7 +212,7 @@ impl Sender {
         while !rest.is_empty() {
             let mut bytes = 0;
             let most = (self.limits.lines.max(1) as usize).min(rest.len());
-            let target = FRAME_TARGET.min(self.longest_line());
+            let target = self.target.min(self.longest_line());
             let fits = |line: &&&[u8]| {
                 bytes += 4 + line.len();
                 bytes <= target
@@ -262,6 +280,7 @@ impl Sender {
 
     /// The connection is gone, or was never there: what was sent on it is in doubt.
     pub fn lost(&mut self) {
+        self.leave();
         match self.state {
             // Hellos under way are lost too, or are answered by a receiver that we left.
             State::Open | State::Greeting { .. } => self.greet(),
@@ -272,9 +291,18 @@ impl Sender {
     /// From now on another receiver is spoken to: a pause that the last one asked for is not this
     /// one's.
     pub fn turned(&mut self) {
+        self.leave();
         self.forget_open_refusals();
         if self.state != State::Spooled {
             self.greet();
+        }
+    }
+
+    /// Where a connection carried lines and settled none, no frame was whole in time, perhaps.
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.carried) && self.have == self.had {
+            self.target = (self.target / 2).max(FRAME_TARGET_MIN);
+            self.proven = 0;
         }
     }
 
@@ -387,6 +415,7 @@ impl Sender {
                     self.in_flight_bytes += frame.bytes.len();
                     self.in_flight += 1;
                     self.ever_sent = self.ever_sent.max(self.in_flight);
+                    self.carried = true;
                 }
             }
             State::Pausing { .. } | State::Spooled => {}
@@ -465,6 +494,9 @@ impl Sender {
             return Event::SessionLost(ErrorCode::Fenced, text.into());
         }
         self.settle(welcome.have.min(self.next));
+        if !self.carried {
+            self.had = self.have;
+        }
         self.forget_open_refusals();
         self.limits = welcome.limits;
         self.in_flight = 0;
@@ -477,7 +509,8 @@ impl Sender {
                 || welcome.frame >= welcome.have
                 || (front.first, front.crc) == (welcome.frame, welcome.crc)
         };
-        if !self.frames.front().is_none_or(known) {
+        let too_large = |frame: &OutFrame| frame.count > 1 && frame.raw() as usize > self.target;
+        if !self.frames.front().is_none_or(known) || self.frames.iter().any(too_large) {
             self.repack_unsettled();
         }
         Event::Welcome
@@ -596,6 +629,11 @@ impl Sender {
         while self.frames.front().is_some_and(|frame| frame.end() <= self.have) {
             let Some(frame) = self.frames.pop_front() else { break };
             self.ever_sent = self.ever_sent.saturating_sub(1);
+            self.proven += 1;
+            if self.proven == FRAMES_TO_GROW {
+                self.target = (self.target * 2).min(FRAME_TARGET);
+                self.proven = 0;
+            }
             if self.in_flight > 0 {
                 self.in_flight -= 1;
                 self.in_flight_bytes -= frame.bytes.len();
@@ -663,6 +701,7 @@ impl Sender {
         self.session_from = next_hello(self.hello);
         self.repack(0);
         self.have = 0;
+        self.had = 0;
         self.promised = 0;
         self.ever_sent = 0;
         self.in_flight = 0;

@@ -134,7 +134,7 @@ impl Context {
             socket_type: kind.name(),
             reason: errno.to_string(),
         })?;
-        spec.options.apply(&raw, kind)?;
+        spec.options.apply(&raw, kind, spec.security.is_curve())?;
         let roster = Arc::new(Roster::new(Limits {
             connections: spec.options.max_connections,
             of_one_key: spec.options.max_connections_per_key,

@@ -86,6 +86,10 @@ impl Default for Options {
 /// Heartbeats that find a cut connection within the time in which another endpoint takes over.
 const FAILOVER_HEARTBEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3));
 
+/// What CURVE adds to a frame: `\x07MESSAGE`, a nonce, its box's authenticator, and the frame's flags. libzmq
+/// compares what travels.
+const CURVE_EXTRA: i64 = 8 + 8 + 16 + 1;
+
 impl Options {
     /// Heartbeats as often as is needed where another endpoint is to take over; none where there are none.
     pub fn notice_cuts_early(&mut self) {
@@ -94,7 +98,12 @@ impl Options {
     }
 
     /// Sets them all; must come before bind and connect.
-    pub(crate) fn apply(&self, socket: &Socket, kind: SocketType) -> Result<(), LinkError> {
+    pub(crate) fn apply(
+        &self,
+        socket: &Socket,
+        kind: SocketType,
+        is_curve: bool,
+    ) -> Result<(), LinkError> {
         let keepalive = self.tcp_keepalive.map_or(-1, i32::from);
         let subscribes = matches!(kind, SocketType::Sub | SocketType::Dish);
         // All that such a socket sends are its subscriptions: beyond the mark libzmq drops them
@@ -139,6 +148,7 @@ impl Options {
             socket.set_int(option, value).map_err(refused(name, value))?;
         }
         let size = i64::try_from(self.maxmsgsize).unwrap_or(i64::MAX);
+        let size = if is_curve { size.saturating_add(CURVE_EXTRA) } else { size };
         socket.set_long(zmq_sys::ZMQ_MAXMSGSIZE, size).map_err(refused("maxmsgsize", size))?;
         if self.pub_nodrop && kind.publishes() {
             socket.set_int(zmq_sys::ZMQ_XPUB_NODROP, 1).map_err(refused("pub.nodrop", "on"))?;
@@ -172,7 +182,7 @@ mod tests {
 
     fn applied(options: &Options, kind: SocketType) -> Result<Socket, LinkError> {
         let socket = raw::Context::new().unwrap().socket(kind.number()).unwrap();
-        options.apply(&socket, kind)?;
+        options.apply(&socket, kind, false)?;
         Ok(socket)
     }
 

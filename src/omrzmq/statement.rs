@@ -135,6 +135,13 @@ impl Statement {
                      nobody; anybody who can reach the receiver can speak in its name",
                 );
             }
+            if matches!(&*spec.security, Security::Client { own, .. } if own.paths().is_empty()) {
+                log.warning(
+                    "delivery=\"acked\" with clientcertpath=\"*\": each start has another key, and a session \
+                     belongs to its key, so what a stop leaves in doubt or in the spool goes on in a new \
+                     session: lines may arrive twice, under two ids. Name a certificate instead",
+                );
+            }
             if Patience::of(values) != Patience::Wait {
                 log.warning(
                     "delivery=\"acked\" with a written action.resumeRetryCount or sendtimeout: lines that \

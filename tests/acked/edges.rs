@@ -7,7 +7,7 @@ use harness::feed::syslog_line;
 use harness::oracle::{number_of, numbered};
 use harness::ports::free_endpoint;
 use harness::sums::end;
-use harness::{Keys, Oracle, Peer, Proxy, SOON, Site, secs};
+use harness::{Dice, Keys, Oracle, Peer, Proxy, SOON, Site, secs};
 
 use crate::{
     DIRECT, Figures, ONE_WORKER, Progress, curve_receiver_with, curve_sender, cut_torn_line,
@@ -43,6 +43,34 @@ fn lines_too_long_for_the_receiver_are_refused_and_the_rest_goes_on() {
     sender.wait_stats("omrzmq", "out", "30 lines refused", |stats| stats["refused"] == 30);
     let kept = fs::read_to_string(&refused).expect("refused lines");
     assert_eq!(kept.matches("xxxxx\n").count(), 30, "each refused line is in the file");
+    end(&mut [&mut sender, &mut receiver]);
+}
+
+/// Frames are filled to the receiver's limit, and lines have every length about it: with CURVE, what
+/// travels is longer than both.
+#[test]
+fn frames_at_the_limit_pass_with_curve() {
+    let endpoint = free_endpoint();
+    let (server, client) = (Keys::new("server"), Keys::new("client"));
+    let limit = "maxmsgsize=\"65536\"";
+    let site = curve_receiver_with(&endpoint, DIRECT, &server, &[&client], limit);
+    let mut receiver = site.global("maxMessageSize=\"256k\"").start();
+    let sending = curve_sender(&endpoint, "", &client, &server).with(ONE_WORKER);
+    let mut sender = sending.global("maxMessageSize=\"256k\"").start();
+    let mut dice = Dice(1);
+    let packed = (0..20_000).map(|number| (number, 100 + dice.roll(150)));
+    // What stands before the text is shorter than the longer part of these.
+    let long = (0..200).map(|more| (20_000 + more, 65_301 + more));
+    let text = |(number, length)| format!("{:x<length$}", format!("{} ", numbered(number)));
+    let texts: Vec<_> = packed.chain(long).map(text).collect();
+    sender.feeder().texts(&texts);
+    let counters =
+        sender.wait_stats("omrzmq", "out", "all settled", |stats| stats["sent"] == 20_200);
+    assert!((1..200).contains(&counters["refused"]), "lines on both sides: {counters:?}");
+    let taken = 20_200 - counters["refused"] as usize;
+    let lines = receiver.wait_lines("out.log", taken, secs(20));
+    Oracle::judge(0..taken, &lines).once_in_order();
+    assert_eq!(counters["resent"], 0, "no connection was cut");
     end(&mut [&mut sender, &mut receiver]);
 }
 

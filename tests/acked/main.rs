@@ -15,6 +15,7 @@ mod kills;
 mod lines;
 mod memory;
 mod raw;
+mod slow;
 mod stalls;
 mod stops;
 mod targets;

@@ -1,17 +1,19 @@
 //! Clean stops of either side, under load, for each queue kind that is safe with the recommended
 //! settings.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use harness::oracle::number_of;
 use harness::paths::rsyslog_release;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
 use harness::sums::end;
-use harness::{Oracle, SOON, Site, secs};
+use harness::{Keys, Oracle, Proxy, SOON, Site, secs};
 
 use crate::{
-    DIRECT, Figures, ONE_WORKER, Progress, action, disk_lines, feed_meanwhile, lines, patience,
-    receiver, rounds, sender, wait_for_all,
+    DIRECT, Figures, ONE_WORKER, Progress, action, by_id, disk_lines, feed_meanwhile, input, lines,
+    patience, receiver, receiving, rounds, sender, wait_for_all,
 };
 
 #[test]
@@ -219,5 +221,51 @@ fn first_commit_after_the_grace_takes_no_number_of_a_line_in_the_spool() {
     sender.wait_stats("omrzmq", "out", "an empty spool", |stats| stats["in_spool"] == 0);
     let lines = receiver.wait_lines("out.log", 600, SOON);
     Oracle::judge(0..600, &lines).once_in_order();
+    end(&mut [&mut sender, &mut receiver]);
+}
+
+/// A session belongs to its key: what a stop left in doubt goes on in another session under another
+/// key, and an archive cannot see that it has it already. What was settled does not come again.
+#[test]
+fn a_new_key_doubles_what_was_in_doubt_under_other_ids() {
+    let endpoint = free_endpoint();
+    let server = Keys::new("server");
+    let site = receiving(DIRECT);
+    let trust = |authtype: &str, own: PathBuf| {
+        let own = own.display();
+        format!("authtype=\"{authtype}\" servercertpath=\"{own}\" clientcertpath=\"*\"")
+    };
+    let as_server = trust("CURVESERVER", server.write(&site.path("keys")));
+    let module = format!("module(load=\"imrzmq\" {as_server})");
+    let mut receiver = site.with(&module).with(&input(&endpoint, "")).start();
+    let proxy = Proxy::before(&endpoint);
+    let sending = Site::new();
+    let module = trust("CURVECLIENT", server.write_public(&sending.path("keys")));
+    let sending = sending.sending(&module, &action(&proxy.endpoint(), "")).with(ONE_WORKER);
+    sending.check().warns(&["omrzmq[out]", "clientcertpath=\"*\"", "two ids"]);
+    let mut sender = sending.start();
+    sender.feed(0..10);
+    receiver.wait_lines("out.log", 10, SOON);
+    sender.wait_stats("omrzmq", "out", "settled", |stats| stats["sent"] == 10);
+    // The lines get through, and their acknowledgement is under way when the sender stops.
+    proxy.delay(secs(3));
+    sender.feed(10..60);
+    receiver.wait_lines("out.log", 60, SOON);
+    sender.stop().clean();
+    proxy.cut();
+    sender = sending.start();
+    sender.wait_log(&["omrzmq[out]", "the session", "is lost (Key)"], SOON);
+    let twice = receiver.wait_lines("out.log", 110, SOON);
+    sender.wait_stats("omrzmq", "out", "an empty spool", |stats| stats["in_spool"] == 0);
+    sender.stop().clean();
+    sender = sending.start();
+    sender.feed(60..100);
+    let lines = receiver.wait_lines("out.log", 150, SOON);
+    assert_eq!(by_id(&twice).len(), 110, "the doubles have ids of their own");
+    let mut seen: Vec<_> = lines.iter().filter_map(|line| number_of(line)).collect();
+    seen.sort_unstable();
+    let mut expected: Vec<_> = (0..100).chain(10..60).collect();
+    expected.sort_unstable();
+    assert_eq!(seen, expected, "only what was in doubt came twice");
     end(&mut [&mut sender, &mut receiver]);
 }

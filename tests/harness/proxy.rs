@@ -10,11 +10,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
 
 use crate::ports::free_port;
 use crate::{SOON, wait_until};
 
+/// What the kernel holds before a slow link.
+const HELD: usize = 4 << 10;
 /// How long a carrying thread is deaf to a change.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -27,6 +29,8 @@ enum Mode {
     Stalled,
     /// Each piece waits this long.
     Delayed(Duration),
+    /// So many bytes a second go to the side that listens.
+    Slow(u32),
     /// There are no connections, and new ones are reset.
     Away,
 }
@@ -141,6 +145,12 @@ impl Proxy {
         self.shared.change(|state| state.mode = Mode::Delayed(delay));
     }
 
+    /// So many bytes a second go to the receiver; answers come as ever. To be set before anybody connects:
+    /// what kernels hold is kept small for new connections alone.
+    pub fn slow(&self, rate: u32) {
+        self.shared.change(|state| state.mode = Mode::Slow(rate));
+    }
+
     /// One end of each present connection reads an end of file.
     pub fn half_close(&self, half: Half) {
         self.shared.change(|state| state.half = Some((half, state.generation)));
@@ -195,14 +205,20 @@ impl Shared {
         state.generation == pair.generation && !state.ending
     }
 
-    /// Waits as long as a delay says; a change ends it.
-    fn hold_back(&self, pair: &Pair) {
+    /// Waits as long as a delay or a rate says for so many bytes; a change ends it.
+    fn hold_back(&self, pair: &Pair, told: Half, bytes: usize) {
         let state = self.state();
-        if let Mode::Delayed(delay) = state.mode {
-            let _ = self.changed.wait_timeout_while(state, delay, |state| {
-                state.mode == Mode::Delayed(delay) && state.generation == pair.generation
-            });
-        }
+        let mode = state.mode;
+        let delay = match mode {
+            Mode::Delayed(delay) => delay,
+            Mode::Slow(rate) if told == Half::Receiver => {
+                Duration::from_secs_f64(bytes as f64 / f64::from(rate))
+            }
+            _ => return,
+        };
+        let _ = self.changed.wait_timeout_while(state, delay, |state| {
+            state.mode == mode && state.generation == pair.generation
+        });
     }
 
     fn is_told(&self, pair: &Pair, half: Half) -> bool {
@@ -227,6 +243,9 @@ fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<Shared>) {
         let _ = set_socket_linger(&sender, Some(Duration::ZERO));
         if mode == Mode::Away {
             continue;
+        }
+        if let Mode::Slow(_) = mode {
+            let _ = set_socket_recv_buffer_size(&sender, HELD);
         }
         let Ok(receiver) = TcpStream::connect(target) else { continue };
         let _ = set_socket_linger(&receiver, Some(Duration::ZERO));
@@ -264,7 +283,7 @@ fn carry(shared: &Shared, pair: &Pair, told: Half) {
             Err(why) if is_patient(why.kind()) => continue,
             Err(_) => break,
         };
-        shared.hold_back(pair);
+        shared.hold_back(pair, told, count);
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
             if !shared.may_carry(pair) {

@@ -61,6 +61,25 @@ fn every_frame_of_a_router_and_a_publisher_is_authenticated() {
     });
 }
 
+/// libzmq compares what travels, which is longer than the frame.
+#[test]
+fn a_frame_of_maxmsgsize_passes_and_one_byte_more_cuts_its_sender_off() {
+    let keys = Keys::new(&["server", "web"]);
+    let context = context();
+    let mut pull = spec(SocketType::Pull, ANY, &keys.server(&["web"]));
+    pull.options.maxmsgsize = 1000;
+    let log = Log::new();
+    let pull = context.open(&pull, log.clone()).unwrap();
+    let web = keys.client("server", "web");
+    let push = open(&context, &spec(SocketType::Push, &pull.bound()[0], &web));
+    for length in 960..=1000 {
+        send(&push, &[&vec![b'x'; length]]);
+        assert_eq!(receive(&pull).body().len(), length);
+    }
+    send(&push, &[&[b'x'; 1001]]);
+    log.wait_for("connection lost at tcp://127.0.0.1:");
+}
+
 #[test]
 fn a_strangers_key_is_refused_told_and_counted() {
     let keys = Keys::new(&["server", "web", "stranger"]);

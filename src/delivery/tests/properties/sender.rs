@@ -2,7 +2,7 @@
 
 use rzmq_delivery::{
     Ack, Codec, Event, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits, Refused, RefusedReason,
-    Sender, SenderOptions, Welcome, decode,
+    Sender, SenderOptions, SpooledFrame, Welcome, decode,
 };
 use std::time::Duration;
 
@@ -141,4 +141,77 @@ fn a_refusal_counts_once_and_when_its_line_is_settled_by_the_receiver_that_said_
     drain(&mut sender, at(1));
     assert_eq!(hears(&mut sender, &welcomes(hello + 1, 5)), []);
     assert!(sender.is_idle());
+}
+
+/// A link over which so many bytes of lines get through before each connection is lost.
+struct Narrow {
+    bytes: usize,
+    have: u64,
+    taken: Vec<Vec<u8>>,
+    losses: usize,
+    largest: usize,
+}
+
+impl Narrow {
+    /// One connection; the receiver answers each whole frame.
+    fn connect(&mut self, sender: &mut Sender, limits: Limits) {
+        let hello = drain(sender, Duration::ZERO).remove(0);
+        let Ok(Frame::Hello(Hello { number, session, .. })) = decode(&hello) else {
+            panic!("no hello")
+        };
+        let welcome = Welcome {
+            version: 1,
+            meaning: 1,
+            number,
+            session,
+            have: self.have,
+            frame: self.have,
+            crc: 0,
+            count: 0,
+            limits,
+        };
+        let bytes = encoded(|out| welcome.encode("", out));
+        assert_eq!(sender.receive(at(1), &bytes), Ok(Event::Welcome));
+        let mut left = self.bytes;
+        self.largest = 0;
+        for frame in drain(sender, at(1)) {
+            self.largest = self.largest.max(frame.len());
+            let Some(rest) = left.checked_sub(frame.len()) else { break };
+            left = rest;
+            let Ok(Frame::Data(data)) = decode(&frame) else { panic!("no lines") };
+            assert_eq!(data.first, self.have, "no gap");
+            self.have += u64::from(data.count);
+            let bytes = frame.clone();
+            let spooled = SpooledFrame { session, first: data.first, count: data.count, bytes };
+            self.taken.extend(spooled.lines());
+            let ack = Ack { have: self.have, window: limits.window, hello: number };
+            let bytes = encoded(|out| ack.encode(out));
+            assert_eq!(sender.receive(at(2), &bytes), Ok(Event::Nothing));
+        }
+        sender.lost();
+        self.losses += 1;
+    }
+}
+
+#[test]
+fn frames_shrink_until_a_slow_link_carries_one_and_grow_again() {
+    let lines: Vec<_> = (0..12_000).map(|number| format!("{number:0200}").into_bytes()).collect();
+    let texts: Vec<_> = lines.iter().map(Vec::as_slice).collect();
+    for bytes in [300_000, 100_000, 30_000, 5_000] {
+        let mut sender = sender();
+        sender.offer(&texts);
+        let (have, taken) = (0, Vec::new());
+        let mut link = Narrow { bytes, have, taken, losses: 0, largest: 0 };
+        while !sender.is_idle() && link.losses < 2_000 {
+            link.connect(&mut sender, Limits::default());
+        }
+        assert!(link.taken == lines, "each line once and as it was over {bytes} bytes");
+        // A wide link again: small frames show that all is well.
+        (link.bytes, link.losses) = (usize::MAX, 0);
+        while link.largest < 200_000 {
+            assert!(link.losses < 20, "frames of {} bytes still", link.largest);
+            sender.offer(&texts);
+            link.connect(&mut sender, Limits::default());
+        }
+    }
 }
