@@ -333,10 +333,10 @@ impl Acked {
             let left = end.saturating_sub(self.sender.settled()).min(*lines);
             let settled = *lines - left;
             if left == 0 {
-                spool.sent(settled, *behind, 0)?;
+                spool.sent(settled, *behind);
                 self.spooled.pop_front();
             } else if settled > 0 {
-                spool.sent_part(settled)?;
+                spool.sent_part(settled);
                 *lines = left;
             }
             context.running.counters.resumed().add(settled);
@@ -346,6 +346,9 @@ impl Acked {
             }
         }
         context.running.counters.in_spool().set(spool.lines());
+        if gone > 0 {
+            spool.note(0)?;
+        }
         Ok(gone)
     }
 }

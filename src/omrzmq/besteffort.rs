@@ -139,9 +139,9 @@ impl Carrier for BestEffort {
             Ok(SpoolStep::Moved)
         });
         match step {
-            Some(Err(why)) => {
+            Some(Err(CarrierError::Link(why))) => {
                 self.socket = None;
-                Err(why)
+                Err(why.into())
             }
             Some(step) => step,
             None => {
@@ -212,10 +212,11 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
             let sent = action.statement.outlet.send(socket, text(0), topic, &mut 0)?;
             if sent == Sent::Taken {
                 counters.bytes().add(text(0).len() as u64);
-                spool.sent(1, behind, held)?;
+                spool.sent(1, behind);
                 counters.sent().add(1);
                 counters.resumed().add(1);
                 counters.in_spool().set(spool.lines());
+                spool.note(held)?;
             }
             return Ok(Some(sent));
         }
@@ -235,10 +236,11 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
         }
     }
     let count = lines.len() as u64;
-    spool.sent(record.lines(), behind, held)?;
+    spool.sent(record.lines(), behind);
     counters.sent().add(count);
     counters.bytes().add(bytes);
     counters.resumed().add(count);
     counters.in_spool().set(spool.lines());
+    spool.note(held)?;
     Ok(Some(Sent::Taken))
 }

@@ -143,38 +143,38 @@ impl Spool {
         Ok(end)
     }
 
-    /// The record of `lines` lines that ends at `behind` is sent. Of the records sent, the last `held`
-    /// may still be in libzmq's hands; those before them are settled: a later process does not send
-    /// them again.
-    pub(crate) fn sent(
-        &mut self,
-        lines: u64,
-        behind: u64,
-        held: usize,
-    ) -> Result<(), StateFileError> {
+    /// The record of `lines` lines that ends at `behind` is sent; [`Spool::note`] tells the file.
+    pub(crate) fn sent(&mut self, lines: u64, behind: u64) {
         self.next = behind;
         self.part = 0;
         self.lines = self.lines.saturating_sub(lines);
         self.in_doubt.push_back(behind);
-        let mut settled = None;
-        while self.in_doubt.len() > held {
-            settled = self.in_doubt.pop_front();
-        }
-        settled.map_or(Ok(()), |offset| self.note_settled(offset, 0))
     }
 
     /// Of the first record, so many more lines are settled, and not yet all.
-    pub(crate) fn sent_part(&mut self, lines: u64) -> Result<(), StateFileError> {
+    pub(crate) fn sent_part(&mut self, lines: u64) {
         self.part += lines;
         self.lines = self.lines.saturating_sub(lines);
-        self.in_doubt.clear();
-        self.note_settled(self.next, self.part)
+    }
+
+    /// Of the records sent, the last `held` may still be in libzmq's hands; those before them are
+    /// settled: a later process does not send them again. What could not be noted is noted with the
+    /// next.
+    pub(crate) fn note(&mut self, held: usize) -> Result<(), StateFileError> {
+        let settled = self.in_doubt.len().saturating_sub(held);
+        let last = settled.checked_sub(1).and_then(|last| self.in_doubt.get(last));
+        match last {
+            _ if held == 0 => self.note_settled(self.next, self.part)?,
+            Some(offset) => self.note_settled(*offset, 0)?,
+            None => return Ok(()),
+        }
+        self.in_doubt.drain(..settled);
+        Ok(())
     }
 
     /// All records sent so far are settled; an empty spool gives its space back.
     pub(crate) fn settle(&mut self) -> Result<(), StateFileError> {
-        self.in_doubt.clear();
-        self.note_settled(self.next, self.part)?;
+        self.note(0)?;
         if self.next >= self.end {
             // In this order, so that a process that dies in between leaves an offset at or beyond
             // the end, which means that nothing waits.
@@ -194,7 +194,7 @@ impl Spool {
     /// Closes the spool: synced if lines wait in it, removed if none do.
     pub(crate) fn close(mut self) -> Result<(), StateFileError> {
         self.settle()?;
-        if self.lines > 0 { self.file.sync() } else { self.file.remove() }
+        if self.next < self.end { self.file.sync() } else { self.file.remove() }
     }
 }
 
@@ -276,7 +276,8 @@ mod tests {
         let mut all = Vec::new();
         while let Some((record, behind)) = spool.first().unwrap() {
             all.push(String::from_utf8(line(record)[0].clone()).unwrap());
-            spool.sent(1, behind, 0).unwrap();
+            spool.sent(1, behind);
+            spool.note(0).unwrap();
         }
         spool.settle().unwrap();
         all
@@ -291,7 +292,8 @@ mod tests {
         lines(&mut spool, &["one", "", "three"]);
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(line(record), [b"one".to_vec()]);
-        spool.sent(1, behind, 0).unwrap();
+        spool.sent(1, behind);
+            spool.note(0).unwrap();
         spool.close().unwrap();
 
         let (mut spool, findings) = Spool::open(&path, "a").unwrap();
@@ -350,15 +352,17 @@ mod tests {
         record::encode_frame(&frame(0), 2, &mut block);
         record::encode_frame(&frame(10), 0, &mut block);
         spool.append(&block, 18).unwrap();
-        spool.sent_part(3).unwrap();
-        spool.sent_part(1).unwrap();
+        spool.sent_part(3);
+        spool.sent_part(1);
+        spool.note(0).unwrap();
         assert_eq!(spool.lines(), 14);
         drop(spool); // as a kill -9 leaves it
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
         assert_eq!((spool.lines(), count_lines(&path)), (14, Some(14)));
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(record, Record::Frame(frame(0), 6));
-        spool.sent(record.lines(), behind, 0).unwrap();
+        spool.sent(record.lines(), behind);
+        spool.note(0).unwrap();
         assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame(10), 0));
         assert_eq!((spool.lines(), count_lines(&path)), (10, Some(10)));
     }
@@ -416,12 +420,33 @@ mod tests {
         lines(&mut spool, &["one", "two", "three", "four"]);
         for _ in 0..3 {
             let (_, behind) = spool.first().unwrap().unwrap();
-            spool.sent(1, behind, 2).unwrap();
+            spool.sent(1, behind);
+            spool.note(2).unwrap();
         }
         assert_eq!(spool.lines(), 1);
         drop(spool); // as a kill -9 leaves it
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
         assert_eq!(drain(&mut spool), ["two", "three", "four"]);
+    }
+
+    #[test]
+    fn what_cannot_be_noted_is_counted_once_and_nothing_is_removed() {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        // Its seal makes every write fail, and a folder that is none keeps it from being removed.
+        let file = memfd_create("spool", MemfdFlags::ALLOW_SEALING).unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let (mut spool, _) = Spool::open(Path::new(&path), "a").unwrap();
+        lines(&mut spool, &["one", "two", "three"]);
+        fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
+        let (_, behind) = spool.first().unwrap().unwrap();
+        spool.sent(1, behind);
+        for _ in 0..5 {
+            spool.note(0).unwrap_err();
+            assert_eq!(spool.lines(), 2);
+        }
+        assert_eq!(line(spool.first().unwrap().unwrap().0), [b"two".to_vec()]);
+        spool.close().unwrap_err();
+        assert_eq!(count_lines(Path::new(&path)), Some(3), "a later process sends all again");
     }
 
     #[test]

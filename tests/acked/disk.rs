@@ -12,7 +12,8 @@ use harness::oracle::numbered;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
 use harness::sums::end;
-use harness::{Oracle, Peer, SOON, Site, secs};
+use harness::{Oracle, Peer, Rsyslogd, SOON, Site, secs};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::raw;
@@ -333,4 +334,38 @@ fn spool_on_a_full_disk_takes_the_lines_once_there_is_room() {
     let mut sender = site.start();
     Oracle::judge(0..100, &receiver.wait_lines("out.log", 100, SOON)).once();
     end(&mut [&mut sender, &mut receiver]);
+}
+
+/// From now on no write to a file gets anywhere, or each does: rsyslogd ignores the signal that says so.
+fn writes_to_files(daemon: &Rsyslogd, get_through: bool) {
+    let pid = Pid::from_raw(daemon.pid() as i32);
+    let current = (!get_through).then_some(0);
+    prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).expect("the limit of a child");
+}
+
+/// What is settled of the spool cannot be noted for a while: the spool is sent to its end all the same,
+/// and each line once.
+#[test]
+fn spool_whose_header_cannot_be_written_is_sent_to_its_end() {
+    let endpoint = free_endpoint();
+    let total = 5_000;
+    let sending = sender(&endpoint, "linger=\"0\"").with("main_queue(queue.workerThreads=\"1\")");
+    let mut sender = sending.start();
+    sender.feed(0..total);
+    sender.wait_stats("core.queue", "main Q", "all lines in the queue", |stats| {
+        stats["enqueued"] as usize >= total
+    });
+    sender.stop().clean();
+    let mut sender = sending.start();
+    sender.wait_stats("omrzmq", "out", "the spool", |stats| stats["in_spool"] as usize == total);
+    writes_to_files(&sender, false);
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    receiver.wait_lines("out.log", 200, SOON);
+    wait_for_all(&mut receiver, total);
+    writes_to_files(&sender, true);
+    sender.wait_stats("omrzmq", "out", "an empty spool", |stats| stats["in_spool"] == 0);
+    end(&mut [&mut sender, &mut receiver]);
+    let lines = receiver.lines("out.log");
+    Oracle::judge(0..total, &lines).once();
+    assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
 }
