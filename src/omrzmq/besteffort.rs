@@ -101,7 +101,7 @@ impl Carrier for BestEffort {
         }
     }
 
-    fn give_up_rest(&mut self, batch: Batch<'_>) -> Rest {
+    fn rest(&self, batch: Batch<'_>) -> Rest {
         let mut records = Vec::new();
         for line in self.line..batch.len() {
             let texts = (0..batch.templates()).map(|text| batch.text(line, text));
@@ -109,6 +109,8 @@ impl Carrier for BestEffort {
         }
         Rest { records, lines: (batch.len() - self.line) as u64 }
     }
+
+    fn let_go(&mut self) {}
 
     fn suspended(&mut self, batch: Batch<'_>) {
         for line in 0..self.line {

@@ -30,9 +30,11 @@ pub(crate) trait Carrier: Send {
     /// Why nothing moves.
     fn why_stuck(&self, context: Context<'_>) -> Stuck;
 
-    /// The stop's grace is over: the batch's rest as records for the spool. It is no longer this
-    /// carrier's.
-    fn give_up_rest(&mut self, batch: Batch<'_>) -> Rest;
+    /// The batch's rest as records for the spool. It stays this carrier's.
+    fn rest(&self, batch: Batch<'_>) -> Rest;
+
+    /// The rest is in the spool: it is no longer this carrier's.
+    fn let_go(&mut self);
 
     /// The batch stays rsyslog's, which offers it again.
     fn suspended(&mut self, batch: Batch<'_>);

@@ -178,7 +178,7 @@ fn carry(
 /// The stop's grace is over: what is not sent goes into the spool, or, for a publisher, nowhere.
 fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
     let Context { action, running } = context;
-    let rest = carrier.give_up_rest(batch);
+    let rest = carrier.rest(batch);
     let lines = rest.lines;
     if !action.statement.spools() {
         running.counters.discarded().add(lines);
@@ -189,6 +189,7 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
     }
     match running.keep(&rest, false) {
         Ok(()) => {
+            carrier.let_go();
             running.spool_takes_all();
             Verdict::Done
         }
@@ -200,6 +201,12 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
             action.tell_loss(running, &loss);
             // Some releases ask again at once, and as often as they can.
             thread::sleep(SLICE);
+            // What is in flight stays so: its acknowledgement may come before rsyslogd ends.
+            if !running.is_behind_spool() {
+                if let Ok(Advance::Done) = carrier.advance(context, batch) {
+                    return Verdict::Done;
+                }
+            }
             Verdict::Suspended
         }
     }
@@ -212,8 +219,11 @@ fn keep_for_keeper(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch
     if !action.statement.spools() {
         return keep_rest(carrier, context, batch);
     }
-    match action.keep_and_send(running, &carrier.give_up_rest(batch)) {
-        Ok(()) => Verdict::Done,
+    match action.keep_and_send(running, &carrier.rest(batch)) {
+        Ok(()) => {
+            carrier.let_go();
+            Verdict::Done
+        }
         Err(why) => {
             action.tell(running, "spool", &format!("rsyslogd's main thread cannot wait: {why}"));
             Verdict::Suspended
