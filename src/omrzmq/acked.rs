@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// How long a step waits for an answer; a stop waits as long.
 const SLICE: Duration = Duration::from_millis(20);
+/// Answers that are taken in one step: a receiver that never stops answering must not keep a commit from
+/// seeing a stop.
+const ANSWERS: usize = 1024;
 /// Frames of the spool that are in flight at once.
 const SPOOL_AHEAD: usize = 64;
 
@@ -170,7 +173,7 @@ impl Acked {
     /// Takes the answers that are there; says whether there were any.
     fn listen(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
         let mut heard = false;
-        loop {
+        for _ in 0..ANSWERS {
             let Some(socket) = &self.targets.current().socket else { return Ok(heard) };
             if !socket.receive(&mut self.received)? {
                 return Ok(heard);
@@ -189,6 +192,7 @@ impl Acked {
             }
             self.note_refused(context);
         }
+        Ok(heard)
     }
 
     /// Counts what is settled since so much was.

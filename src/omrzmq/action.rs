@@ -285,6 +285,12 @@ impl Action {
                              lines before them are sent",
                             path.display()
                         ),
+                        Finding::StuckTail(bytes, why) => format!(
+                            "the spool {} is damaged at its end, and the {bytes} bytes there cannot be \
+                             kept elsewhere: {why}; the lines before them are sent, and none can be \
+                             added until there is room",
+                            path.display()
+                        ),
                         Finding::Foreign(aside) => format!(
                             "the spool {} was not this action's; it is kept as {}",
                             path.display(),

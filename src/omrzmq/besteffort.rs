@@ -7,7 +7,7 @@ use crate::carrier::{
     Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
 };
 use crate::record::{self, Record};
-use rzmq_delivery::Head;
+use rzmq_delivery::{Head, SpooledFrame};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Sent, Socket};
 use std::thread;
@@ -222,7 +222,7 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
             }
             return Ok(Some(sent));
         }
-        Record::Frame(frame, settled) => frame.lines().split_off(*settled as usize),
+        Record::Frame(frame, settled) => unsettled(frame, *settled)?,
     };
     // The action was acknowledged when it spooled and is best-effort now: line by line, waiting for
     // room, so that the record is gone as a whole.
@@ -245,4 +245,28 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
     counters.in_spool().set(spool.lines());
     spool.note(held)?;
     Ok(Some(Sent::Taken))
+}
+
+/// The lines of a frame that are not settled.
+fn unsettled(frame: &SpooledFrame, settled: u64) -> Result<Vec<Vec<u8>>, CarrierError> {
+    let lines = frame.lines();
+    if lines.len() != frame.count as usize {
+        return Err(CarrierError::Frame(frame.session));
+    }
+    Ok(lines.into_iter().skip(settled as usize).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rzmq_delivery::SessionId;
+
+    #[test]
+    fn a_frame_that_does_not_unpack_is_an_error_and_never_empty() {
+        let bytes = b"no frame".to_vec();
+        let frame = SpooledFrame { session: SessionId([7; 16]), first: 0, count: 3, bytes };
+        for settled in [0, 2] {
+            assert!(matches!(unsettled(&frame, settled), Err(CarrierError::Frame(_))));
+        }
+    }
 }
