@@ -437,10 +437,10 @@ impl Carrier for Acked {
         self.sender.is_open()
     }
 
-    fn why_stuck(&self, _context: Context<'_>) -> Stuck {
+    fn why_stuck(&self, context: Context<'_>) -> Stuck {
         let target = self.targets.current();
         match target.is_up() {
-            false => Stuck::Absent,
+            false => Stuck::unconnected(context),
             // Once it has answered, silence means that its queue is full.
             true if target.is_welcomed() || self.sender.is_open() => Stuck::Busy,
             true => Stuck::Unanswered,

@@ -96,7 +96,7 @@ impl Carrier for BestEffort {
 
     fn why_stuck(&self, context: Context<'_>) -> Stuck {
         match context.running.counters.connections().get() {
-            0 => Stuck::Absent,
+            0 => Stuck::unconnected(context),
             _ => Stuck::Busy,
         }
     }

@@ -61,6 +61,8 @@ pub(crate) struct Context<'a> {
 pub(crate) enum Stuck {
     /// Nobody is connected.
     Absent,
+    /// Nobody is connected, and since a line last got through a server has refused our key.
+    Refused,
     /// The peer is connected but does not answer the hello of acknowledged delivery.
     Unanswered,
     /// The peer takes, or acknowledges, nothing for the time being.
@@ -68,10 +70,16 @@ pub(crate) enum Stuck {
 }
 
 impl Stuck {
+    /// Nobody is connected: whether for a reason that is known.
+    pub(crate) fn unconnected(context: Context<'_>) -> Self {
+        if context.running.is_key_refused() { Self::Refused } else { Self::Absent }
+    }
+
     /// As a sentence for the log.
     pub(crate) fn sentence(&self, endpoints: &str) -> String {
         match self {
             Self::Absent => format!("no peer is connected ({endpoints})"),
+            Self::Refused => format!("no peer is connected: our key is refused ({endpoints})"),
             Self::Unanswered => format!(
                 "{endpoints} is connected but does not answer the hello of acknowledged delivery (is it \
                  an imrzmq input with socktype=\"ROUTER\"?)"

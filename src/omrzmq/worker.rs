@@ -150,8 +150,14 @@ fn carry(
     loop {
         if !running.is_behind_spool() {
             match carrier.advance(context, batch) {
-                Ok(Advance::Done) => return Verdict::Done,
-                Ok(Advance::Moved) => waiting = None,
+                Ok(Advance::Done) => {
+                    running.got_through();
+                    return Verdict::Done;
+                }
+                Ok(Advance::Moved) => {
+                    running.got_through();
+                    waiting = None;
+                }
                 Ok(Advance::Stuck) => {}
                 Err(why) => {
                     action.tell(running, "carrier", &format!("{why}; the lines wait"));
@@ -272,6 +278,7 @@ impl<'a> Waiting<'a> {
         match stuck {
             None => counters.wait_spool_ms().add(passed),
             Some(Stuck::Absent) => counters.wait_absent_ms().add(passed),
+            Some(Stuck::Refused) => counters.wait_refused_ms().add(passed),
             Some(Stuck::Unanswered) => counters.wait_unanswered_ms().add(passed),
             Some(Stuck::Busy) => counters.wait_busy_ms().add(passed),
         }
