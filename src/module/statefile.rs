@@ -165,12 +165,15 @@ impl StateFile {
     /// When it cannot be read or written.
     pub fn copy_from(&self, offset: u64, why: &str) -> Result<PathBuf, StateFileError> {
         let path = beside(&self.path, why);
-        let copy = || {
-            let mut from = &self.file;
-            from.seek(SeekFrom::Start(offset))?;
-            io::copy(&mut from, &mut File::create_new(&path)?)
-        };
-        copy().map_err(|error| self.failed("copied", error))?;
+        let mut from = &self.file;
+        let copied = from
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| File::create_new(&path))
+            .and_then(|mut copy| {
+                // half a copy is of no use
+                io::copy(&mut from, &mut copy).inspect_err(|_| drop(fs::remove_file(&path)))
+            });
+        copied.map_err(|error| self.failed("copied", error))?;
         Ok(path)
     }
 

@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// How long a step waits for an answer; a stop waits as long.
 const SLICE: Duration = Duration::from_millis(20);
+/// Answers that are taken in one step: a receiver that never stops answering must not keep a commit from
+/// seeing a stop.
+const ANSWERS: usize = 1024;
 /// Frames of the spool that are in flight at once.
 const SPOOL_AHEAD: usize = 64;
 
@@ -33,13 +36,13 @@ pub(crate) struct Acked {
     targets: Targets,
     clock: Instant,
     received: Received,
-    /// The number of each line of the batch.
-    numbers: Vec<u64>,
+    /// The number of each line of the batch; `None` = it is settled.
+    numbers: Vec<Option<u64>>,
     /// Behind the last of them.
     target: u64,
     /// Bytes of each unsettled line, without what acknowledged delivery adds.
     lengths: VecDeque<u32>,
-    offered_again: OfferedAgain<u64>,
+    offered_again: OfferedAgain<Option<u64>>,
     resent: u64,
     /// The session's rest went into the spool, where it is finished: lines to come need another one.
     given_up: bool,
@@ -109,9 +112,18 @@ impl Acked {
     }
 
     /// Transmits what may be transmitted and takes what is there; waits for an answer for `patience`
-    /// at the most.
+    /// at the most. A socket that does not work is closed, and what went over it is in doubt.
     fn drive(&mut self, context: Context<'_>, patience: Duration) -> Result<(), LinkError> {
         self.targets.choose(context, &mut self.sender);
+        let driven = self.exchange(context, patience);
+        if driven.is_err() {
+            self.targets.close();
+            self.sender.lost();
+        }
+        driven
+    }
+
+    fn exchange(&mut self, context: Context<'_>, patience: Duration) -> Result<(), LinkError> {
         if !self.transmit(context)? {
             thread::sleep(patience);
             return Ok(());
@@ -161,7 +173,7 @@ impl Acked {
     /// Takes the answers that are there; says whether there were any.
     fn listen(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
         let mut heard = false;
-        loop {
+        for _ in 0..ANSWERS {
             let Some(socket) = &self.targets.current().socket else { return Ok(heard) };
             if !socket.receive(&mut self.received)? {
                 return Ok(heard);
@@ -180,6 +192,7 @@ impl Acked {
             }
             self.note_refused(context);
         }
+        Ok(heard)
     }
 
     /// Counts what is settled since so much was.
@@ -221,7 +234,7 @@ impl Acked {
                 let shift = self.sender.renumber(SessionId(rzmq_link::random()));
                 self.target = self.target.saturating_sub(shift);
                 for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
-                    *number = number.saturating_sub(shift);
+                    *number = number.and_then(|number| number.checked_sub(shift));
                 }
                 for (end, ..) in &mut self.spooled {
                     *end = end.saturating_sub(shift);
@@ -333,10 +346,10 @@ impl Acked {
             let left = end.saturating_sub(self.sender.settled()).min(*lines);
             let settled = *lines - left;
             if left == 0 {
-                spool.sent(settled, *behind, 0)?;
+                spool.sent(settled, *behind);
                 self.spooled.pop_front();
             } else if settled > 0 {
-                spool.sent_part(settled)?;
+                spool.sent_part(settled);
                 *lines = left;
             }
             context.running.counters.resumed().add(settled);
@@ -346,6 +359,9 @@ impl Acked {
             }
         }
         context.running.counters.in_spool().set(spool.lines());
+        if gone > 0 {
+            spool.note(0)?;
+        }
         Ok(gone)
     }
 }
@@ -380,16 +396,15 @@ impl Carrier for Acked {
                     refused::note(context, &refused);
                     context.running.counters.sent().add(1);
                     context.running.counters.bytes().add(text.len() as u64);
-                    self.numbers.push(0);
-                    continue;
+                    None
                 }
                 None => {
                     lines.push(line);
                     self.lengths.push_back(length(text));
-                    self.sender.next() + lines.len() as u64 - 1
+                    Some(self.sender.next() + lines.len() as u64 - 1)
                 }
             };
-            target = target.max(number + 1);
+            target = number.map_or(target, |number| target.max(number + 1));
             self.numbers.push(number);
         }
         self.sender.offer(&lines);
@@ -422,35 +437,38 @@ impl Carrier for Acked {
         self.sender.is_open()
     }
 
-    fn why_stuck(&self, _context: Context<'_>) -> Stuck {
+    fn why_stuck(&self, context: Context<'_>) -> Stuck {
         let target = self.targets.current();
         match target.is_up() {
-            false => Stuck::Absent,
+            false => Stuck::unconnected(context),
             // Once it has answered, silence means that its queue is full.
             true if target.is_welcomed() || self.sender.is_open() => Stuck::Busy,
             true => Stuck::Unanswered,
         }
     }
 
-    fn give_up_rest(&mut self, _batch: Batch<'_>) -> Rest {
-        self.given_up = true;
-        self.lengths.clear();
+    fn rest(&self, _batch: Batch<'_>) -> Rest {
         let settled = self.sender.settled();
         let mut rest = Rest { records: Vec::new(), lines: self.sender.next() - settled };
-        for frame in self.sender.take_unsettled() {
+        // Of a copy: the spool may not take them.
+        for frame in self.sender.clone().take_unsettled() {
             let settled = settled.saturating_sub(frame.first);
             record::encode_frame(&frame, settled, &mut rest.records);
         }
         rest
     }
 
-    fn suspended(&mut self, batch: Batch<'_>) {
-        if self.given_up {
-            // The spool did not take them, and the session has let go of them: they are new ones to
-            // the next.
-            self.offered_again.forget();
-            return;
+    fn let_go(&mut self) {
+        self.given_up = true;
+        self.lengths.clear();
+        self.sender.take_unsettled();
+        // Those that the engine still offers again are in the spool too.
+        for number in self.offered_again.known() {
+            *number = None;
         }
+    }
+
+    fn suspended(&mut self, batch: Batch<'_>) {
         for (index, number) in self.numbers.iter().enumerate() {
             self.offered_again.remember(batch.text(index, 0), *number);
         }
@@ -461,6 +479,8 @@ impl Carrier for Acked {
     }
 
     fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError> {
+        // Its worker is gone, and the spool's sessions take the place of the worker's.
+        self.offered_again.forget();
         if !self.fill_from_spool(context)? {
             self.renew();
             return Ok(SpoolStep::Done);

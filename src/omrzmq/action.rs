@@ -20,7 +20,7 @@ use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,6 +59,8 @@ pub(crate) struct Running {
     behind_spool: AtomicBool,
     /// Lines of a former run were in it when this one began.
     has_former_lines: AtomicBool,
+    /// Refusals of our key when a line last got through.
+    refusals: AtomicU64,
     told: Mutex<HashMap<&'static str, Instant>>,
     told_loss: AtomicBool,
     /// The stop has put lines into the spool: later ones follow them there, so that order holds.
@@ -97,6 +99,7 @@ impl Action {
                 spool: Mutex::new(None),
                 behind_spool: AtomicBool::new(false),
                 has_former_lines: AtomicBool::new(false),
+                refusals: AtomicU64::new(0),
                 told: Mutex::new(HashMap::new()),
                 told_loss: AtomicBool::new(false),
                 spooling: AtomicBool::new(false),
@@ -285,6 +288,12 @@ impl Action {
                              lines before them are sent",
                             path.display()
                         ),
+                        Finding::StuckTail(bytes, why) => format!(
+                            "the spool {} is damaged at its end, and the {bytes} bytes there cannot be \
+                             kept elsewhere: {why}; the lines before them are sent, and none can be \
+                             added until there is room",
+                            path.display()
+                        ),
                         Finding::Foreign(aside) => format!(
                             "the spool {} was not this action's; it is kept as {}",
                             path.display(),
@@ -313,6 +322,16 @@ impl Running {
     /// Whether lines of a former run have to go before any new one.
     pub(crate) fn is_behind_spool(&self) -> bool {
         self.behind_spool.load(Ordering::Acquire)
+    }
+
+    /// A line got through: refusals of our key before that are over.
+    pub(crate) fn got_through(&self) {
+        self.refusals.store(self.counters.handshakes_refused().get(), Ordering::Relaxed);
+    }
+
+    /// Whether a server has refused our key since a line last got through.
+    pub(crate) fn is_key_refused(&self) -> bool {
+        self.counters.handshakes_refused().get() > self.refusals.load(Ordering::Relaxed)
     }
 
     /// The stop has put lines into the spool: those that come follow them there.

@@ -7,7 +7,7 @@ use crate::carrier::{
     Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
 };
 use crate::record::{self, Record};
-use rzmq_delivery::Head;
+use rzmq_delivery::{Head, SpooledFrame};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Sent, Socket};
 use std::thread;
@@ -96,12 +96,12 @@ impl Carrier for BestEffort {
 
     fn why_stuck(&self, context: Context<'_>) -> Stuck {
         match context.running.counters.connections().get() {
-            0 => Stuck::Absent,
+            0 => Stuck::unconnected(context),
             _ => Stuck::Busy,
         }
     }
 
-    fn give_up_rest(&mut self, batch: Batch<'_>) -> Rest {
+    fn rest(&self, batch: Batch<'_>) -> Rest {
         let mut records = Vec::new();
         for line in self.line..batch.len() {
             let texts = (0..batch.templates()).map(|text| batch.text(line, text));
@@ -109,6 +109,8 @@ impl Carrier for BestEffort {
         }
         Rest { records, lines: (batch.len() - self.line) as u64 }
     }
+
+    fn let_go(&mut self) {}
 
     fn suspended(&mut self, batch: Batch<'_>) {
         for line in 0..self.line {
@@ -139,9 +141,9 @@ impl Carrier for BestEffort {
             Ok(SpoolStep::Moved)
         });
         match step {
-            Some(Err(why)) => {
+            Some(Err(CarrierError::Link(why))) => {
                 self.socket = None;
-                Err(why)
+                Err(why.into())
             }
             Some(step) => step,
             None => {
@@ -212,14 +214,15 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
             let sent = action.statement.outlet.send(socket, text(0), topic, &mut 0)?;
             if sent == Sent::Taken {
                 counters.bytes().add(text(0).len() as u64);
-                spool.sent(1, behind, held)?;
+                spool.sent(1, behind);
                 counters.sent().add(1);
                 counters.resumed().add(1);
                 counters.in_spool().set(spool.lines());
+                spool.note(held)?;
             }
             return Ok(Some(sent));
         }
-        Record::Frame(frame, settled) => frame.lines().split_off(*settled as usize),
+        Record::Frame(frame, settled) => unsettled(frame, *settled)?,
     };
     // The action was acknowledged when it spooled and is best-effort now: line by line, waiting for
     // room, so that the record is gone as a whole.
@@ -235,10 +238,35 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
         }
     }
     let count = lines.len() as u64;
-    spool.sent(record.lines(), behind, held)?;
+    spool.sent(record.lines(), behind);
     counters.sent().add(count);
     counters.bytes().add(bytes);
     counters.resumed().add(count);
     counters.in_spool().set(spool.lines());
+    spool.note(held)?;
     Ok(Some(Sent::Taken))
+}
+
+/// The lines of a frame that are not settled.
+fn unsettled(frame: &SpooledFrame, settled: u64) -> Result<Vec<Vec<u8>>, CarrierError> {
+    let lines = frame.lines();
+    if lines.len() != frame.count as usize {
+        return Err(CarrierError::Frame(frame.session));
+    }
+    Ok(lines.into_iter().skip(settled as usize).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rzmq_delivery::SessionId;
+
+    #[test]
+    fn a_frame_that_does_not_unpack_is_an_error_and_never_empty() {
+        let bytes = b"no frame".to_vec();
+        let frame = SpooledFrame { session: SessionId([7; 16]), first: 0, count: 3, bytes };
+        for settled in [0, 2] {
+            assert!(matches!(unsettled(&frame, settled), Err(CarrierError::Frame(_))));
+        }
+    }
 }

@@ -30,9 +30,11 @@ pub(crate) trait Carrier: Send {
     /// Why nothing moves.
     fn why_stuck(&self, context: Context<'_>) -> Stuck;
 
-    /// The stop's grace is over: the batch's rest as records for the spool. It is no longer this
-    /// carrier's.
-    fn give_up_rest(&mut self, batch: Batch<'_>) -> Rest;
+    /// The batch's rest as records for the spool. It stays this carrier's.
+    fn rest(&self, batch: Batch<'_>) -> Rest;
+
+    /// The rest is in the spool: it is no longer this carrier's.
+    fn let_go(&mut self);
 
     /// The batch stays rsyslog's, which offers it again.
     fn suspended(&mut self, batch: Batch<'_>);
@@ -59,6 +61,8 @@ pub(crate) struct Context<'a> {
 pub(crate) enum Stuck {
     /// Nobody is connected.
     Absent,
+    /// Nobody is connected, and since a line last got through a server has refused our key.
+    Refused,
     /// The peer is connected but does not answer the hello of acknowledged delivery.
     Unanswered,
     /// The peer takes, or acknowledges, nothing for the time being.
@@ -66,10 +70,16 @@ pub(crate) enum Stuck {
 }
 
 impl Stuck {
+    /// Nobody is connected: whether for a reason that is known.
+    pub(crate) fn unconnected(context: Context<'_>) -> Self {
+        if context.running.is_key_refused() { Self::Refused } else { Self::Absent }
+    }
+
     /// As a sentence for the log.
     pub(crate) fn sentence(&self, endpoints: &str) -> String {
         match self {
             Self::Absent => format!("no peer is connected ({endpoints})"),
+            Self::Refused => format!("no peer is connected: our key is refused ({endpoints})"),
             Self::Unanswered => format!(
                 "{endpoints} is connected but does not answer the hello of acknowledged delivery (is it \
                  an imrzmq input with socktype=\"ROUTER\"?)"

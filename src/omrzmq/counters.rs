@@ -28,6 +28,8 @@ rzmq_host::counters! {
         wait_ms = "wait_ms",
         /// Of these, while nobody was connected.
         wait_absent_ms = "wait_absent_ms",
+        /// Of these, while nobody was connected and a server refused our key.
+        wait_refused_ms = "wait_refused_ms",
         /// Of these, while the peer was connected but did not answer the hello.
         wait_unanswered_ms = "wait_unanswered_ms",
         /// Of these, while the peer took nothing.

@@ -56,7 +56,12 @@ fn send_spool(context: Context<'_>) {
                 }
                 return;
             }
-            Ok(SpoolStep::Done | SpoolStep::Moved) => moved = Instant::now(),
+            Ok(step @ (SpoolStep::Done | SpoolStep::Moved)) => {
+                if step == SpoolStep::Moved {
+                    running.got_through();
+                }
+                moved = Instant::now();
+            }
             Ok(SpoolStep::Waited) if moved.elapsed() >= WORTH_TELLING => {
                 tell_waiting(&*carrier, context, moved);
             }

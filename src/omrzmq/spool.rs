@@ -21,6 +21,8 @@ const SETTLED: u64 = 48;
 pub(crate) enum Finding {
     /// The end was damaged and is cut off: so many bytes.
     TornTail(u64),
+    /// The end is damaged, and could not be kept elsewhere: so many bytes, and why.
+    StuckTail(u64, String),
     /// The file was none of this action's; it was renamed to this.
     Foreign(PathBuf),
 }
@@ -37,6 +39,8 @@ pub(crate) struct Spool {
     /// after a kill -9 sends them again.
     in_doubt: VecDeque<u64>,
     end: u64,
+    /// Damaged bytes behind the end that could not be kept elsewhere yet.
+    torn: u64,
     lines: u64,
 }
 
@@ -47,13 +51,13 @@ impl Spool {
         let mut findings: Vec<_> = foreign.into_iter().map(Finding::Foreign).collect();
         let end = file.len()?;
         let mut spool =
-            Self { file, next: HEADER, part: 0, in_doubt: VecDeque::new(), end, lines: 0 };
-        findings.extend(spool.examine()?.map(Finding::TornTail));
+            Self { file, next: HEADER, part: 0, in_doubt: VecDeque::new(), end, torn: 0, lines: 0 };
+        findings.extend(spool.examine()?);
         Ok((spool, findings))
     }
 
     /// Walks the records from the first unsent one: counts them and cuts off what is damaged.
-    fn examine(&mut self) -> Result<Option<u64>, StateFileError> {
+    fn examine(&mut self) -> Result<Option<Finding>, StateFileError> {
         let mut settled = [0; 16];
         self.file.read(&mut settled, SETTLED)?;
         let settled = Settled::read(settled);
@@ -67,17 +71,28 @@ impl Spool {
         self.lines = lines;
         let good = self.next + bytes;
         let torn = self.end - good;
-        if torn > 0 {
-            self.file.copy_from(good, "torn")?;
-            self.file.truncate(good)?;
-            self.end = good;
-        }
+        (self.end, self.torn) = (good, torn);
+        let finding = match self.cut_torn_tail() {
+            Ok(()) => (torn > 0).then_some(Finding::TornTail(torn)),
+            Err(why) => Some(Finding::StuckTail(torn, why.to_string())),
+        };
         let first = self.first()?.map_or(0, |(record, _)| record.lines());
         if settled.offset == self.next && settled.part < first {
             self.part = settled.part;
             self.lines -= settled.part;
         }
-        Ok((torn > 0).then_some(torn))
+        Ok(finding)
+    }
+
+    /// What is damaged is never thrown away: it goes into a file of its own, as soon as one can be
+    /// written.
+    fn cut_torn_tail(&mut self) -> Result<(), StateFileError> {
+        if self.torn > 0 {
+            self.file.copy_from(self.end, "torn")?;
+            self.file.truncate(self.end)?;
+            self.torn = 0;
+        }
+        Ok(())
     }
 
     /// Lines that are not sent yet.
@@ -93,6 +108,7 @@ impl Spool {
     /// Appends encoded records of so many lines: all of them, or none and an error. They survive the
     /// end of this process, and a loss of power once the spool is closed.
     pub(crate) fn append(&mut self, records: &[u8], lines: u64) -> Result<(), StateFileError> {
+        self.cut_torn_tail()?;
         if let Err(why) = self.file.write(records, self.end) {
             // Half a block must not stay in front of a later one.
             let _ = self.file.truncate(self.end);
@@ -143,39 +159,39 @@ impl Spool {
         Ok(end)
     }
 
-    /// The record of `lines` lines that ends at `behind` is sent. Of the records sent, the last `held`
-    /// may still be in libzmq's hands; those before them are settled: a later process does not send
-    /// them again.
-    pub(crate) fn sent(
-        &mut self,
-        lines: u64,
-        behind: u64,
-        held: usize,
-    ) -> Result<(), StateFileError> {
+    /// The record of `lines` lines that ends at `behind` is sent; [`Spool::note`] tells the file.
+    pub(crate) fn sent(&mut self, lines: u64, behind: u64) {
         self.next = behind;
         self.part = 0;
         self.lines = self.lines.saturating_sub(lines);
         self.in_doubt.push_back(behind);
-        let mut settled = None;
-        while self.in_doubt.len() > held {
-            settled = self.in_doubt.pop_front();
-        }
-        settled.map_or(Ok(()), |offset| self.note_settled(offset, 0))
     }
 
     /// Of the first record, so many more lines are settled, and not yet all.
-    pub(crate) fn sent_part(&mut self, lines: u64) -> Result<(), StateFileError> {
+    pub(crate) fn sent_part(&mut self, lines: u64) {
         self.part += lines;
         self.lines = self.lines.saturating_sub(lines);
-        self.in_doubt.clear();
-        self.note_settled(self.next, self.part)
+    }
+
+    /// Of the records sent, the last `held` may still be in libzmq's hands; those before them are
+    /// settled: a later process does not send them again. What could not be noted is noted with the
+    /// next.
+    pub(crate) fn note(&mut self, held: usize) -> Result<(), StateFileError> {
+        let settled = self.in_doubt.len().saturating_sub(held);
+        let last = settled.checked_sub(1).and_then(|last| self.in_doubt.get(last));
+        match last {
+            _ if held == 0 => self.note_settled(self.next, self.part)?,
+            Some(offset) => self.note_settled(*offset, 0)?,
+            None => return Ok(()),
+        }
+        self.in_doubt.drain(..settled);
+        Ok(())
     }
 
     /// All records sent so far are settled; an empty spool gives its space back.
     pub(crate) fn settle(&mut self) -> Result<(), StateFileError> {
-        self.in_doubt.clear();
-        self.note_settled(self.next, self.part)?;
-        if self.next >= self.end {
+        self.note(0)?;
+        if self.next >= self.end && self.cut_torn_tail().is_ok() {
             // In this order, so that a process that dies in between leaves an offset at or beyond
             // the end, which means that nothing waits.
             self.file.truncate(HEADER)?;
@@ -194,7 +210,8 @@ impl Spool {
     /// Closes the spool: synced if lines wait in it, removed if none do.
     pub(crate) fn close(mut self) -> Result<(), StateFileError> {
         self.settle()?;
-        if self.lines > 0 { self.file.sync() } else { self.file.remove() }
+        let is_needed = self.next < self.end || self.torn > 0;
+        if is_needed { self.file.sync() } else { self.file.remove() }
     }
 }
 
@@ -276,7 +293,8 @@ mod tests {
         let mut all = Vec::new();
         while let Some((record, behind)) = spool.first().unwrap() {
             all.push(String::from_utf8(line(record)[0].clone()).unwrap());
-            spool.sent(1, behind, 0).unwrap();
+            spool.sent(1, behind);
+            spool.note(0).unwrap();
         }
         spool.settle().unwrap();
         all
@@ -291,7 +309,8 @@ mod tests {
         lines(&mut spool, &["one", "", "three"]);
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(line(record), [b"one".to_vec()]);
-        spool.sent(1, behind, 0).unwrap();
+        spool.sent(1, behind);
+        spool.note(0).unwrap();
         spool.close().unwrap();
 
         let (mut spool, findings) = Spool::open(&path, "a").unwrap();
@@ -350,15 +369,17 @@ mod tests {
         record::encode_frame(&frame(0), 2, &mut block);
         record::encode_frame(&frame(10), 0, &mut block);
         spool.append(&block, 18).unwrap();
-        spool.sent_part(3).unwrap();
-        spool.sent_part(1).unwrap();
+        spool.sent_part(3);
+        spool.sent_part(1);
+        spool.note(0).unwrap();
         assert_eq!(spool.lines(), 14);
         drop(spool); // as a kill -9 leaves it
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
         assert_eq!((spool.lines(), count_lines(&path)), (14, Some(14)));
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(record, Record::Frame(frame(0), 6));
-        spool.sent(record.lines(), behind, 0).unwrap();
+        spool.sent(record.lines(), behind);
+        spool.note(0).unwrap();
         assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame(10), 0));
         assert_eq!((spool.lines(), count_lines(&path)), (10, Some(10)));
     }
@@ -390,6 +411,34 @@ mod tests {
     }
 
     #[test]
+    fn lines_before_a_torn_tail_that_cannot_be_kept_elsewhere_are_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        // So long that no file beside it can have a name.
+        let path = folder.path().join("a".repeat(250));
+        let (mut spool, _) = Spool::open(&path, "a").unwrap();
+        lines(&mut spool, &["one", "two"]);
+        drop(spool);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"torn");
+        fs::write(&path, &bytes).unwrap();
+        for left in [2, 0] {
+            let (mut spool, findings) = Spool::open(&path, "a").unwrap();
+            assert!(matches!(findings[..], [Finding::StuckTail(4, _)]), "{findings:?}");
+            assert_eq!(spool.lines(), left);
+            spool.append(b"", 0).unwrap_err();
+            assert_eq!(drain(&mut spool).len() as u64, left);
+            spool.close().unwrap();
+            assert!(fs::read(&path).unwrap().ends_with(b"torn"), "never thrown away");
+        }
+        let short = folder.path().join("a");
+        fs::rename(&path, &short).unwrap();
+        let (mut spool, findings) = Spool::open(&short, "a").unwrap();
+        assert_eq!(findings, [Finding::TornTail(4)]);
+        lines(&mut spool, &["new"]);
+        assert_eq!(drain(&mut spool), ["new"]);
+    }
+
+    #[test]
     fn a_foreign_file_is_set_aside_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.spool");
@@ -416,12 +465,33 @@ mod tests {
         lines(&mut spool, &["one", "two", "three", "four"]);
         for _ in 0..3 {
             let (_, behind) = spool.first().unwrap().unwrap();
-            spool.sent(1, behind, 2).unwrap();
+            spool.sent(1, behind);
+            spool.note(2).unwrap();
         }
         assert_eq!(spool.lines(), 1);
         drop(spool); // as a kill -9 leaves it
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
         assert_eq!(drain(&mut spool), ["two", "three", "four"]);
+    }
+
+    #[test]
+    fn what_cannot_be_noted_is_counted_once_and_nothing_is_removed() {
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        // Its seal makes every write fail, and a folder that is none keeps it from being removed.
+        let file = memfd_create("spool", MemfdFlags::ALLOW_SEALING).unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let (mut spool, _) = Spool::open(Path::new(&path), "a").unwrap();
+        lines(&mut spool, &["one", "two", "three"]);
+        fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
+        let (_, behind) = spool.first().unwrap().unwrap();
+        spool.sent(1, behind);
+        for _ in 0..5 {
+            spool.note(0).unwrap_err();
+            assert_eq!(spool.lines(), 2);
+        }
+        assert_eq!(line(spool.first().unwrap().unwrap().0), [b"two".to_vec()]);
+        spool.close().unwrap_err();
+        assert_eq!(count_lines(Path::new(&path)), Some(3), "a later process sends all again");
     }
 
     #[test]

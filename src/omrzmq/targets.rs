@@ -91,6 +91,12 @@ impl Targets {
         in_doubt
     }
 
+    /// Closes the active one's socket, which does not work; the next step opens it anew.
+    pub(crate) fn close(&mut self) {
+        let target = &mut self.all[self.choice.active()];
+        (target.socket, target.ended, target.welcomed) = (None, 0, false);
+    }
+
     /// What the active one answered, and whether it settled lines by it.
     pub(crate) fn note(
         &mut self,

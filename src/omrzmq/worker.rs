@@ -150,8 +150,14 @@ fn carry(
     loop {
         if !running.is_behind_spool() {
             match carrier.advance(context, batch) {
-                Ok(Advance::Done) => return Verdict::Done,
-                Ok(Advance::Moved) => waiting = None,
+                Ok(Advance::Done) => {
+                    running.got_through();
+                    return Verdict::Done;
+                }
+                Ok(Advance::Moved) => {
+                    running.got_through();
+                    waiting = None;
+                }
                 Ok(Advance::Stuck) => {}
                 Err(why) => {
                     action.tell(running, "carrier", &format!("{why}; the lines wait"));
@@ -178,7 +184,7 @@ fn carry(
 /// The stop's grace is over: what is not sent goes into the spool, or, for a publisher, nowhere.
 fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) -> Verdict {
     let Context { action, running } = context;
-    let rest = carrier.give_up_rest(batch);
+    let rest = carrier.rest(batch);
     let lines = rest.lines;
     if !action.statement.spools() {
         running.counters.discarded().add(lines);
@@ -189,6 +195,7 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
     }
     match running.keep(&rest, false) {
         Ok(()) => {
+            carrier.let_go();
             running.spool_takes_all();
             Verdict::Done
         }
@@ -200,6 +207,12 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
             action.tell_loss(running, &loss);
             // Some releases ask again at once, and as often as they can.
             thread::sleep(SLICE);
+            // What is in flight stays so: its acknowledgement may come before rsyslogd ends.
+            if !running.is_behind_spool() {
+                if let Ok(Advance::Done) = carrier.advance(context, batch) {
+                    return Verdict::Done;
+                }
+            }
             Verdict::Suspended
         }
     }
@@ -212,8 +225,11 @@ fn keep_for_keeper(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch
     if !action.statement.spools() {
         return keep_rest(carrier, context, batch);
     }
-    match action.keep_and_send(running, &carrier.give_up_rest(batch)) {
-        Ok(()) => Verdict::Done,
+    match action.keep_and_send(running, &carrier.rest(batch)) {
+        Ok(()) => {
+            carrier.let_go();
+            Verdict::Done
+        }
         Err(why) => {
             action.tell(running, "spool", &format!("rsyslogd's main thread cannot wait: {why}"));
             Verdict::Suspended
@@ -262,6 +278,7 @@ impl<'a> Waiting<'a> {
         match stuck {
             None => counters.wait_spool_ms().add(passed),
             Some(Stuck::Absent) => counters.wait_absent_ms().add(passed),
+            Some(Stuck::Refused) => counters.wait_refused_ms().add(passed),
             Some(Stuck::Unanswered) => counters.wait_unanswered_ms().add(passed),
             Some(Stuck::Busy) => counters.wait_busy_ms().add(passed),
         }

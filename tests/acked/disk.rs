@@ -12,7 +12,8 @@ use harness::oracle::numbered;
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
 use harness::sums::end;
-use harness::{Oracle, Peer, SOON, Site, secs};
+use harness::{Oracle, Peer, Rsyslogd, SOON, Site, secs};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::raw;
@@ -333,4 +334,108 @@ fn spool_on_a_full_disk_takes_the_lines_once_there_is_room() {
     let mut sender = site.start();
     Oracle::judge(0..100, &receiver.wait_lines("out.log", 100, SOON)).once();
     end(&mut [&mut sender, &mut receiver]);
+}
+
+/// From now on no write to a file gets anywhere; rsyslogd ignores the signal that says so.
+fn fail_writes(daemon: &Rsyslogd) {
+    let limit = Rlimit { current: Some(0), maximum: None };
+    let pid = Pid::from_raw(daemon.pid() as i32);
+    prlimit(pid, Resource::Fsize, limit).expect("the limit of a child");
+}
+
+/// What is settled of the spool cannot be noted: the spool is sent to its end all the same, and when
+/// nothing was ever noted, the next start sends it again under the same numbers.
+#[test]
+fn spool_whose_header_cannot_be_written_is_sent_to_its_end() {
+    let endpoint = free_endpoint();
+    let total = 1_000;
+    let sending = sender(&endpoint, "linger=\"0\"").with(
+        "main_queue(queue.workerThreads=\"1\" queue.dequeueBatchSize=\"4\" \
+         queue.timeoutShutdown=\"10000\")",
+    );
+    let mut sender = sending.start();
+    sender.feed(0..total);
+    sender.wait_stats("core.queue", "main Q", "all lines in the queue", |stats| {
+        stats["enqueued"] as usize >= total
+    });
+    sender.stop().clean();
+    let mut sender = sending.start();
+    sender.wait_stats("omrzmq", "out", "the spool", |stats| stats["in_spool"] as usize == total);
+    fail_writes(&sender);
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    receiver.wait_lines("out.log", total, SOON);
+    sender.kill9();
+    let mut sender = sending.start();
+    sender.wait_stats("omrzmq", "out", "an empty spool", |stats| {
+        stats["in_spool"] == 0 && stats["resumed"] as usize == total
+    });
+    end(&mut [&mut sender, &mut receiver]);
+    Oracle::judge(0..total, &receiver.lines("out.log")).once();
+    assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
+}
+
+/// The spool cannot take what is in flight at the stop: it stays in flight, and the receiver, which stood
+/// still, acknowledges it before rsyslogd has ended.
+#[test]
+fn batch_in_flight_that_the_spool_cannot_take_arrives_once() {
+    let endpoint = free_endpoint();
+    let Some(disk) = Small::mount("batch in flight on a full disk", 1024) else { return };
+    let work = disk.path().display().to_string();
+    let more = "linger=\"0\" action.resumeInterval=\"1\" queue.type=\"LinkedList\" \
+                queue.timeoutShutdown=\"10000\" queue.timeoutActionCompletion=\"10000\"";
+    let sending = sender(&endpoint, more)
+        .without_work_directory()
+        .global(&format!("workDirectory=\"{work}\""));
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let mut sender = sending.start();
+    sender.feed(0..100);
+    receiver.wait_lines("out.log", 100, SOON);
+    receiver.signal("STOP");
+    sender.feed(100..200);
+    sender.wait_stats("omrzmq", "out", "a commit that waits", |stats| stats["waiting"] == 1);
+    let ballast = disk.fill();
+    sender.terminate();
+    sender.wait_log(&["omrzmq[out]", "cannot be kept for the next start"], SOON);
+    receiver.signal("CONT");
+    sender.wait_end().clean();
+    fs::remove_file(ballast).expect("ballast");
+    let mut sender = sending.start();
+    receiver.wait_lines("out.log", 200, SOON);
+    sender.feed(200..300);
+    wait_for_all(&mut receiver, 300);
+    end(&mut [&mut sender, &mut receiver]);
+    let lines = receiver.lines("out.log");
+    Oracle::judge(0..300, &lines).nothing_doubled();
+}
+
+/// The spool is torn and the disk is full: what is whole is sent, and no start leaves a file behind.
+#[test]
+fn torn_spool_on_a_full_disk_is_sent_as_far_as_it_is_whole() {
+    let endpoint = free_endpoint();
+    let Some(disk) = Small::mount("torn spool on a full disk", 1024) else { return };
+    let work = disk.path().display().to_string();
+    let sending = sender(&endpoint, "linger=\"0\"")
+        .without_work_directory()
+        .global(&format!("workDirectory=\"{work}\""));
+    let mut sender = sending.start();
+    sender.feed(0..100);
+    sender.wait_stats("omrzmq", "out", "a commit that waits", |stats| stats["waiting"] == 1);
+    sender.stop().clean();
+    let spool = disk.path().join("omrzmq-out.spool");
+    File::options().append(true).open(&spool).expect("spool").write_all(b"torn").expect("tail");
+    let ballast = disk.fill();
+    let files = || fs::read_dir(disk.path()).expect("folder").count();
+    let before = files();
+    let mut receiver = receiver(&endpoint, DIRECT).start();
+    let mut sender = sending.start();
+    sender.wait_log(&["omrzmq[out]", "damaged at its end", "cannot be kept elsewhere"], SOON);
+    sender.feed(100..200);
+    let lines = receiver.wait_lines("out.log", 200, SOON);
+    Oracle::judge(0..200, &lines).once_in_order();
+    sender.stop().clean();
+    assert_eq!(files(), before, "no half copy is left");
+    fs::remove_file(ballast).expect("ballast");
+    let mut sender = sending.start();
+    end(&mut [&mut sender, &mut receiver]);
+    assert!(!spool.exists(), "there is room for its damaged end elsewhere");
 }

@@ -338,3 +338,21 @@ fn main_thread_goes_on_after_its_lines_went_by_the_spool_though_the_engine_may_g
     assert!(began.elapsed() < secs(3), "the main thread waited for {:?}", began.elapsed());
     end(&mut [&mut sender, &mut receiver]);
 }
+
+/// A key that the receiver does not let in is a reason of its own to wait, until it is let in.
+#[test]
+fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such() {
+    let endpoint = free_endpoint();
+    let (own, server, other) = (Keys::new("own"), Keys::new("server"), Keys::new("other"));
+    let mut receiver = curve_receiver_with(&endpoint, DIRECT, &server, &[&other], "").start();
+    let mut sender = curve_sender(&endpoint, "linger=\"0\"", &own, &server).start();
+    sender.feed(0..10);
+    let counters = sender.wait_stats("omrzmq", "out", "a wait for its key", |stats| {
+        stats["wait_refused_ms"] >= 1_000
+    });
+    assert!(counters["handshakes_refused"] > 0, "{counters:?}");
+    own.write_public(&receiver.path("allowed"));
+    let lines = receiver.wait_lines("out.log", 10, SOON);
+    Oracle::judge(0..10, &lines).once();
+    end(&mut [&mut sender, &mut receiver]);
+}

@@ -39,7 +39,16 @@ const SUMS: [(&str, (&str, &[&str])); 4] = [
     ("imrzmq", HANDSHAKES),
     (
         "omrzmq",
-        ("wait_ms", &["wait_absent_ms", "wait_unanswered_ms", "wait_busy_ms", "wait_spool_ms"]),
+        (
+            "wait_ms",
+            &[
+                "wait_absent_ms",
+                "wait_refused_ms",
+                "wait_unanswered_ms",
+                "wait_busy_ms",
+                "wait_spool_ms",
+            ],
+        ),
     ),
     ("omrzmq", HANDSHAKES),
 ];
