@@ -391,7 +391,9 @@ fn batch_in_flight_that_the_spool_cannot_take_arrives_once() {
     sender.feed(0..100);
     receiver.wait_lines("out.log", 100, SOON);
     receiver.signal("STOP");
-    sender.feed(100..200);
+    // The smallest record finds no room behind the spool's header, in the page that it has.
+    let long = |number| format!("{} {}", numbered(number), "x".repeat(5_000));
+    sender.feeder().texts((100..200).map(long));
     sender.wait_stats("omrzmq", "out", "a commit that waits", |stats| stats["waiting"] == 1);
     let ballast = disk.fill();
     sender.terminate();
