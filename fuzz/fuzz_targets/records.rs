@@ -8,7 +8,7 @@ mod record;
 
 use libfuzzer_sys::fuzz_target;
 use record::{HEAD, Record};
-use rzmq_delivery::{Sender, SenderOptions, SpooledFrame};
+use rzmq_delivery::{FRAME_TARGET, Sender, SenderOptions, SpooledFrame};
 
 fuzz_target!(|input: &[u8]| {
     walk(input);
@@ -52,7 +52,12 @@ fn walk(mut rest: &[u8]) {
 }
 
 fn taken_back(frame: SpooledFrame, settled: u64) {
-    let options = SenderOptions { software: String::new(), name: String::new(), compress: None };
+    let options = SenderOptions {
+        software: String::new(),
+        name: String::new(),
+        compress: None,
+        frame_target: FRAME_TARGET,
+    };
     let mut sender = Sender::resume(options, frame.session, frame.first.saturating_add(settled));
     if sender.restore(frame.clone()) {
         assert_eq!(frame.lines().len(), frame.count as usize);

@@ -5,8 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use rzmq_delivery::{
-    Ack, Block, Codec, ErrorCode, ErrorFrame, Event, Frame, Later, LaterReason, Limits, Refused,
-    RefusedReason, Sender, SenderOptions, SessionId, Welcome, decode,
+    Ack, Block, Codec, ErrorCode, ErrorFrame, Event, FRAME_TARGET, Frame, Later, LaterReason,
+    Limits, Refused, RefusedReason, Sender, SenderOptions, SessionId, Welcome, decode,
 };
 use rzmq_fuzz::{Tape, raw_block};
 use std::collections::BTreeMap;
@@ -80,7 +80,12 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn options(compress: bool) -> SenderOptions {
-    SenderOptions { software: "fuzz".into(), name: "fuzz".into(), compress: compress.then_some(1) }
+    SenderOptions {
+        software: "fuzz".into(),
+        name: "fuzz".into(),
+        compress: compress.then_some(1),
+        frame_target: FRAME_TARGET,
+    }
 }
 
 impl World {

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use rzmq_delivery::{
-    COMPRESS_FAST, Choice, Event, Head, RefusedLine, SenderOptions, SessionId, Turn,
+    COMPRESS_FAST, Choice, Event, FRAME_TARGET, Head, RefusedLine, SenderOptions, SessionId, Turn,
 };
 use rzmq_link::{
     Change, Context, Mode, Notice, Notices, Options, Received, Sent, Socket, SocketSpec,
@@ -132,6 +132,7 @@ impl AckedSender {
             software: concat!("rzlog ", env!("CARGO_PKG_VERSION")).into(),
             name: name.into(),
             compress,
+            frame_target: FRAME_TARGET,
         };
         Ok(AckedSender {
             sender: rzmq_delivery::Sender::new(options, SessionId(random())),

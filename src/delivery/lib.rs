@@ -31,7 +31,7 @@ pub use head::Head;
 pub use marks::{MARK_BYTES, Mark};
 pub use outframe::SpooledFrame;
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
-pub use sender::{COMPRESS_FAST, Sender, SenderOptions};
+pub use sender::{COMPRESS_FAST, FRAME_TARGET, Sender, SenderOptions};
 pub use wire::{
     Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
     Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,

@@ -29,10 +29,10 @@ const LONG_PAUSE: Duration = Duration::from_secs(10);
 const LATER_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a raw block that a frame aims at: large enough to share the cost of a frame, small enough
 /// to stay in the cache.
-const FRAME_TARGET: usize = 256 << 10;
+pub const FRAME_TARGET: usize = 256 << 10;
 /// Over a slow link a frame must be whole before anybody loses patience: it aims at half as much after
-/// each connection that carried lines in vain, down to this.
-const FRAME_TARGET_MIN: usize = 4 << 10;
+/// each connection that carried lines in vain, so often at the most.
+const HALVINGS: u32 = 6;
 /// After so many settled frames it aims at twice as much again: often enough to get over a cut soon, and
 /// too seldom to waste much time where the link is just too slow for that.
 const FRAMES_TO_GROW: u32 = 64;
@@ -49,6 +49,8 @@ pub struct SenderOptions {
     pub name: String,
     /// zstd level; `None` = blocks travel raw.
     pub compress: Option<i32>,
+    /// Bytes of lines that a frame aims at ([`FRAME_TARGET`]); fewer over a slow link.
+    pub frame_target: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Sender {
     pub fn resume(options: SenderOptions, session: SessionId, first: u64) -> Self {
         // Not from 1 on: what is read late on a socket that another sender used before is not ours.
         let hello = session.0.first_chunk().copied().map_or(0, u32::from_le_bytes);
+        let target = options.frame_target;
         Self {
             options,
             session,
@@ -138,7 +141,7 @@ impl Sender {
             in_flight: 0,
             in_flight_bytes: 0,
             ever_sent: 0,
-            target: FRAME_TARGET,
+            target,
             proven: 0,
             carried: false,
             had: first,
@@ -301,7 +304,7 @@ impl Sender {
     /// Where a connection carried lines and settled none, no frame was whole in time, perhaps.
     fn leave(&mut self) {
         if std::mem::take(&mut self.carried) && self.have == self.had {
-            self.target = (self.target / 2).max(FRAME_TARGET_MIN);
+            self.target = (self.target / 2).max(self.options.frame_target >> HALVINGS);
             self.proven = 0;
         }
     }
@@ -631,7 +634,7 @@ impl Sender {
             self.ever_sent = self.ever_sent.saturating_sub(1);
             self.proven += 1;
             if self.proven == FRAMES_TO_GROW {
-                self.target = (self.target * 2).min(FRAME_TARGET);
+                self.target = (self.target * 2).min(self.options.frame_target);
                 self.proven = 0;
             }
             if self.in_flight > 0 {

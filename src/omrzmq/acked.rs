@@ -13,7 +13,9 @@ use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
 use crate::targets::Targets;
-use rzmq_delivery::{COMPRESS_FAST, Event, Head, RefusedReason, Sender, SenderOptions, SessionId};
+use rzmq_delivery::{
+    COMPRESS_FAST, Event, FRAME_TARGET, Head, RefusedReason, Sender, SenderOptions, SessionId,
+};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Received, Sent};
 use std::collections::VecDeque;
@@ -59,6 +61,7 @@ impl Acked {
             software: concat!("omrzmq ", env!("CARGO_PKG_VERSION")).into(),
             name: action.statement.name().into(),
             compress: acked.compress.then_some(COMPRESS_FAST),
+            frame_target: FRAME_TARGET,
         };
         Self {
             sender: Sender::new(options.clone(), SessionId(rzmq_link::random())),

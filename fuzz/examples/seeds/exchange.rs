@@ -4,8 +4,8 @@
 
 use crate::Corpus;
 use rzmq_delivery::{
-    Event, Key, LaterReason, Limits, Mark, PeerId, Reaction, Receiver, ReceiverLimits,
-    RefusedReason, Sender, SenderOptions, SessionId,
+    Event, FRAME_TARGET, Key, LaterReason, Limits, Mark, PeerId, Reaction, Receiver,
+    ReceiverLimits, RefusedReason, Sender, SenderOptions, SessionId,
 };
 use std::error::Error;
 use std::time::Duration;
@@ -226,7 +226,12 @@ fn bytes(bytes: &[u8], tape: &mut Vec<u8>) {
 }
 
 fn options(compress: bool) -> SenderOptions {
-    SenderOptions { software: "fuzz".into(), name: "fuzz".into(), compress: compress.then_some(1) }
+    SenderOptions {
+        software: "fuzz".into(),
+        name: "fuzz".into(),
+        compress: compress.then_some(1),
+        frame_target: FRAME_TARGET,
+    }
 }
 
 /// Those of the target.

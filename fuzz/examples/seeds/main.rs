@@ -13,7 +13,7 @@ mod texts;
 #[allow(dead_code)]
 mod record;
 
-use rzmq_delivery::{Block, Key, Mark, Sender, SenderOptions, SessionId};
+use rzmq_delivery::{Block, FRAME_TARGET, Key, Mark, Sender, SenderOptions, SessionId};
 use rzmq_fuzz::raw_block;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -136,7 +136,12 @@ fn records() -> Result<(), Box<dyn Error>> {
         out
     };
     let frames = |compress: Option<i32>, settled: u64, lines: &[&[u8]]| {
-        let options = SenderOptions { software: String::new(), name: String::new(), compress };
+        let options = SenderOptions {
+            software: String::new(),
+            name: String::new(),
+            compress,
+            frame_target: FRAME_TARGET,
+        };
         let mut sender = Sender::new(options, SessionId([7; 16]));
         sender.offer(lines);
         let mut out = Vec::new();

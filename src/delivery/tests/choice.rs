@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use rzmq_delivery::{
-    Ack, Choice, Frame, Later, LaterReason, Limits, Sender, SenderOptions, SessionId, Turn,
-    Welcome, decode,
+    Ack, Choice, FRAME_TARGET, Frame, Later, LaterReason, Limits, Sender, SenderOptions, SessionId,
+    Turn, Welcome, decode,
 };
 use std::time::Duration;
 
@@ -26,8 +26,12 @@ struct Bench {
 impl Bench {
     fn new(receivers: usize) -> Bench {
         let names = ["a", "b", "c"].into_iter().take(receivers).map(str::to_owned).collect();
-        let options =
-            SenderOptions { software: String::new(), name: String::new(), compress: None };
+        let options = SenderOptions {
+            software: String::new(),
+            name: String::new(),
+            compress: None,
+            frame_target: FRAME_TARGET,
+        };
         Bench {
             choice: Choice::new(names, 0),
             sender: Sender::new(options, SESSION),

@@ -10,13 +10,18 @@ mod receiver;
 mod sender;
 mod sessions;
 
-use rzmq_delivery::{Sender, SenderOptions, SessionId};
+use rzmq_delivery::{FRAME_TARGET, Sender, SenderOptions, SessionId};
 use std::time::Duration;
 
 const SESSION: SessionId = SessionId([7; 16]);
 
 fn sender() -> Sender {
-    let options = SenderOptions { software: "s".into(), name: "n".into(), compress: None };
+    let options = SenderOptions {
+        software: "s".into(),
+        name: "n".into(),
+        compress: None,
+        frame_target: FRAME_TARGET,
+    };
     Sender::new(options, SESSION)
 }
 

@@ -1,8 +1,8 @@
 //! The sender against single things that a receiver, a cut or a damaged spool may do to it.
 
 use rzmq_delivery::{
-    Ack, Codec, Event, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits, Refused, RefusedReason,
-    Sender, SenderOptions, SpooledFrame, Welcome, decode,
+    Ack, Codec, Event, FRAME_MIN, FRAME_TARGET, Frame, Hello, Later, LaterReason, Limits, Refused,
+    RefusedReason, Sender, SenderOptions, SpooledFrame, Welcome, decode,
 };
 use std::time::Duration;
 
@@ -32,7 +32,12 @@ fn a_spooled_frame_that_is_damaged_is_not_taken_back() {
     assert!(second.restore(frame.clone()));
     assert!(!second.restore(frame.clone()));
     // The first line was settled before.
-    let options = SenderOptions { software: String::new(), name: String::new(), compress: None };
+    let options = SenderOptions {
+        software: String::new(),
+        name: String::new(),
+        compress: None,
+        frame_target: FRAME_TARGET,
+    };
     let mut third = Sender::resume(options, SESSION, 1);
     assert!(third.restore(frame));
     assert_eq!((third.settled(), third.next()), (1, 2));
@@ -97,7 +102,12 @@ fn a_welcome_in_a_version_that_was_not_offered_is_none() {
 #[test]
 fn a_line_that_is_packed_too_well_for_a_receiver_travels_raw() {
     let line = vec![b'x'; 2_000];
-    let options = SenderOptions { software: "s".into(), name: "n".into(), compress: Some(1) };
+    let options = SenderOptions {
+        software: "s".into(),
+        name: "n".into(),
+        compress: Some(1),
+        frame_target: FRAME_TARGET,
+    };
     let limits = Limits { expansion: 1, ..Limits::default() };
     let (mut sender, welcome) = welcomed_by(Sender::new(options, SESSION), &[&line], limits);
     let bytes = encoded(|out| welcome.encode("", out));

@@ -1,14 +1,19 @@
 //! The receiver's table of sessions: who finds room in it, and who gives way.
 
 use rzmq_delivery::{
-    ErrorCode, Key, Mark, PeerId, Reaction, Receiver, ReceiverLimits, Sender, SenderOptions,
-    SessionId,
+    ErrorCode, FRAME_TARGET, Key, Mark, PeerId, Reaction, Receiver, ReceiverLimits, Sender,
+    SenderOptions, SessionId,
 };
 use std::time::Duration;
 
 /// Says hello to a receiver for a session of this key; answers how it was refused.
 fn hello_to(receiver: &mut Receiver, now: u64, session: u8, key: u8) -> Option<ErrorCode> {
-    let options = SenderOptions { software: String::new(), name: String::new(), compress: None };
+    let options = SenderOptions {
+        software: String::new(),
+        name: String::new(),
+        compress: None,
+        frame_target: FRAME_TARGET,
+    };
     let mut sender = Sender::new(options, SessionId([session; 16]));
     let hello = sender.transmit(Duration::ZERO).unwrap().to_vec();
     let now = Duration::from_secs(1_700_000_000 + now);
@@ -97,7 +102,12 @@ fn a_full_table_of_sessions_gives_up_what_it_can() {
     let mut say = |now: u64, session: u8, with_line: bool| {
         let now = Duration::from_secs(1_700_000_000 + now);
         let mut sender = Sender::new(
-            SenderOptions { software: String::new(), name: String::new(), compress: None },
+            SenderOptions {
+                software: String::new(),
+                name: String::new(),
+                compress: None,
+                frame_target: FRAME_TARGET,
+            },
             SessionId([session; 16]),
         );
         let hello = sender.transmit(Duration::ZERO).unwrap().to_vec();

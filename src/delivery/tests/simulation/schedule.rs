@@ -1,6 +1,7 @@
 //! A schedule: the shape of a world and the faults that happen in it. All of it follows from the
 //! seed; a failing schedule is made smaller by leaving faults out.
 
+use rzmq_delivery::FRAME_TARGET;
 use std::fmt;
 
 /// splitmix64: small, seeded, the same everywhere.
@@ -141,6 +142,8 @@ pub(crate) struct Shape {
     /// A few lines that fit into no frame.
     pub(crate) giants: bool,
     pub(crate) compress: bool,
+    /// Bytes of lines that a frame aims at; few, so that there are such with more over a slow link.
+    pub(crate) frame_target: usize,
     pub(crate) keys: bool,
     /// The receiver's driver takes turns between connections within a frame.
     pub(crate) takes_turns: bool,
@@ -186,6 +189,7 @@ impl Schedule {
             longest: *pick(&mut rng, &[40, 60, 1 << 20]),
             giants: rng.one_in(40) && !clones,
             compress: rng.one_in(20),
+            frame_target: *pick(&mut rng, &[256, 1024, FRAME_TARGET]),
             keys: !rng.one_in(5),
             takes_turns: rng.one_in(2),
             latency: *pick(&mut rng, &[2, 30, 400, 1500]),

@@ -133,7 +133,13 @@ impl Process {
 impl World {
     fn options(&self) -> SenderOptions {
         let compress = self.shape.compress.then_some(1);
-        SenderOptions { software: "simulated".into(), name: "sender".into(), compress }
+        let frame_target = self.shape.frame_target;
+        SenderOptions {
+            software: "simulated".into(),
+            name: "sender".into(),
+            compress,
+            frame_target,
+        }
     }
 
     pub(crate) fn start_sender(&mut self, sender: usize) {
