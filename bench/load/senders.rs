@@ -2,7 +2,7 @@
 //! [`FRAME`] lines, of which a few are in flight.
 
 use crate::{peers, say, wait_for_go};
-use rzmq_delivery::{Sender, SenderOptions, SessionId};
+use rzmq_delivery::{FRAME_TARGET, Sender, SenderOptions, SessionId};
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
@@ -34,6 +34,7 @@ pub(crate) fn run(
             software: "rzmq-load".into(),
             name: format!("sender {number}"),
             compress: None,
+            frame_target: FRAME_TARGET,
         };
         let mut session = [0x5e; 16];
         session[..8].copy_from_slice(&(number as u64).to_le_bytes());
