@@ -157,8 +157,9 @@ pub fn load_peer(path: &Path) -> Result<Certificate, CertificateError> {
     let keys = Keys::find(path, &text.0)?;
     let (line, public) = keys.public.ok_or_else(|| no_public(path))?;
     let public = PublicKey(key(path, line, "public-key", public)?);
-    if let Some((line, secret)) = keys.secret {
-        let secret = Wiped(key(path, line, "secret-key", secret)?);
+    // one that was blanked is none
+    let secret = keys.secret.and_then(|(line, secret)| key(path, line, "secret-key", secret).ok());
+    if let Some(secret) = secret.map(Wiped) {
         if public_of(&secret.0)? != public {
             return Err(CertificateError::NoPair { path: path.to_owned() });
         }

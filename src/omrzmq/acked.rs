@@ -122,6 +122,7 @@ impl Acked {
         if driven.is_err() {
             self.targets.close();
             self.sender.lost();
+            thread::sleep(patience);
         }
         driven
     }

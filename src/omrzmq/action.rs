@@ -59,8 +59,10 @@ pub(crate) struct Running {
     behind_spool: AtomicBool,
     /// Lines of a former run were in it when this one began.
     has_former_lines: AtomicBool,
-    /// Refusals of our key when a line last got through.
+    /// Refusals of our key when they were last looked at.
     refusals: AtomicU64,
+    /// There were some since a line last got through.
+    key_refused: AtomicBool,
     told: Mutex<HashMap<&'static str, Instant>>,
     told_loss: AtomicBool,
     /// The stop has put lines into the spool: later ones follow them there, so that order holds.
@@ -100,6 +102,7 @@ impl Action {
                 behind_spool: AtomicBool::new(false),
                 has_former_lines: AtomicBool::new(false),
                 refusals: AtomicU64::new(0),
+                key_refused: AtomicBool::new(false),
                 told: Mutex::new(HashMap::new()),
                 told_loss: AtomicBool::new(false),
                 spooling: AtomicBool::new(false),
@@ -326,12 +329,18 @@ impl Running {
 
     /// A line got through: refusals of our key before that are over.
     pub(crate) fn got_through(&self) {
-        self.refusals.store(self.counters.handshakes_refused().get(), Ordering::Relaxed);
+        self.is_key_refused();
+        self.key_refused.store(false, Ordering::Relaxed);
     }
 
     /// Whether a server has refused our key since a line last got through.
     pub(crate) fn is_key_refused(&self) -> bool {
-        self.counters.handshakes_refused().get() > self.refusals.load(Ordering::Relaxed)
+        let refusals = self.counters.handshakes_refused().get();
+        // impstats may have set it to 0 since
+        if refusals != self.refusals.swap(refusals, Ordering::Relaxed) && refusals > 0 {
+            self.key_refused.store(true, Ordering::Relaxed);
+        }
+        self.key_refused.load(Ordering::Relaxed)
     }
 
     /// The stop has put lines into the spool: those that come follow them there.

@@ -207,8 +207,9 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
             action.tell_loss(running, &loss);
             // Some releases ask again at once, and as often as they can.
             thread::sleep(SLICE);
-            // What is in flight stays so: its acknowledgement may come before rsyslogd ends.
-            if !running.is_behind_spool() {
+            // What is in flight stays so: its acknowledgement may come before rsyslogd ends. Nothing new goes
+            // past lines that are in the spool.
+            if !running.is_behind_spool() && !running.is_spooling() {
                 if let Ok(Advance::Done) = carrier.advance(context, batch) {
                     return Verdict::Done;
                 }

@@ -84,6 +84,15 @@ fn secrets_are_not_printed() {
     assert!(text.contains(CZMQ_PUBLIC) && !text.contains(CZMQ_SECRET), "{text}");
 }
 
+#[test]
+fn a_peers_certificate_whose_secret_was_blanked_is_one() {
+    let folder = Folder::new();
+    for blank in ["", "removed"] {
+        let path = folder.file("web", 0o600, CZMQ_FILE.replace(CZMQ_SECRET, blank));
+        assert_eq!(load_peer(&path).unwrap().public.to_string(), CZMQ_PUBLIC);
+    }
+}
+
 /// As a peer's certificate it would be told with its key.
 #[test]
 fn a_secret_in_a_public_ones_place_is_not_taken_for_it() {
