@@ -529,7 +529,9 @@ impl Watch {
         self.state.groups.retain(|key, group| {
             let observed = group.observed(&observed);
             let standing = group.standing(now, rule, observed, down);
-            if standing == Standing::Holds {
+            // a former version kept no words
+            let is_open = group.what.is_empty() && group.phase != Phase::Quiet;
+            if standing == Standing::Holds || is_open {
                 group.what = group.what(now, rule, observed);
             }
             match (group.phase, standing) {

@@ -518,6 +518,14 @@ fn what_was_the_case_is_told_though_it_is_over_by_then() {
     bench.restart(10);
     bench.passes(1);
     assert_eq!(what(&mut bench), "5 lines within 20s, limit 3");
+    // a state of a version that kept no words
+    let words = ",\"what\":\"5 lines within 20s, limit 3\"";
+    bench.restart_from(10, |saved| {
+        assert!(saved.contains(words), "{saved}");
+        saved.replace(words, "")
+    });
+    bench.passes(1);
+    assert_eq!(what(&mut bench), "0 lines within 20s, limit 3");
 }
 
 #[test]
