@@ -37,7 +37,7 @@ pub struct AckedSender {
     context: Context,
     /// It was said that no endpoint takes lines, and none has since.
     in_vain: bool,
-    /// A receiver has answered: lines go to none before that.
+    /// A receiver has let us in: lines go to none before that.
     answered: bool,
     clock: Instant,
     received: Received,
@@ -217,7 +217,7 @@ impl AckedSender {
         std::mem::take(&mut self.refused)
     }
 
-    /// Whether any receiver has answered so far. Before that no line has left, so none can have arrived.
+    /// Whether any receiver has let us in so far. Before that no line has left, so none can have arrived.
     pub fn was_answered(&self) -> bool {
         self.answered
     }

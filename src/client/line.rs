@@ -243,7 +243,7 @@ impl<'a> Line<'a> {
     /// Within an object, that is what somebody wrote. Whether it is whole is for a parser to say.
     pub fn json(&self) -> Option<&'a [u8]> {
         let mut texts = [self.message, self.text].into_iter();
-        let object = texts.find(|text| text.trim_ascii_start().starts_with(b"{"));
+        let object = texts.find(|text| begins_object(text));
         object.or_else(|| self.behind_cookie())
     }
 
@@ -253,6 +253,12 @@ impl<'a> Line<'a> {
         let at = self.text.windows(COOKIE.len()).position(|window| window == COOKIE)?;
         Some(&self.text[at + COOKIE.len()..])
     }
+}
+
+/// `{"` or `{}`, or an end in between: `{pool-1} …` is none.
+fn begins_object(text: &[u8]) -> bool {
+    let inside = text.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    inside.is_some_and(|inside| matches!(inside.first(), None | Some(b'"' | b'}')))
 }
 
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
@@ -418,6 +424,13 @@ mod tests {
         let behind = "<13>Nov 24 10:00:00 h p: {\"status\":500,\"agent\":\"@cee:x\"}";
         assert_eq!(json(behind), Some(forged.as_bytes()));
         assert_eq!(json("nothing here {"), None);
+        // what begins with a brace and is no object hides none
+        let pool = "<13>Nov 24 10:00:00 h p: {pool-1} @cee:{\"severity\":\"err\"}";
+        assert_eq!(json(pool), Some(&b"{\"severity\":\"err\"}"[..]));
+        assert_eq!(json("{pool-1} @cee:{}"), Some(&b"{}"[..]));
+        assert_eq!(json("{pool-1} and more"), None);
+        let spaced = " { \"a\":\"@cee:x\"}";
+        assert_eq!(json(spaced), Some(spaced.as_bytes()));
     }
 
     #[test]

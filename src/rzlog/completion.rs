@@ -27,7 +27,8 @@ _rzlog() {
     local COMP_WORDS=("${words[@]}") COMP_CWORD=$at
     _clap_complete_rzlog "$@"
 }
-complete -o nospace -o bashdefault -F _rzlog rzlog
+complete -o nospace -o bashdefault -o nosort -F _rzlog rzlog 2>/dev/null ||
+    complete -o nospace -o bashdefault -F _rzlog rzlog
 "#;
 
 impl EnvCompleter for Bash {

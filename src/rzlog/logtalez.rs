@@ -32,11 +32,29 @@ pub(crate) fn translate(arguments: Vec<OsString>) -> Vec<OsString> {
     if old {
         translated.push("--logtalez".into());
     }
-    translated.extend(rest.filter_map(|argument| match argument.to_str().and_then(option) {
-        Some(option) => ours(option),
-        None => Some(argument),
-    }));
+    translated.extend(options(rest, old));
     translated
+}
+
+/// In our way of writing. Of an option that is there twice the last one counts for LogTalez; our lists are joined.
+fn options(mut arguments: impl Iterator<Item = OsString>, old: bool) -> Vec<OsString> {
+    let mut all: Vec<(Option<String>, Vec<OsString>)> = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let Some(option) = argument.to_str().and_then(option) else {
+            all.push((None, vec![argument]));
+            continue;
+        };
+        let name = option.split('=').next().map(str::to_owned);
+        let mut words = Vec::from_iter(ours(option));
+        if option != "json" && !option.contains('=') {
+            words.extend(arguments.next());
+        }
+        if old {
+            all.retain(|(earlier, _)| *earlier != name);
+        }
+        all.push((name, words));
+    }
+    all.into_iter().flat_map(|(_, words)| words).collect()
 }
 
 /// Go's ways to say yes and no to a switch; no is as if it were not there.
@@ -92,12 +110,27 @@ mod tests {
     }
 
     #[test]
+    fn of_an_option_that_is_there_twice_the_last_one_counts() {
+        for theirs in [
+            "rzlog -endpoints tcp://a:1 -topics h1 -json -topics h2 -endpoints=tcp://b:2",
+            "rzlog tail -endpoints tcp://a:1 -topics=h1 -json --topics h2 --endpoints=tcp://b:2",
+            "rzlog -endpoints tcp://a:1 -json=false -json -topics h2 -endpoints=tcp://b:2",
+        ] {
+            let ours = "rzlog tail --logtalez --json --topics h2 --endpoints=tcp://b:2";
+            assert_eq!(translated(theirs), ours);
+        }
+        let no = translated("rzlog -json -topics h1 -json=false");
+        assert_eq!(no, "rzlog tail --logtalez --topics h1");
+    }
+
+    #[test]
     fn what_is_ours_stays() {
         for line in [
             "rzlog",
             "rzlog --help",
             "rzlog tail @prod -e tcp://a:1",
             "rzlog tail --endpoints tcp://a:1 --json",
+            "rzlog tail --topics h1 --topics h2 --endpoints=tcp://a:1 --endpoints tcp://b:2",
             "rzlog keys show -json",
         ] {
             assert_eq!(translated(line), line);

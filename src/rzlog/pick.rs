@@ -116,8 +116,8 @@ pub(crate) struct Pick {
 }
 
 const NO_SEVERITY: &str = "lines that do not say how grave they are are left out (--severity)";
-const NO_NAMES: &str = "lines are left out whose topics have several parts behind the program, and whose text does not \
-                        begin with the same host and program: --topics HOST.PROGRAM. shows them";
+const NO_NAMES: &str = "lines are left out whose topics have several parts behind the program and no dot at their end, or \
+                        whose text does not begin with the same host and program: --topics HOST.PROGRAM. shows them";
 
 impl Pick {
     pub(crate) fn new(wish: &Wish<'_>) -> Result<Pick, Error> {
@@ -455,6 +455,12 @@ mod tests {
         };
         assert!(sees(&mut include, None, b"F\xc3\x9cR \xff\xe2 from"));
         assert!(!sees(&mut include, None, b"F\xc3 \xff from"));
+        // no expression names the byte, but for a dot
+        let latin = ["f.r from".to_owned()];
+        let mut latin = Pick::new(&Wish { include: &latin, ..Wish::default() }).unwrap();
+        assert!(sees(&mut latin, None, b"f\xfcr from"));
+        let byte = ["(?-u:\\xfc)".to_owned()];
+        assert!(Pick::new(&Wish { include: &byte, ..Wish::default() }).is_err());
         let mut named = pick("web?", Some("app*"));
         assert!(sees(&mut named, Some(b"web\xff.app\xfe.info."), b"x"));
         assert!(sees(&mut named, None, b"web\xff.app\xfe. x"));

@@ -443,7 +443,7 @@ impl<'a> Run<'a> {
         if unsettled > 0 {
             let doubt = match self.sender.was_answered() {
                 true => "they may have arrived",
-                false => "no receiver answered, so none of them was sent",
+                false => "no receiver opened a session, so none of them was sent",
             };
             count += &format!(
                 ", {unsettled} not acknowledged ({doubt}); what follows them was not sent"

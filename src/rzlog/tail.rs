@@ -30,7 +30,7 @@ const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 #[command(
-    // of an option that is there twice the last one counts, as it did for LogTalez
+    // of an option that is there twice the last one counts, and lists are joined; for LogTalez the last list counts
     args_override_self = true,
     after_long_help = "Topics: a publisher that is to be asked for hosts and programs has topics of \
     the form HOST.PROGRAM. (template %hostname%.%programname%.); the host is written as there. What can \

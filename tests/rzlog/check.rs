@@ -91,6 +91,10 @@ fn a_receiver_that_takes_no_session_is_not_fine() {
     let (_send, mut input) = Rzlog::of(&line).start_with_pipe();
     input.write_all(b"<13>Nov 24 10:00:00 web1 app: its session is the one\n").expect("written");
     daemon.wait_lines("out.log", 1, SOON);
+    // nor are those of who sends them, which have not left
+    let ran = Rzlog::of(&format!("{line} --patience 1")).input(b"<13>x\n").run().ended(3);
+    ran.complains(&["the receiver answers an error"]);
+    ran.complains(&["no receiver opened a session, so none of them was sent"]);
     let server = Server { site, endpoint };
     says(
         server.check("loghost", "us"),

@@ -304,7 +304,7 @@ impl Stage {
                 "rzlog metrics ".to_owned(),
                 format!("rzlog metrics --listen 127.0.0.1:{} ", free_port()),
             ),
-            ("--for 1m".to_owned(), "--for 2s".to_owned()),
+            ("--for 1m".to_owned(), "--for 10s".to_owned()),
             (
                 "scripts/cargo run -p rzlog-client --example read".to_owned(),
                 env!("CARGO_BIN_EXE_client-read").to_owned(),

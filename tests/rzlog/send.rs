@@ -7,7 +7,7 @@ use std::io::Write;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
-use harness::{Keys, Oracle, Proxy, Rsyslogd, Rzlog, SOON, Site, secs};
+use harness::{Keys, Oracle, Proxy, Rsyslogd, Rzlog, SOON, Site, secs, wait_until};
 
 fn receiver() -> (Rsyslogd, String) {
     let endpoint = free_endpoint();
@@ -235,8 +235,7 @@ fn what_was_read_before_a_file_that_cannot_be_is_sent_and_counted() {
 #[test]
 fn nobody_there_is_said_in_time_and_ctrl_c_counts() {
     let endpoint = free_endpoint();
-    let none =
-        "0 lines acknowledged, 3 not acknowledged (no receiver answered, so none of them was sent)";
+    let none = "0 lines acknowledged, 3 not acknowledged (no receiver opened a session, so none of them was sent)";
     let line = format!("send {endpoint} --plaintext --patience 1");
     let ran = Rzlog::of(&line).input(&numbers(0..3)).run().ended(3);
     assert!(ran.err.contains("nothing listens at"), "{ran:?}");
@@ -250,6 +249,9 @@ fn nobody_there_is_said_in_time_and_ctrl_c_counts() {
             Rzlog::of(&format!("send {endpoint} --plaintext")).start_with_pipe();
         input.write_all(&numbers(0..3)).expect("written");
         send.wait_err(&["nothing listens at"], SOON);
+        // a signal that comes before the lines are read finds none
+        let is_read = || (rustix::io::ioctl_fionread(&input).expect("a pipe") == 0).then_some(());
+        wait_until("all of the pipe is read", SOON, is_read);
         send.signal(signal);
         send.wait_for("the count", SOON, |send| send.err().contains(none));
         send.wait(SOON).ended(status);

@@ -370,6 +370,9 @@ fn bash_completes_profiles_and_files() {
         // ^U takes the line away
         bash.types("\u{15}");
     }
+    // in rzlog's own order
+    bash.types("complete -p rzlog\r");
+    bash.wait_for("nosort", SOON, |bash| bash.out().contains(" -o nosort "));
 }
 
 #[test]

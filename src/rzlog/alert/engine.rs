@@ -529,7 +529,10 @@ impl Watch {
         self.state.groups.retain(|key, group| {
             let observed = group.observed(&observed);
             let standing = group.standing(now, rule, observed, down);
-            if standing == Standing::Holds {
+            // a former version kept no words; a silence grows also while its publisher is away
+            let silent = matches!(rule.condition, Condition::Silent { .. });
+            let is_old = group.what.is_empty() || (silent && standing == Standing::Between);
+            if standing == Standing::Holds || (is_old && group.phase != Phase::Quiet) {
                 group.what = group.what(now, rule, observed);
             }
             match (group.phase, standing) {

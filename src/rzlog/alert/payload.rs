@@ -7,7 +7,7 @@ use super::config::{self, Labels};
 use super::engine::Alert;
 use super::outbox::{Attempt, Detail};
 use super::rule::hash;
-use super::text::{Dialect, more, plain_summary, plain_what};
+use super::text::{Dialect, more, plain_summary, plain_what, status};
 
 /// An Alertmanager takes an alert for resolved that was not repeated for so long; it is repeated each
 /// minute.
@@ -32,8 +32,7 @@ pub(crate) fn command(attempt: &Attempt) -> Value {
     let notification = &attempt.notification;
     let one = |alert: &Alert| {
         let mut value = alert_of(alert, attempt.detail);
-        let status = if alert.ends.is_some() { "resolved" } else { "firing" };
-        value["status"] = status.into();
+        value["status"] = status(alert).into();
         value["endsAt"] = alert.ends.map_or("0001-01-01T00:00:00Z".into(), stamp).into();
         value["fingerprint"] = format!("{:016x}", hash(alert.id.as_bytes())).into();
         let lines = attempt.detail == Detail::Lines;

@@ -148,8 +148,7 @@ impl Style {
             }
             "alertname" => out.push_str(alertname(alert)),
             "labels" => {
-                let own = alert.labels.iter().filter(|(label, _)| *label != "alertname");
-                for (index, (label, value)) in own.enumerate() {
+                for (index, (label, value)) in own_labels(alert).enumerate() {
                     out.push_str(if index > 0 { " " } else { "" });
                     out.push_str(&format!("{label}={}", self.code(value)));
                 }
@@ -233,6 +232,15 @@ pub(crate) fn alertname(alert: &Alert) -> &str {
     alert.labels.get("alertname").map_or("", String::as_str)
 }
 
+/// What it is, for programs.
+pub(crate) fn status(alert: &Alert) -> &'static str {
+    if alert.ends.is_some() { "resolved" } else { "firing" }
+}
+
+fn own_labels(alert: &Alert) -> impl Iterator<Item = (&String, &String)> {
+    alert.labels.iter().filter(|(label, _)| *label != "alertname")
+}
+
 /// A count of them.
 pub(crate) fn lines(count: u64) -> String {
     format!("{count} {}", if count == 1 { "line" } else { "lines" })
@@ -276,6 +284,16 @@ pub(crate) fn plain_summary(alert: &Alert) -> String {
                 "count" => out.push_str(&alert.count.to_string()),
                 "what" => out.push_str(&what(alert)),
                 "since" => out.push_str(&since(alert)),
+                "status" => out.push_str(status(alert)),
+                "labels" => {
+                    let named: Vec<_> = own_labels(alert)
+                        .map(|(label, value)| format!("{label}={value}"))
+                        .collect();
+                    out.push_str(&named.join(" "));
+                }
+                "more" => out.push_str(&more(alert).to_string()),
+                // not itself, and lines stand beside it
+                "summary" | "lines" => {}
                 label => out.push_str(label_of(&alert.labels, label)),
             },
         }

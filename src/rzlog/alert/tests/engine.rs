@@ -375,6 +375,19 @@ fn a_host_is_silent_when_it_is_the_hosts_silence() {
 }
 
 #[test]
+fn a_silence_is_told_as_long_as_it_is_also_while_its_publisher_is_away() {
+    let mut bench = Bench::new("silent = { after = \"5m\" }\nat_least = 3");
+    bench.says("web1", 14, "x", 3);
+    bench.passes(600);
+    assert_eq!(bench.changed(), "FIRING host=web1");
+    let what = |bench: &mut Bench| bench.engine.alert("A\u{1f}web1").unwrap().what;
+    assert_eq!(what(&mut bench), "no line for 10m, 3 before");
+    bench.engine.connection(bench.now, "tcp://a:1", false);
+    bench.passes(600);
+    assert_eq!(what(&mut bench), "no line for 20m, 3 before");
+}
+
+#[test]
 fn a_host_that_was_taken_away_is_not_missed_for_ever() {
     let mut bench = Bench::new("silent = { after = \"5m\", forget = \"1h\" }\nat_least = 3");
     bench.says("web1", 14, "x", 3);
@@ -518,6 +531,14 @@ fn what_was_the_case_is_told_though_it_is_over_by_then() {
     bench.restart(10);
     bench.passes(1);
     assert_eq!(what(&mut bench), "5 lines within 20s, limit 3");
+    // a state of a version that kept no words
+    let words = ",\"what\":\"5 lines within 20s, limit 3\"";
+    bench.restart_from(10, |saved| {
+        assert!(saved.contains(words), "{saved}");
+        saved.replace(words, "")
+    });
+    bench.passes(1);
+    assert_eq!(what(&mut bench), "0 lines within 20s, limit 3");
 }
 
 #[test]

@@ -67,7 +67,12 @@ impl Bench {
 
     /// A restart, after a time in which nobody listened.
     pub(super) fn restart(&mut self, away: u64) {
-        let saved = serde_json::to_string(&self.engine.save()).unwrap();
+        self.restart_from(away, |saved| saved);
+    }
+
+    /// The same, with a state that was changed meanwhile.
+    pub(super) fn restart_from(&mut self, away: u64, edit: impl Fn(String) -> String) {
+        let saved = edit(serde_json::to_string(&self.engine.save()).unwrap());
         self.now += away * 1000;
         self.engine = self.with(serde_json::from_str(&saved).unwrap());
     }

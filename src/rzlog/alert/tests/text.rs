@@ -4,7 +4,7 @@ use super::super::config::Labels;
 use super::super::engine::Alert;
 use super::super::outbox::{Attempt, Detail};
 use super::super::route::Notification;
-use super::super::text::{Dialect, Style, clean};
+use super::super::text::{Dialect, Style, clean, plain_summary};
 use super::START;
 
 const HOSTILE: [&str; 8] = [
@@ -101,6 +101,18 @@ fn hostile_lines_and_labels_stay_in_their_code() {
         // what the administrator wrote is meant
         assert_eq!(said, "@channel `web1`: \n```\nx\n```\nand 9 lines more 9 -");
     }
+}
+
+#[test]
+fn a_summary_for_programs_has_the_fields_that_one_for_people_has() {
+    let mut attempt = attempt("web1", &["x"], 1);
+    let alert = &mut attempt.notification.alerts[0];
+    alert.labels.insert("site".into(), "a`b".into());
+    alert.summary =
+        "{status} {alertname} {labels}: {count}, {more} more{summary}{lines} {host} {none}".into();
+    assert_eq!(plain_summary(alert), "firing A host=web1 site=a`b: 10, 9 more web1 -");
+    alert.ends = Some(START + 1000);
+    assert!(plain_summary(alert).starts_with("resolved A "), "{alert:?}");
 }
 
 #[test]
