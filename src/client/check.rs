@@ -32,7 +32,8 @@ const WELCOME: Duration = Duration::from_secs(2);
 pub enum Finding {
     /// The connection works.
     Fine {
-        /// What the peer is: ROUTER, PUB or PULL.
+        /// What the peer is: ROUTER, PUB or PULL. A ROUTER that speaks no acknowledged delivery may as well be a
+        /// REP or DEALER, which take a DEALER's call too.
         peer: &'static str,
         /// The version of acknowledged delivery that it speaks, if it does.
         acked: Option<u8>,
@@ -72,9 +73,9 @@ impl fmt::Display for Finding {
                 write!(f, "fine: a {peer} is there, {how}")?;
                 match acked {
                     Some(version) => write!(f, ", and speaks acked version {version}"),
-                    None if *peer == "ROUTER" => {
-                        f.write_str(", but does not answer as an acked receiver")
-                    }
+                    None if *peer == "ROUTER" => f.write_str(
+                        ", but does not answer as an acked receiver (nor would a REP or DEALER)",
+                    ),
                     None => Ok(()),
                 }
             }
