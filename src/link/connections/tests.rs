@@ -53,7 +53,7 @@ impl Story {
         let roster = Arc::new(Roster::new(limits));
         let trust = (Arc::new(Security::Plaintext), roster);
         let peers = (Arc::new(Peers::new(ivl)), Written::default());
-        let connections = Connections::new(role, trust, ivl, log.clone(), peers);
+        let connections = Connections::new(role, trust, (ivl, 100), log.clone(), peers);
         Story { connections, log, now: Instant::now() }
     }
 
