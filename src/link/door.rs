@@ -12,10 +12,10 @@
 
 mod filter;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
-use std::{fmt, mem};
 
 use self::filter::program;
 use crate::raw::{self, Errno};
@@ -106,10 +106,10 @@ impl Door {
             // one that is closed by now keeps nobody off
             let Some(listener) = raw::listener(fd, port) else { continue };
             if let Err(errno) = raw::filter(&listener, &program) {
-                drop(mem::take(&mut self.watched.places));
+                self.watched.places.clear();
                 let all = self.listeners.iter().filter_map(|(fd, port)| raw::listener(*fd, *port));
                 // there may be none to take away
-                all.for_each(|listener| drop(raw::filter(&listener, &[])));
+                all.for_each(|listener| raw::filter(&listener, &[]).unwrap_or_default());
                 return Err(errno);
             }
         }
@@ -142,7 +142,9 @@ impl Watched {
                 if self.places.len() >= PLACES {
                     let free = self.places.iter().enumerate().filter(|(_, it)| !it.is_held);
                     let recent = |it: &Place| if is_new(it.since) { it.failures } else { 0 };
-                    let Some((least, _)) = free.min_by_key(|(_, it)| recent(it)) else { return false };
+                    let Some((least, _)) = free.min_by_key(|(_, it)| recent(it)) else {
+                        return false;
+                    };
                     self.places.swap_remove(least);
                 }
                 self.places.push(Place { source, since: now, failures: 0, is_held: false });
