@@ -87,8 +87,6 @@ pub(crate) struct Connections {
     servers: Servers,
     /// Of a server, unless no address is ever held off: who is.
     door: Option<Door>,
-    /// As many handshakes of one address may fail within a second.
-    most_failures: usize,
     /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
     /// endpoints.
     made: Vec<(String, RawFd)>,
@@ -120,7 +118,6 @@ impl Connections {
             looked: Instant::now(),
             servers: Servers::default(),
             door: has_door.then(|| Door::new(most_failures)),
-            most_failures,
             made: Vec::new(),
             shut_out: HashSet::new(),
             role,

@@ -93,6 +93,11 @@ impl Door {
         if self.watched.lift(now) { self.keep_off() } else { Ok(()) }
     }
 
+    /// As many failures of one address within a second are borne.
+    pub(crate) fn most(&self) -> usize {
+        self.watched.most
+    }
+
     /// Whether somebody is held off.
     pub(crate) fn is_held(&self) -> bool {
         self.watched.held().next().is_some()

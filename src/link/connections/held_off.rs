@@ -22,11 +22,12 @@ impl Connections {
     /// A connection from this address has ended, and never was past its handshake.
     pub(super) fn came_to_nothing(&mut self, address: IpAddr, endpoint: &str, now: Instant) {
         let Some(door) = &mut self.door else { return };
+        let most = door.most();
         match door.failed(address, now) {
             Ok(None) => {}
             Ok(Some(source)) => {
                 notice::count(&*self.notices, Change::HeldOff);
-                let (address, most) = (source.to_string(), self.most_failures);
+                let address = source.to_string();
                 let cause = format!("{endpoint} {address}");
                 self.tell("held off", &cause, now, |held_back| Notice::HeldOff {
                     endpoint: endpoint.to_owned(),
