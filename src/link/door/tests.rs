@@ -136,7 +136,9 @@ fn the_system_overlooks_calls_of_those_who_are_held_off_and_nothing_else() {
         assert_eq!(door.failed(address, now).unwrap(), None);
         assert_eq!(door.failed(address, now).unwrap(), Some(Source::of(address)));
         assert!(calls_at_once(to).is_none(), "{local} was called from {own}");
-        // what is connected stays so
+        // what is connected stays so, also if it was about to be accepted and has the filter too
+        talk(&mut far, &mut near);
+        raw::filter(&near, &program(door.watched.held())).unwrap();
         talk(&mut far, &mut near);
         let waiting = thread::spawn(move || TcpStream::connect(to).unwrap());
         let mut neighbour = other.map(|other| {
