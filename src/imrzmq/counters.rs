@@ -54,6 +54,8 @@ rzmq_host::counters! {
         connects_retried = "connects_retried",
         /// Connections closed because there were enough.
         connections_refused = "connections_refused",
+        /// Times that an address was held off, as its handshakes failed too often.
+        addresses_held_off = "addresses_held_off",
         /// Connections closed because their key was no longer allowed.
         connections_cut = "connections_cut",
         /// Handshakes that failed for another reason than a refused key; the sum of the next six.

@@ -1,6 +1,6 @@
 //! The connections of one socket, followed by the events that libzmq's monitor tells of it: counted, told,
-//! and matched with the roster, which knows whose they are. Those at their handshake are in strangers.rs, and
-//! what comes of an end in ended.rs.
+//! and matched with the roster, which knows whose they are. Those at their handshake are in strangers.rs, what
+//! comes of an end in ended.rs, and who fails too often in held_off.rs.
 //!
 //! An event names the endpoint, of a bound socket our own (written.rs has what it was written as); only
 //! ACCEPTED, CONNECTED and DISCONNECTED name the connection, by its descriptor. A failed handshake is
@@ -10,6 +10,7 @@
 //! Owned by the monitor's thread; what others read of it (`Peers`) is atomic.
 
 mod ended;
+mod held_off;
 mod strangers;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use self::ended::{Failure, protocol_failure};
 use crate::calls::Calls;
 use crate::certificate::PublicKey;
+use crate::door::Door;
 use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer, Throttle};
 use crate::raw::{self, Errno};
 use crate::roster::{Arrival, Called, Roster};
@@ -83,6 +85,8 @@ pub(crate) struct Connections {
     looked: Instant,
     /// Of a client: those that have yet to let it in.
     servers: Servers,
+    /// Of a server, unless no address is ever held off: who is.
+    door: Option<Door>,
     /// The connections that this side has made and that have yet to shake hands, with libzmq's names for the
     /// endpoints.
     made: Vec<(String, RawFd)>,
@@ -101,10 +105,11 @@ impl Connections {
     pub(crate) fn new(
         role: Role,
         (security, roster): (Arc<Security>, Arc<Roster>),
-        handshake_ivl: Duration,
+        (handshake_ivl, most_failures): (Duration, usize),
         notices: Arc<dyn Notices>,
         (peers, written): (Arc<Peers>, Written),
     ) -> Connections {
+        let has_door = role == Role::Server && most_failures > 0;
         let threshold = if role == Role::Plain { None } else { Threshold::new() };
         Connections {
             written,
@@ -112,6 +117,7 @@ impl Connections {
             strangers: HashMap::new(),
             looked: Instant::now(),
             servers: Servers::default(),
+            door: has_door.then(|| Door::new(most_failures)),
             made: Vec::new(),
             shut_out: HashSet::new(),
             role,
@@ -140,6 +146,7 @@ impl Connections {
         let endpoint = self.written.name(told).to_owned();
         let endpoint = endpoint.as_str();
         match event {
+            zmq_sys::ZMQ_EVENT_LISTENING => self.listens(value as RawFd, (told, endpoint)),
             zmq_sys::ZMQ_EVENT_ACCEPTED => {
                 let fd = value as RawFd;
                 let asked = Called::at(told).peer_of(fd);
@@ -187,8 +194,13 @@ impl Connections {
             },
             zmq_sys::ZMQ_EVENT_DISCONNECTED => self.disconnected(value as RawFd, endpoint, now),
             // also said of our own endpoints, when they are closed
-            zmq_sys::ZMQ_EVENT_CLOSED if self.peers.calls.know(endpoint) => {
-                self.unreachable(endpoint, now);
+            zmq_sys::ZMQ_EVENT_CLOSED => {
+                if let Some(door) = &mut self.door {
+                    door.closed(value as RawFd);
+                }
+                if self.peers.calls.know(endpoint) {
+                    self.unreachable(endpoint, now);
+                }
             }
             zmq_sys::ZMQ_EVENT_CONNECT_RETRIED => {
                 notice::count(&*self.notices, Change::Retried);

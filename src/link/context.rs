@@ -250,10 +250,12 @@ impl Shared {
             none => none.insert(Monitor::start()?),
         };
         let trust = (Arc::clone(&spec.security), roster);
-        let times = (spec.options.handshake_ivl, spec.options.reconnect_ivl_max);
+        let options = &spec.options;
+        let bounds =
+            (options.handshake_ivl, options.reconnect_ivl_max, options.max_failures_per_address);
         let written = Written::new(spec.endpoints.iter().map(|it| it.address.clone()));
         let told = (notices, written);
-        monitor.watch(&self.raw, socket, role, trust, times, told).map_err(|errno| {
+        monitor.watch(&self.raw, socket, role, trust, bounds, told).map_err(|errno| {
             LinkError::Socket {
                 socket_type: spec.socket_type.name(),
                 reason: format!("its monitor: {errno}"),

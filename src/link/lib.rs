@@ -7,7 +7,7 @@
 //!
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
 //! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `few_files`, `socket_type`, `options` ·
-//! `notice`, `roster`, `threshold`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
+//! `notice`, `roster`, `threshold`, `door`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
 mod authenticator;
@@ -19,6 +19,7 @@ mod connections;
 mod context;
 mod credential_notice;
 mod credentials;
+mod door;
 mod endpoint;
 mod error;
 mod events;

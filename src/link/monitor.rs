@@ -29,7 +29,8 @@ use crate::written::Written;
 
 const THREAD: &str = "rzmq-monitor";
 
-/// How long, in ms, until it is looked again what became of a handshake of ours.
+/// How long, in ms, until it is looked again what became of a handshake, and who has been held off for long
+/// enough.
 const LOOK: i64 = 100;
 
 /// The events asked for.
@@ -37,6 +38,7 @@ const EVENTS: u32 = zmq_sys::ZMQ_EVENT_CONNECTED
     | zmq_sys::ZMQ_EVENT_CONNECT_RETRIED
     | zmq_sys::ZMQ_EVENT_CLOSED
     | zmq_sys::ZMQ_EVENT_CONNECT_DELAYED
+    | zmq_sys::ZMQ_EVENT_LISTENING
     | zmq_sys::ZMQ_EVENT_ACCEPTED
     | zmq_sys::ZMQ_EVENT_ACCEPT_FAILED
     | zmq_sys::ZMQ_EVENT_DISCONNECTED
@@ -75,7 +77,7 @@ impl Monitor {
         socket: &raw::Socket,
         role: Role,
         trust: (Arc<Security>, Arc<Roster>),
-        (handshake_ivl, longest_pause): (Duration, Duration),
+        (handshake_ivl, longest_pause, failures): (Duration, Duration, usize),
         (notices, written): (Arc<dyn Notices>, Written),
     ) -> Result<Arc<Peers>, Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -90,7 +92,8 @@ impl Monitor {
         }
         let peers = Arc::new(Peers::new(longest_pause));
         let known = (Arc::clone(&peers), written);
-        let connections = Connections::new(role, trust, handshake_ivl, notices, known);
+        let bounds = (handshake_ivl, failures);
+        let connections = Connections::new(role, trust, bounds, notices, known);
         let watched = Watched { events: Events::new(pair), connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
@@ -146,6 +149,7 @@ impl Watched {
         loop {
             // between events too: they may be many
             self.connections.look_at_threshold(Instant::now());
+            self.connections.look_at_door(Instant::now());
             let Some(Event { kind, value, endpoint }) = self.events.read() else { return true };
             if kind == zmq_sys::ZMQ_EVENT_MONITOR_STOPPED {
                 self.connections.forget_all();

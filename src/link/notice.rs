@@ -39,6 +39,8 @@ pub enum Change {
     KeyRefused,
     /// A connection was one too many.
     ConnectionRefused,
+    /// An address is held off for a moment.
+    HeldOff,
     /// This many connections were closed, because their key is no longer allowed.
     Cut(usize),
 }
@@ -178,6 +180,24 @@ pub enum Notice {
         limit: Limit,
         /// Notices of this kind not given since the last.
         held_back: u64,
+    },
+    /// Too many handshakes of an address have failed, and it is kept from calling for a moment.
+    HeldOff {
+        /// The endpoint where the last one failed.
+        endpoint: String,
+        /// The address; of IPv6 its first half.
+        address: String,
+        /// As many may fail within a second.
+        most: usize,
+        /// Notices of this kind not given since the last.
+        held_back: u64,
+    },
+    /// The system does not keep an address from calling; no other will be held off.
+    NoDoor {
+        /// The endpoint.
+        endpoint: String,
+        /// The system's reason.
+        reason: String,
     },
     /// A key or an allow list has changed.
     Credentials(CredentialNotice),
@@ -370,9 +390,10 @@ impl Notice {
             | Notice::Unreachable { held_back, .. }
             | Notice::CalledAnew { held_back, .. }
             | Notice::TooMany { held_back, .. }
+            | Notice::HeldOff { held_back, .. }
             | Notice::CutLate { held_back, .. }
             | Notice::AcceptFailed { held_back, .. } => *held_back,
-            Notice::Credentials(_) | Notice::Missed { .. } => 0,
+            Notice::Credentials(_) | Notice::NoDoor { .. } | Notice::Missed { .. } => 0,
         }
     }
 }
@@ -408,6 +429,16 @@ impl fmt::Display for Notice {
                 let which = if *half_open { ", which had yet to shake hands" } else { "" };
                 write!(f, "closed a connection from {peer}{which}: {limit}")?;
             }
+            Notice::HeldOff { endpoint, address, most, .. } => write!(
+                f,
+                "held off {address} at {endpoint} for a second: more than {most} of its handshakes failed \
+                 within one, as many as maxfailuresperaddress bears"
+            )?,
+            Notice::NoDoor { endpoint, reason } => write!(
+                f,
+                "nobody is held off at {endpoint}, whatever maxfailuresperaddress says: the system takes \
+                 no filter: {reason}"
+            )?,
             Notice::CalledAnew { endpoint, changed, loses, .. } => {
                 match changed {
                     true => write!(f, "called {endpoint} anew, with other keys")?,

@@ -40,6 +40,8 @@ pub struct Options {
     pub max_connections: usize,
     /// `maxconnectionsperkey`: how many of them may have one key.
     pub max_connections_per_key: usize,
+    /// `maxfailuresperaddress`: how many handshakes of one address may fail within a second; zero: any number.
+    pub max_failures_per_address: usize,
     /// `maxmsgsize` in bytes a frame; a peer that sends more is cut off.
     pub maxmsgsize: u64,
     /// `linger`: how long a closed socket goes on delivering.
@@ -73,6 +75,7 @@ impl Default for Options {
             handshake_ivl: Duration::from_secs(3),
             max_connections: 1000,
             max_connections_per_key: 250,
+            max_failures_per_address: 100,
             maxmsgsize: 16 * 1024 * 1024,
             linger: Duration::from_millis(500),
             snd_hwm: 1000,
@@ -234,6 +237,7 @@ mod tests {
             handshake_ivl: Duration::from_millis(20),
             max_connections: 1,
             max_connections_per_key: 1,
+            max_failures_per_address: 1,
             maxmsgsize: 21,
             linger: Duration::from_micros(21_001),
             snd_hwm: 23,

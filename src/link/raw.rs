@@ -15,7 +15,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::marker::PhantomData;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -674,6 +674,107 @@ pub fn tell_of_input(epoll: BorrowedFd<'_>, fd: RawFd, more: bool) {
     let mut event = libc::epoll_event { events, u64: fd as u64 };
     // SAFETY: the kernel only reads the event. A descriptor that is closed by now is an error.
     unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) };
+}
+
+/// A descriptor of our own for the socket that listens at this port by libzmq's; none if that is another file by
+/// now. While it is open the port stays taken.
+pub fn listener(fd: RawFd, port: u16) -> Option<OwnedFd> {
+    // first of libzmq's own: to close another of a file may give up a lock that the process has on it
+    if port_of(fd) != Some(port) || !listens(fd) {
+        return None;
+    }
+    // SAFETY: no memory is involved. A descriptor that is closed by now is an error.
+    let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
+    if own == -1 {
+        return None;
+    }
+    // SAFETY: it is open, and nobody else knows of it.
+    let own = unsafe { OwnedFd::from_raw_fd(own) };
+    (port_of(own.as_raw_fd()) == Some(port) && listens(own.as_raw_fd())).then_some(own)
+}
+
+fn listens(fd: RawFd) -> bool {
+    let mut answer: c_int = 0;
+    let mut length = mem::size_of_val(&answer) as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
+    // SAFETY: the kernel writes at most `length` bytes. A descriptor that is closed by now, or no socket, is an
+    // error.
+    let result =
+        unsafe { libc::getsockopt(fd, level, option, (&raw mut answer).cast(), &mut length) };
+    result == 0 && answer != 0
+}
+
+/// A step of a program of the system's packet filter. It jumps forwards, by a number of steps.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub struct FilterStep(libc::sock_filter);
+
+impl FilterStep {
+    /// The packet is taken as if there were no filter.
+    pub const PASS: FilterStep = FilterStep::new(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX);
+    /// The packet is taken for one that never came.
+    pub const OVERLOOK: FilterStep = FilterStep::new(libc::BPF_RET | libc::BPF_K, 0, 0, 0);
+
+    const fn new(code: u32, jt: u8, jf: u8, k: u32) -> FilterStep {
+        FilterStep(libc::sock_filter { code: code as u16, jt, jf, k })
+    }
+
+    /// A byte of the data.
+    pub fn load_byte(at: u32) -> FilterStep {
+        FilterStep::new(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, at)
+    }
+
+    /// A byte of the IP header.
+    pub fn load_byte_of_ip(at: u32) -> FilterStep {
+        FilterStep::load_byte((libc::SKF_NET_OFF as u32).wrapping_add(at))
+    }
+
+    /// Four bytes of the IP header.
+    pub fn load_word_of_ip(at: u32) -> FilterStep {
+        let at = (libc::SKF_NET_OFF as u32).wrapping_add(at);
+        FilterStep::new(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at)
+    }
+
+    pub fn shift_right(bits: u32) -> FilterStep {
+        FilterStep::new(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 0, 0, bits)
+    }
+
+    /// Goes on this many steps later if what was loaded has one of these bits.
+    pub fn if_any_of(bits: u32, later: u8) -> FilterStep {
+        FilterStep::new(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, later, 0, bits)
+    }
+
+    /// Goes on this many steps later if it is something else.
+    pub fn unless_equal(value: u32, later: u8) -> FilterStep {
+        FilterStep::new(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, later, value)
+    }
+}
+
+/// Puts a program on a socket, in the place of any other; an empty one takes it away.
+pub fn filter(socket: &impl AsFd, program: &[FilterStep]) -> Result<(), Errno> {
+    let fd = socket.as_fd().as_raw_fd();
+    let option = if program.is_empty() { libc::SO_DETACH_FILTER } else { libc::SO_ATTACH_FILTER };
+    let len = libc::c_ushort::try_from(program.len()).map_err(|_| Errno(libc::EINVAL))?;
+    // A step is a sock_filter (transparent).
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+    let length = mem::size_of_val(&program) as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes of `program` and, to put it there, `len` steps behind its pointer,
+    // and writes nothing. It refuses a program that it cannot run safely.
+    let result = unsafe {
+        libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const program).cast(), length)
+    };
+    if result == -1 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// From now on the system changes no filter of this socket.
+#[cfg(test)]
+pub fn lock_filter(socket: &impl AsFd) {
+    let (fd, on): (RawFd, c_int) = (socket.as_fd().as_raw_fd(), 1);
+    let length = mem::size_of_val(&on) as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_LOCK_FILTER);
+    // SAFETY: the kernel reads `length` bytes.
+    let result = unsafe { libc::setsockopt(fd, level, option, (&raw const on).cast(), length) };
+    assert_eq!(result, 0);
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub trait PeerCounters: Send + Sync {
     fn connects_retried(&self) -> &Counter;
     /// Connections closed because there were enough.
     fn connections_refused(&self) -> &Counter;
+    /// Times that an address was held off, as its handshakes failed too often.
+    fn addresses_held_off(&self) -> &Counter;
     /// Connections closed because their key was no longer allowed.
     fn connections_cut(&self) -> &Counter;
     /// Handshakes that failed for another reason than a refused key.
@@ -43,6 +45,10 @@ macro_rules! peer_counters {
 
             fn connections_refused(&self) -> &rzmq_host::Counter {
                 $counters::connections_refused(self)
+            }
+
+            fn addresses_held_off(&self) -> &rzmq_host::Counter {
+                $counters::addresses_held_off(self)
             }
 
             fn connections_cut(&self) -> &rzmq_host::Counter {
@@ -110,6 +116,7 @@ impl<C: PeerCounters> Notices for InstanceNotices<C> {
             }
             Change::KeyRefused => counters.keys_refused().add(1),
             Change::ConnectionRefused => counters.connections_refused().add(1),
+            Change::HeldOff => counters.addresses_held_off().add(1),
             Change::Cut(count) => counters.connections_cut().add(count as u64),
         }
     }

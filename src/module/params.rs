@@ -80,7 +80,7 @@ pub const MODULE: [Param; 6] = [
 ];
 
 /// Parameters of every `input()` and `action()` statement.
-pub const INSTANCE: [Param; 24] = [
+pub const INSTANCE: [Param; 25] = [
     required(
         "endpoints",
         "One or more addresses, separated by commas: `tcp://HOST:PORT`, `tcp://*:PORT`, \
@@ -162,6 +162,14 @@ pub const INSTANCE: [Param; 24] = [
         (1, 1_000_000),
         "250",
         "Of these, connections with one key (where the keys are in a folder).",
+    ),
+    number(
+        "maxfailuresperaddress",
+        (0, 1_000_000),
+        "100",
+        "Handshakes of one address (of IPv6 its /64) that may fail within a second at an input or action that \
+         binds with CURVE. After more, the system overlooks new calls from there for a second, which is logged \
+         and counted; connections stay. 0 = any number.",
     ),
     Param {
         name: "maxmsgsize",
@@ -283,6 +291,7 @@ fn options(values: &Values) -> Options {
         handshake_ivl: time("handshakeivl", standard.handshake_ivl),
         max_connections: count("maxconnections", standard.max_connections),
         max_connections_per_key: count("maxconnectionsperkey", standard.max_connections_per_key),
+        max_failures_per_address: count("maxfailuresperaddress", standard.max_failures_per_address),
         maxmsgsize: values.number("maxmsgsize").map_or(standard.maxmsgsize, i64::unsigned_abs),
         linger: time("linger", standard.linger),
         snd_hwm: values.int("sndhwm").or(values.int("sendhwm")).unwrap_or(standard.snd_hwm),

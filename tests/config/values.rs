@@ -29,6 +29,7 @@ const SHARED: &[(&str, &str, &str)] = &[
     ("maxmsgsize", "-1", "1 to"),
     ("maxmsgsize", "16 mebibytes", "bytes"),
     ("maxmsgsize", "99999999999999999999g", "bytes"),
+    ("maxfailuresperaddress", "-1", "0 to"),
     ("linger", "-1", "0 to"),
     ("linger", "3600000", "0 to"),
     ("ipv6", "six", "on"),

@@ -5,6 +5,7 @@
 //! The attacks are `tests/peers/hostile.py`. Each case prints a row of a table past libtest's capture.
 
 mod files;
+mod held_off;
 mod limits;
 mod secrets;
 mod table;

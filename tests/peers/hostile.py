@@ -2,7 +2,7 @@
 """Attacks a ZeroMQ endpoint as somebody does who holds no key that it lets in.
 
     hostile.py KIND tcp://ADDRESS:PORT... [--server-key Z85] [--total N] [--at-once N] [--seconds S]
-               [--seed N] [--source ADDRESS] [--type DEALER] [--own=PUBLIC,SECRET]
+               [--call S] [--seed N] [--source ADDRESS] [--type DEALER] [--own=PUBLIC,SECRET]
 
 Kinds that speak TCP alone:
     http, tls, random           what browsers, port scanners and chance say
@@ -224,7 +224,7 @@ class Attack:
         """A connection, once it is there; none if nobody listens."""
         try:
             source = (self.options.source, 0) if self.options.source else None
-            sock = socket.create_connection(self.address(), 5, source)
+            sock = socket.create_connection(self.address(), self.options.call, source)
         except OSError as error:
             self.count["unreachable"] += 1
             if error.errno in (errno.EMFILE, errno.EADDRNOTAVAIL):
@@ -327,6 +327,7 @@ class Attack:
         peer = context.socket(getattr(zmq, self.options.type))
         peer.linger = 0
         peer.reconnect_ivl = 10
+        peer.connect_timeout = int(self.options.call * 1000)
         if kind != "plaintext":
             public, secret = zmq.curve_keypair()
             server = self.options.server_key.encode()
@@ -387,6 +388,7 @@ def main():
     parser.add_argument("--total", type=int, default=20, help="connections, without --seconds")
     parser.add_argument("--at-once", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--call", type=float, default=5.0, help="seconds until a call that is not answered is given up")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--source", default="", help="address to call from")
     parser.add_argument("--type", default="DEALER")

@@ -49,6 +49,7 @@ impl Connections {
         let past_handshake = ended.as_ref().is_some_and(|ended| ended.past_handshake);
         let age = ended.as_ref().map(|ended| ended.age);
         let (peer, key) = ended.map_or((None, None), |Ended { peer, key, .. }| (peer, key));
+        let address = peer.map(|peer| peer.ip());
         let peer = peer.map(|peer| peer.to_string());
         // of a handshake libzmq would have said at its deadline that it failed
         let deadline = self.handshake_ivl + Duration::from_secs(1);
@@ -57,7 +58,9 @@ impl Connections {
             || self.peers.connected.load(Ordering::Relaxed) > self.may_be_connected();
         let takes = self.failures.front().is_some_and(|it| !past_handshake || it.may_come_later());
         let failure = if takes { self.failures.pop_front() } else { None };
+        let mut came_to_nothing = false;
         if closed_here {
+            came_to_nothing = shut_out && !past_handshake;
             // Whoever closed it has told why. libzmq tells of a handshake as failed, of one that it
             // has told of as refused not again, and of one that was over not at all.
             match failure {
@@ -70,6 +73,7 @@ impl Connections {
         } else if past_handshake {
             self.lost(endpoint, peer, key, now);
         } else if let Some(failure) = failure {
+            came_to_nothing = true;
             let cause = match failure {
                 Failure::Known(cause) => {
                     if cause == UNSPECIFIED {
@@ -81,10 +85,12 @@ impl Connections {
             };
             self.failed(endpoint, peer, cause, now);
         } else if self.refused > 0 && age.is_none_or(|age| age <= self.handshake_ivl * 2) {
+            came_to_nothing = true;
             self.refused -= 1;
         } else if was_connected {
             self.lost(endpoint, peer, key, now);
         } else {
+            came_to_nothing = true;
             // It never was past its handshake: some mistakes of a peer end in no other event.
             let cause = match self.role {
                 // that libzmq has ended it itself is all that is known
@@ -92,6 +98,9 @@ impl Connections {
                 Role::Server | Role::Plain => self.guess(endpoint, (age, None), now),
             };
             self.failed(endpoint, peer, cause, now);
+        }
+        if let Some(address) = address.filter(|_| came_to_nothing) {
+            self.came_to_nothing(address, endpoint, now);
         }
         if self.roster.len() == 0 {
             // whatever was misjudged above is put right when nobody is left

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Connections, Role};
 use crate::certificate::PublicKey;
+use crate::door::Door;
 use crate::notice::HandshakeFailure;
 use crate::security::Admission;
 use crate::threshold::{Step, Threshold};
@@ -34,9 +35,10 @@ impl Connections {
 
     /// Whether there are some of whom it is not known yet how far their handshake is. The system does not
     /// tell of itself what of ours has reached them, nor what libzmq has read faster than this thread could
-    /// look: it is to be looked for again.
+    /// look: it is to be looked for again. So is who is held off.
     pub(crate) fn look_again(&self) -> bool {
-        !self.strangers.is_empty() || self.servers.are_strange()
+        let is_held = self.door.as_ref().is_some_and(Door::is_held);
+        is_held || !self.strangers.is_empty() || self.servers.are_strange()
     }
 
     /// Judges those who have said something and have yet to shake hands.

@@ -53,7 +53,7 @@ impl Story {
         let roster = Arc::new(Roster::new(limits));
         let trust = (Arc::new(Security::Plaintext), roster);
         let peers = (Arc::new(Peers::new(ivl)), Written::default());
-        let connections = Connections::new(role, trust, ivl, log.clone(), peers);
+        let connections = Connections::new(role, trust, (ivl, 100), log.clone(), peers);
         Story { connections, log, now: Instant::now() }
     }
 
@@ -453,4 +453,67 @@ fn a_client_tells_silence_from_a_hang_up() {
         told[0].contains(&format!("the server refused our key {key} (status 400)")),
         "{told:?}"
     );
+}
+
+/// Whatever it failed of; who was let in, or is closed for another reason than his own doing, has not failed.
+#[test]
+fn a_connection_that_came_to_nothing_counts_against_its_address() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let endpoint = format!("tcp://{address}");
+    let close = |story: &mut Story, fd| {
+        story.connections.roster.close(fd);
+    };
+    let crowd_out = |story: &mut Story, fd| {
+        story.connections.crowded_out(fd, None, true, Limit::Connections(1), story.now);
+        story.connections.roster.close(fd);
+    };
+    let tell = |event, value| {
+        move |story: &mut Story, _| {
+            story.event(event, value);
+        }
+    };
+    let no_detail = tell(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
+    let refused = tell(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
+    let succeeded = tell(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+    let cases: [(&dyn Fn(&mut Story, RawFd), bool); 6] = [
+        (&no_detail, true),
+        (&refused, true),
+        (&|_, _| {}, true),
+        (&crowd_out, true),
+        (&succeeded, false),
+        (&close, false),
+    ];
+    for (index, (happens, counts)) in cases.into_iter().enumerate() {
+        let mut story = Story::new(Role::Server);
+        story.connections.door = Some(Door::new(0));
+        let _far = TcpStream::connect(address).unwrap();
+        let near = listener.accept().unwrap().0;
+        let (fd, now) = (near.as_raw_fd(), story.now);
+        let accepted = zmq_sys::ZMQ_EVENT_ACCEPTED;
+        story.connections.event(accepted, fd as u32, &endpoint, now, &mut |_| false);
+        happens(&mut story, fd);
+        story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, fd as u32);
+        let held_off = story.log.1.lock().unwrap().contains(&Change::HeldOff);
+        assert_eq!(held_off, counts, "case {index}");
+        let told = story.told();
+        let sentence = "held off 127.0.0.1 at tcp://here:1 for a second: more than 0 of its handshakes failed \
+                        within one, as many as maxfailuresperaddress bears";
+        assert_eq!(told.iter().any(|it| it == sentence), counts, "{told:?}");
+    }
+}
+
+/// And a socket without CURVE, or without the limit, has none to hold off.
+#[test]
+fn the_door_is_a_servers_with_the_limit() {
+    for (role, failures, expected) in
+        [(Role::Server, 1, true), (Role::Server, 0, false), (Role::Plain, 1, false)]
+    {
+        let Story { connections, log, .. } = Story::new(Role::Plain);
+        let trust = (Arc::clone(&connections.security), Arc::clone(&connections.roster));
+        let known = (Arc::clone(&connections.peers), Written::default());
+        let bounds = (Duration::from_secs(3), failures);
+        let made = Connections::new(role, trust, bounds, log, known);
+        assert_eq!(made.door.is_some(), expected);
+    }
 }

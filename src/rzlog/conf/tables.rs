@@ -58,6 +58,7 @@ const INSTANCE: &[&str] = &[
     "handshakeivl",
     "maxconnections",
     "maxconnectionsperkey",
+    "maxfailuresperaddress",
     "maxmsgsize",
     "linger",
     "socktype",
