@@ -55,12 +55,15 @@ pub(crate) struct Door {
     watched: Watched,
     /// Where it listens: a descriptor, which may be another file's by now, and its port.
     listeners: Vec<(RawFd, u16)>,
+    /// The system does not yet know of all that has changed: the process had no descriptor left to tell it by.
+    is_owed: bool,
 }
 
 impl Door {
     /// `most`: failures of one address within a second that are borne.
     pub(crate) fn new(most: usize) -> Door {
-        Door { watched: Watched { most, places: Vec::new() }, listeners: Vec::new() }
+        let watched = Watched { most, places: Vec::new() };
+        Door { watched, listeners: Vec::new(), is_owed: false }
     }
 
     /// The socket listens at this port by this descriptor.
@@ -90,7 +93,7 @@ impl Door {
 
     /// Lets those in who have waited for long enough.
     pub(crate) fn lift(&mut self, now: Instant) -> Result<(), Errno> {
-        if self.watched.lift(now) { self.keep_off() } else { Ok(()) }
+        if self.watched.lift(now) || self.is_owed { self.keep_off() } else { Ok(()) }
     }
 
     /// As many failures of one address within a second are borne.
@@ -98,22 +101,30 @@ impl Door {
         self.watched.most
     }
 
-    /// Whether somebody is held off.
+    /// Whether somebody is held off, or may be.
     pub(crate) fn is_held(&self) -> bool {
-        self.watched.held().next().is_some()
+        self.is_owed || self.watched.held().next().is_some()
     }
 
     /// Has the system overlook those who are held off, and no others. After an error nobody is held off.
     fn keep_off(&mut self) -> Result<(), Errno> {
         let program = program(self.watched.held());
+        self.is_owed = false;
         for at in 0..self.listeners.len() {
             let (fd, port) = self.listeners[at];
-            // one that is closed by now keeps nobody off
-            let Some(listener) = raw::listener(fd, port) else { continue };
+            let listener = match raw::listener(fd, port) {
+                Ok(Some(listener)) => listener,
+                // one that is closed by now keeps nobody off
+                Ok(None) => continue,
+                Err(_) => {
+                    self.is_owed = true;
+                    continue;
+                }
+            };
             if let Err(errno) = raw::filter(&listener, &program) {
                 self.watched.places.clear();
-                let all = self.listeners.iter().filter_map(|(fd, port)| raw::listener(*fd, *port));
-                // there may be none to take away
+                let all = self.listeners.iter();
+                let all = all.filter_map(|(fd, port)| raw::listener(*fd, *port).ok().flatten());
                 all.for_each(|listener| raw::filter(&listener, &[]).unwrap_or_default());
                 return Err(errno);
             }

@@ -677,20 +677,21 @@ pub fn tell_of_input(epoll: BorrowedFd<'_>, fd: RawFd, more: bool) {
 }
 
 /// A descriptor of our own for the socket that listens at this port by libzmq's; none if that is another file by
-/// now. While it is open the port stays taken.
-pub fn listener(fd: RawFd, port: u16) -> Option<OwnedFd> {
+/// now, an error where the process has no descriptor left. While it is open the port stays taken.
+pub fn listener(fd: RawFd, port: u16) -> Result<Option<OwnedFd>, Errno> {
     // first of libzmq's own: to close another of a file may give up a lock that the process has on it
     if port_of(fd) != Some(port) || !listens(fd) {
-        return None;
+        return Ok(None);
     }
     // SAFETY: no memory is involved. A descriptor that is closed by now is an error.
     let own = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
     if own == -1 {
-        return None;
+        let errno = Errno::last();
+        return if errno == Errno(libc::EBADF) { Ok(None) } else { Err(errno) };
     }
     // SAFETY: it is open, and nobody else knows of it.
     let own = unsafe { OwnedFd::from_raw_fd(own) };
-    (port_of(own.as_raw_fd()) == Some(port) && listens(own.as_raw_fd())).then_some(own)
+    Ok((port_of(own.as_raw_fd()) == Some(port) && listens(own.as_raw_fd())).then_some(own))
 }
 
 fn listens(fd: RawFd) -> bool {
@@ -750,7 +751,7 @@ impl FilterStep {
     }
 }
 
-/// Puts a program on a socket, in the place of any other; an empty one takes it away.
+/// Puts a program on a socket, in the place of any other; an empty one takes it away, if there is one.
 pub fn filter(socket: &impl AsFd, program: &[FilterStep]) -> Result<(), Errno> {
     let fd = socket.as_fd().as_raw_fd();
     let option = if program.is_empty() { libc::SO_DETACH_FILTER } else { libc::SO_ATTACH_FILTER };
@@ -763,7 +764,13 @@ pub fn filter(socket: &impl AsFd, program: &[FilterStep]) -> Result<(), Errno> {
     let result = unsafe {
         libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const program).cast(), length)
     };
-    if result == -1 { Err(Errno::last()) } else { Ok(()) }
+    match result {
+        -1 => match Errno::last() {
+            Errno(libc::ENOENT) if len == 0 => Ok(()),
+            errno => Err(errno),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// From now on the system changes no filter of this socket.

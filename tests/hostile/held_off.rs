@@ -1,9 +1,12 @@
 //! Who fails too often is kept from calling for a moment: he alone, and not for good.
 
+use std::fs;
+
 use harness::ports::free_endpoint;
 use harness::stats::Counters;
 use harness::{Keys, Rsyslogd, SOON};
 
+use super::limits::limit_files;
 use super::{Attack, Ground, sending};
 
 /// From here, without end, and without waiting for an answer that does not come.
@@ -47,6 +50,36 @@ fn an_address_that_fails_too_often_waits_and_no_other_does() {
     ground.send(100);
     ground.judge();
     honest.stop().clean();
+    neighbour.stop().clean();
+    ground.end();
+}
+
+/// The number that the next file of the receiver would have.
+fn first_free(ground: &Ground) -> u64 {
+    let of = |number: &u64| format!("/proc/{}/fd/{number}", ground.receiver.pid());
+    (0..).find(|number| fs::symlink_metadata(of(number)).is_err()).expect("a free number")
+}
+
+/// The system is told by a descriptor of our own, and for more than the second there is none.
+#[test]
+fn who_is_held_off_comes_back_though_no_file_was_left_when_his_time_was_over() {
+    let mut ground = Ground::new();
+    let options = ["--source=127.0.0.2", "--seconds=4", "--call=0.02"];
+    let Some(mut attack) = Attack::start(&ground, "http", &options) else { return };
+    for input in ["acked", "plain"] {
+        ground.receiver.wait_log(&[&format!("imrzmq[{input}]: held off {FROM}")], SOON);
+    }
+    let before = limit_files(&ground, Some(first_free(&ground)));
+    while !attack.is_over() {
+        ground.send(200);
+    }
+    attack.done();
+    limit_files(&ground, before);
+    let from = |it: &String| it.replace("tcp://", &format!("tcp://{FROM}:0;"));
+    let from_there: Vec<_> = ground.endpoints.iter().map(from).collect();
+    let mut neighbour = newcomer(&ground, "neighbour", &from_there);
+    ground.arrive(100);
+    ground.judge();
     neighbour.stop().clean();
     ground.end();
 }

@@ -3,15 +3,15 @@
 use std::fs;
 
 use harness::{quiet, secs};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::{Attack, CEILING, Ground, Keys, print, sending};
 
-/// The files that the receiver may have open from now on.
-fn limit_files(ground: &Ground, most: u64) {
+/// The files that the receiver may have open from now on; answers what the limit was.
+pub(super) fn limit_files(ground: &Ground, most: Option<u64>) -> Option<u64> {
     let pid = Pid::from_raw(ground.receiver.pid() as i32);
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
-    prlimit(pid, Resource::Nofile, limit).expect("the limit of a child");
+    let limit = Rlimit { current: most, ..getrlimit(Resource::Nofile) };
+    prlimit(pid, Resource::Nofile, limit).expect("the limit of a child").current
 }
 
 fn open_files(ground: &Ground) -> usize {
@@ -26,7 +26,7 @@ fn more_than_enough(connections: usize, files: u64, told: &str) -> usize {
     // On a slow machine too, they are all there before the first has had its time; and none waits because those
     // before it were closed.
     let mut ground = Ground::with("handshakeivl=\"9000\" maxfailuresperaddress=\"0\"");
-    limit_files(&ground, files);
+    limit_files(&ground, Some(files));
     let before = ground.memory();
     let many = connections.to_string();
     let options = ["--total", &many, "--at-once", &many];

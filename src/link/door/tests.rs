@@ -175,20 +175,27 @@ fn one_that_listens_while_an_address_is_held_off_overlooks_it_too() {
     assert!(calls_at_once(to).is_none());
 }
 
+/// As libzmq's does whose port is bound anew, or one where no descriptor was left to tell the system of.
+#[test]
+fn a_listener_that_has_no_filter_may_be_told_to_have_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    raw::filter(&listener, &[]).unwrap();
+}
+
 /// libzmq has closed the one, and the system given its number to another.
 #[test]
 fn another_socket_with_the_number_of_a_closed_one_is_left_alone() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let (fd, port) = (closed.as_raw_fd(), closed.local_addr().unwrap().port());
-    assert!(raw::listener(fd, port).is_some());
+    assert!(raw::listener(fd, port).unwrap().is_some());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
-    assert!(raw::listener(listener.as_raw_fd(), port).is_none());
+    assert!(raw::listener(listener.as_raw_fd(), port).unwrap().is_none());
     // of one port, but not the one that listens
     let (far, near) = (TcpStream::connect(to).unwrap(), listener.accept().unwrap().0);
-    assert!(raw::listener(near.as_raw_fd(), to.port()).is_none());
-    assert!(raw::listener(far.as_raw_fd(), to.port()).is_none());
-    assert!(raw::listener(-1, port).is_none());
+    assert!(raw::listener(near.as_raw_fd(), to.port()).unwrap().is_none());
+    assert!(raw::listener(far.as_raw_fd(), to.port()).unwrap().is_none());
+    assert!(raw::listener(-1, port).unwrap().is_none());
     let mut door = Door::new(0);
     door.opened(listener.as_raw_fd(), port).unwrap();
     let held = door.failed("127.0.0.1".parse().unwrap(), Instant::now());
