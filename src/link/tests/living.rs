@@ -11,12 +11,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Uid, geteuid};
-use rzmq_link::{LinkError, Received, Security, Socket, SocketType};
+use rzmq_link::{Context, LinkError, Received, Security, Socket, SocketType};
 use support::*;
 
 const ANY: &str = "@tcp://127.0.0.1:*";
 /// Less than the three seconds in which a removed key must be gone.
 const SOON: Duration = Duration::from_millis(2900);
+
+/// A server that lets web and db in, and these two.
+struct Served {
+    pull: Socket,
+    web: Socket,
+    db: Socket,
+    log: Arc<Log>,
+    keys: Keys,
+    _context: Context,
+}
+
+impl Served {
+    fn new() -> Self {
+        let keys = Keys::new(&["server", "web", "db"]);
+        let (context, log) = (context(), Log::new());
+        let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
+        let pull = context.open(&server, log.clone()).unwrap();
+        let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
+        let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
+        Self { pull, web, db, log, keys, _context: context }
+    }
+}
 
 #[test]
 fn a_certificate_that_comes_lets_its_key_in_at_once() {
@@ -35,15 +57,11 @@ fn a_certificate_that_comes_lets_its_key_in_at_once() {
 
 #[test]
 fn a_certificate_that_goes_closes_its_connections_and_no_others() {
-    let keys = Keys::new(&["server", "web", "db"]);
-    let (context, log) = (context(), Log::new());
-    let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
-    let pull = context.open(&server, log.clone()).unwrap();
-    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
-    let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
-    for push in [&web, &db] {
+    let served = Served::new();
+    let Served { keys, log, pull, web, db, .. } = &served;
+    for push in [web, db] {
         send(push, &[b"hello"]);
-        receive(&pull);
+        receive(pull);
     }
     let file = keys.path("allowed web db").join("web");
     fs::remove_file(&file).unwrap();
@@ -112,12 +130,8 @@ fn a_broken_certificate_is_named_and_disturbs_nobody() {
 /// connection that is up.
 #[test]
 fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
-    let keys = Keys::new(&["server", "web", "db"]);
-    let (context, log) = (context(), Log::new());
-    let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
-    let pull = context.open(&server, log.clone()).unwrap();
-    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
-    let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
+    let served = Served::new();
+    let Served { keys, log, pull, web, db, .. } = &served;
     send(&db, &[b"hello"]);
     assert_eq!(receive(&pull).sender_name(), Some("db"));
     send(&web, &[b"hello"]);
