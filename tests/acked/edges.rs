@@ -356,3 +356,24 @@ fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such() {
     Oracle::judge(0..10, &lines).once();
     end(&mut [&mut sender, &mut receiver]);
 }
+
+/// So it is where impstats sets what it counted to 0 with each report: no refusal has to be new for that.
+#[test]
+fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such_though_counters_are_reset() {
+    let endpoint = free_endpoint();
+    let (own, server, other) = (Keys::new("own"), Keys::new("server"), Keys::new("other"));
+    let _receiver = curve_receiver_with(&endpoint, DIRECT, &server, &[&other], "").start();
+    let site = curve_sender(&endpoint, "linger=\"0\"", &own, &server).resetting_counters();
+    let mut sender = site.start();
+    sender.feed(0..10);
+    let reports = sender.wait("a wait for its key, in four reports", secs(20), |sender| {
+        let reports = sender.stats().history("omrzmq", "out").to_vec();
+        let begun = reports.iter().position(|report| report["wait_refused_ms"] > 0)?;
+        Some(reports[begun + 1..].to_vec()).filter(|reports| reports.len() >= 4)
+    });
+    for report in &reports {
+        assert!(report["wait_refused_ms"] > 0, "{report:?}");
+        assert_eq!(report["wait_absent_ms"], 0, "{report:?}");
+    }
+    sender.stop().clean();
+}
