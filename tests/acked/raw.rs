@@ -18,6 +18,7 @@ pub const SESSIONS: u16 = 9;
 /// Kinds of frames.
 const WELCOME: u8 = 0x81;
 const ACK: u8 = 0x82;
+const REFUSED: u8 = 0x83;
 pub const LATER: u8 = 0x84;
 const ERROR: u8 = 0x85;
 
@@ -75,6 +76,17 @@ pub fn ack(have: u64, hello: u32) -> Vec<u8> {
     frame.extend(have.to_le_bytes());
     frame.extend((4_u32 << 20).to_le_bytes());
     frame.extend(hello.to_le_bytes());
+    frame
+}
+
+/// A receiver's refusal of line 0 under this hello, so many times.
+pub fn refusals(hello: u32, times: u32) -> Vec<u8> {
+    let mut frame = head(REFUSED);
+    frame.extend(times.to_le_bytes());
+    frame.extend(hello.to_le_bytes());
+    // number, too long, reserved, bytes
+    let line = [&[0; 8][..], &[1, 0, 0, 0], &[0; 4]].concat();
+    frame.extend(line.repeat(times as usize));
     frame
 }
 
