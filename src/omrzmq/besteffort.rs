@@ -77,8 +77,7 @@ impl Carrier for BestEffort {
     fn advance(&mut self, context: Context<'_>, batch: Batch<'_>) -> Result<Advance, CarrierError> {
         let before = (self.line, self.topics);
         let Self { socket, line, topics, .. } = self;
-        let mut carried =
-            Carry { action: context.action, batch, line, topics, sent: 0, bytes: 0 };
+        let mut carried = Carry { action: context.action, batch, line, topics, sent: 0, bytes: 0 };
         let sent = with_socket(socket, context, |socket| carried.run(socket));
         let counters = &context.running.counters;
         counters.sent().add(carried.sent);

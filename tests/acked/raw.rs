@@ -115,7 +115,8 @@ pub fn said(bytes: &[u8]) -> Said {
             session: bytes[16..32].try_into().expect("a session"),
         },
         2 => {
-            let (count, fields) = (u32_at(bytes, 16) as usize, u16::from_le_bytes([bytes[30], bytes[31]]));
+            let (count, fields) =
+                (u32_at(bytes, 16) as usize, u16::from_le_bytes([bytes[30], bytes[31]]));
             let lengths = 32 + usize::from(fields);
             let mut at = lengths + 4 * count;
             let line = |index: usize| {
