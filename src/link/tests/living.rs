@@ -69,11 +69,11 @@ fn a_certificate_that_goes_closes_its_connections_and_no_others() {
     log.wait_for("no longer allowed: web");
     log.wait_for("connections closed: 1");
     assert_eq!(db.connections_ended(), 0, "db was disturbed");
-    send(&db, &[b"still here"]);
-    assert_eq!(receive(&pull).sender_name(), Some("db"));
+    send(db, &[b"still here"]);
+    assert_eq!(receive(pull).sender_name(), Some("db"));
     fs::copy(keys.path("web"), &file).unwrap();
-    send(&web, &[b"back"]);
-    assert_eq!(receive(&pull).sender_name(), Some("web"));
+    send(web, &[b"back"]);
+    assert_eq!(receive(pull).sender_name(), Some("web"));
 }
 
 #[test]
@@ -132,10 +132,10 @@ fn a_broken_certificate_is_named_and_disturbs_nobody() {
 fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
     let served = Served::new();
     let Served { keys, log, pull, web, db, .. } = &served;
-    send(&db, &[b"hello"]);
-    assert_eq!(receive(&pull).sender_name(), Some("db"));
-    send(&web, &[b"hello"]);
-    let key = receive(&pull).key().map(str::to_owned).unwrap();
+    send(db, &[b"hello"]);
+    assert_eq!(receive(pull).sender_name(), Some("db"));
+    send(web, &[b"hello"]);
+    let key = receive(pull).key().map(str::to_owned).unwrap();
     let folder = keys.path("allowed web db");
     let text = fs::read_to_string(folder.join("web")).unwrap();
     let mut ended = 0;
@@ -148,8 +148,8 @@ fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
         let path = folder.join(file);
         let told = format!("the key {key} is called {name} now, was {before} ({})", path.display());
         assert!(log.wait_for(&told).ends_with("; connections closed: 1"));
-        send(&web, &[b"again"]);
-        assert_eq!(receive(&pull).sender_name(), Some(name));
+        send(web, &[b"again"]);
+        assert_eq!(receive(pull).sender_name(), Some(name));
     }
     let shared = format!("{} holds the key {key} too", folder.join("web").display());
     assert!(log.wait_for(&shared).contains("it is called ftp, as in "));
