@@ -9,7 +9,7 @@ use std::time::Instant;
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
-use harness::sums::end;
+use harness::sums::{add_up, end};
 use harness::{Oracle, Peer, SOON, Site, Small, fail_writes, secs};
 
 use crate::raw;
@@ -264,6 +264,48 @@ fn what_is_discarded_of_a_chunk_that_comes_again_is_counted_once() {
     });
     assert_eq!(counters["discarded_empty"] as usize, chunks);
     end(&mut [&mut receiver]);
+}
+
+/// Best-effort lines that come in front of an acknowledged frame are submitted without it: what the queue
+/// answers to them is said, and counted, of them alone.
+#[test]
+fn error_about_best_effort_lines_is_none_about_the_frame_behind_them() {
+    const FRAME: usize = 3;
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = Small::mount("best effort before a frame", 256) else { return };
+    let mut receiver = queue_in(site, disk.path(), &endpoint, "").start();
+    let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
+    assert_eq!(raw::greet(&peer, 1, raw::session(0)), 0);
+    disk.fill();
+    let text = |number| syslog_line(&format!("{} {}", numbered(number), "x".repeat(500)));
+    let answers = |count: usize| format!("to a batch of {count} lines; it may not");
+    let mut have = 0;
+    for hello in 2.. {
+        assert!(hello < 50, "the queue takes all, or says nothing: {}", receiver.log());
+        // what arrives while it stands still is read at once
+        receiver.signal("STOP");
+        for number in 0..2 {
+            raw::say(&peer, text(number).as_bytes());
+        }
+        raw::say(&peer, &raw::data(have, &(2..2 + FRAME).map(text).collect::<Vec<_>>()));
+        receiver.signal("CONT");
+        match raw::next(&peer) {
+            raw::Answer::Ack { have: now } => have = now,
+            raw::Answer::Other(raw::LATER) if receiver.logged(&[&answers(2)]) => break,
+            raw::Answer::Other(raw::LATER) => {
+                assert_eq!(raw::greet(&peer, hello, raw::session(0)), have);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let own = receiver.wait_log(&[&answers(2)], SOON);
+    assert!(!own.contains("not acknowledged"), "{own}");
+    receiver.wait_log(&[&answers(FRAME), "they are not acknowledged and come again"], SOON);
+    assert!(!receiver.logged(&[&answers(2 + FRAME)]), "{}", receiver.log());
+    receiver.wait_stats("imrzmq", "in", "both", |stats| stats["failed"] >= 2 + FRAME as i64);
+    add_up(&mut [&mut receiver]);
+    receiver.kill9();
 }
 
 /// The spool cannot be written when the stop wants to: the lines go back to the engine. When there is
