@@ -479,8 +479,9 @@ impl World {
                 let count = frame[16..20].try_into().map_or(0, u32::from_le_bytes);
                 process.sent.push_back((first + u64::from(count), frame.len()));
                 process.packed = process.packed.split_off(&settled);
-                // All receivers have the same limits: only a frame that shrinks has fewer lines than before.
-                if process.packed.insert(first, count).is_some_and(|before| before > count) {
+                // With one receiver, whose limits stay: only a frame that shrinks has fewer lines than before.
+                let before = process.packed.insert(first, count);
+                if self.shape.receivers == 1 && before.is_some_and(|before| before > count) {
                     self.table.shrunk += 1;
                     if self.mutation == Mutation::RenumberShrunk {
                         frame[8..16].copy_from_slice(&first.saturating_sub(1).to_le_bytes());
