@@ -2,8 +2,8 @@
 //! and deadlines come out. No sockets, no threads, no clock, no files, no rsyslog, no ZeroMQ.
 //!
 //! docs/protocol.md defines every byte. `wire` is the codec and holds no state; `block` is the lines
-//! of a frame; [`Sender`] is one session on the sending side, [`Choice`] which of several receivers it
-//! speaks to; [`Receiver`] is all sessions of one
+//! of a frame; [`Sender`] is one session on the sending side, `frames` how its lines are packed, [`Choice`]
+//! which of several receivers it speaks to; [`Receiver`] is all sessions of one
 //! input; `marks` is what a receiver writes down. Each has its driver in the modules: omrzmq's
 //! channel and imrzmq's listener, which alone know sockets and clocks.
 //!
@@ -17,6 +17,7 @@
 mod block;
 mod choice;
 mod event;
+mod frames;
 mod head;
 mod marks;
 mod outframe;

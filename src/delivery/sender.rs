@@ -7,14 +7,14 @@
 //! Time is whatever the driver's clock says since some beginning; it only has to go forward, and if it
 //! jumps the worst is a hello too many.
 
-use crate::block::Block;
 use crate::event::{Doubt, Event, RefusedLine};
+use crate::frames::{Frames, longest_line};
 use crate::outframe::{OutFrame, SpooledFrame};
 use crate::wire::{
-    Codec, DATA_HEAD, Data, ErrorCode, ErrorFrame, Frame, Hello, Limits, RefusedReason, SessionId,
-    VERSION, Welcome, decode,
+    Data, ErrorCode, ErrorFrame, Frame, Hello, Limits, RefusedReason, SessionId, VERSION, Welcome,
+    decode,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Without an answer for this long while lines are in flight, the sender asks where it stands.
@@ -30,12 +30,6 @@ const LATER_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a raw block that a frame aims at: large enough to share the cost of a frame, small enough
 /// to stay in the cache.
 pub const FRAME_TARGET: usize = 256 << 10;
-/// Over a slow link a frame must be whole before anybody loses patience: it aims at half as much after
-/// each connection that carried lines in vain, so often at the most.
-const HALVINGS: u32 = 6;
-/// After so many settled frames it aims at twice as much again: often enough to get over a cut soon, and
-/// too seldom to waste much time where the link is just too slow for that.
-const FRAMES_TO_GROW: u32 = 64;
 
 /// The zstd level for lines that are on their way: zstd's own default for speed.
 pub const COMPRESS_FAST: i32 = 1;
@@ -83,24 +77,18 @@ pub struct Sender {
     fenced: Duration,
     state: State,
     limits: Limits,
-    /// Unsettled frames in the order of their numbers.
-    frames: VecDeque<OutFrame>,
+    frames: Frames,
     /// How many of them this connection has carried since the last welcome.
     in_flight: usize,
     in_flight_bytes: usize,
     /// How many of them were ever transmitted: they are sent again with the flag.
     ever_sent: usize,
-    /// Bytes of a raw block that frames aim at now.
-    target: usize,
-    /// Frames that were settled since that changed.
-    proven: u32,
     /// This connection has carried lines.
     carried: bool,
     /// `have` before it did.
     had: u64,
     /// First line not known to be settled.
     have: u64,
-    next: u64,
     /// Lines below were sent in an earlier session, under other numbers.
     sent_elsewhere: u64,
     /// Lines below have numbers of a former process, which may have sent them; not all of them need
@@ -126,7 +114,7 @@ impl Sender {
     pub fn resume(options: SenderOptions, session: SessionId, first: u64) -> Self {
         // Not from 1 on: what is read late on a socket that another sender used before is not ours.
         let hello = session.0.first_chunk().copied().map_or(0, u32::from_le_bytes);
-        let target = options.frame_target;
+        let frames = Frames::new(first, &options);
         Self {
             options,
             session,
@@ -137,16 +125,13 @@ impl Sender {
             fenced: HELLO_AGAIN,
             state: State::Greeting { said: None },
             limits: Limits::default(),
-            frames: VecDeque::new(),
+            frames,
             in_flight: 0,
             in_flight_bytes: 0,
             ever_sent: 0,
-            target,
-            proven: 0,
             carried: false,
             had: first,
             have: first,
-            next: first,
             sent_elsewhere: first,
             promised: first,
             moved: Duration::ZERO,
@@ -160,15 +145,16 @@ impl Sender {
     /// what it says. The first line to be settled may lie within the first frame.
     pub fn restore(&mut self, frame: SpooledFrame) -> bool {
         let SpooledFrame { session, first, count, bytes } = frame;
-        let follows = first == self.next || (self.frames.is_empty() && first < self.have);
+        let follows =
+            first == self.frames.next || (self.frames.queue.is_empty() && first < self.have);
         let Some(frame) = OutFrame::read(first, count, bytes) else { return false };
         if session != self.session || !follows || frame.end() <= self.have {
             return false;
         }
-        self.next = frame.end();
-        self.frames.push_back(frame);
+        self.frames.next = frame.end();
+        self.frames.queue.push_back(frame);
         // The former process may have sent it.
-        self.ever_sent = self.frames.len();
+        self.ever_sent = self.frames.queue.len();
         true
     }
 
@@ -190,7 +176,7 @@ impl Sender {
 
     /// The number that the next line gets.
     pub fn next(&self) -> u64 {
-        self.next
+        self.frames.next
     }
 
     /// Whether the receiver has answered and lines go out.
@@ -205,80 +191,20 @@ impl Sender {
 
     /// The longest line that fits into a frame the receiver takes.
     pub fn longest_line(&self) -> usize {
-        (self.limits.frame as usize).saturating_sub(DATA_HEAD + 4)
+        longest_line(&self.limits)
     }
 
     /// Gives numbers to lines and packs them into frames. A line longer than
     /// [`Sender::longest_line`] is refused in the receiver's place when it is the oldest.
     pub fn offer(&mut self, lines: &[&[u8]]) {
-        let mut rest = lines;
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let most = (self.limits.lines.max(1) as usize).min(rest.len());
-            let target = self.target.min(self.longest_line());
-            let fits = |line: &&&[u8]| {
-                bytes += 4 + line.len();
-                bytes <= target
-            };
-            let count = rest[..most].iter().take_while(fits).count().max(1);
-            let (front, behind) = rest.split_at(count);
-            self.pack(front);
-            rest = behind;
-        }
-    }
-
-    fn pack(&mut self, lines: &[&[u8]]) {
-        // The lines are copied once, to where a raw block lies in its frame.
-        let size: usize = lines.iter().map(|line| 4 + line.len()).sum();
-        let mut bytes = Vec::with_capacity(DATA_HEAD + size);
-        bytes.resize(DATA_HEAD, 0);
-        Block::encode(lines, &mut bytes);
-        let raw = &bytes[DATA_HEAD..];
-        let packed = self.options.compress.and_then(|level| {
-            let packed = zstd::bulk::compress(raw, level).ok()?;
-            let most = packed.len().saturating_mul(self.limits.expansion as usize);
-            (packed.len() < raw.len() && raw.len() <= most).then_some(packed)
-        });
-        let data = Data {
-            first: self.next,
-            count: lines.len() as u32,
-            raw: raw.len() as u32,
-            crc: crc32fast::hash(raw),
-            codec: if packed.is_some() { Codec::Zstd } else { Codec::Raw },
-            resend: false,
-            fields: &[],
-            block: packed.as_deref().unwrap_or_default(),
-        };
-        let mut head = Vec::with_capacity(DATA_HEAD + data.block.len());
-        data.encode(&mut head);
-        let Data { first, count, crc, .. } = data;
-        if packed.is_some() {
-            bytes = head;
-        } else {
-            bytes[..DATA_HEAD].copy_from_slice(&head);
-        }
-        self.frames.push_back(OutFrame { first, count, crc, bytes });
-        self.next += u64::from(count);
-    }
-
-    /// Packs all frames anew, from the first unsettled line on, which gets the number `first`.
-    fn repack(&mut self, first: u64) {
-        let frames = std::mem::take(&mut self.frames);
-        self.next = first;
-        for frame in frames {
-            let Some(raw) = frame.raw_block() else { continue };
-            let Ok(mut block) = Block::parse(&raw, frame.count) else { continue };
-            block.split(self.have.saturating_sub(frame.first) as usize);
-            let lines: Vec<_> = block.lines().collect();
-            self.offer(&lines);
-        }
+        self.frames.offer(lines, &self.limits);
     }
 
     /// Packs what is unsettled anew, under the same numbers. Nothing is in flight.
     fn repack_unsettled(&mut self) {
         let sent = self.sent_up_to();
-        self.repack(self.have);
-        self.ever_sent = self.frames.iter().take_while(|frame| frame.end() <= sent).count();
+        self.frames.repack(self.have, self.have, &self.limits);
+        self.ever_sent = self.frames.queue.iter().take_while(|frame| frame.end() <= sent).count();
     }
 
     /// The connection is gone, or was never there: what was sent on it is in doubt.
@@ -304,8 +230,7 @@ impl Sender {
     /// Where a connection carried lines and settled none, no frame was whole in time, perhaps.
     fn leave(&mut self) {
         if std::mem::take(&mut self.carried) && self.have == self.had {
-            self.target = (self.target / 2).max(self.options.frame_target >> HALVINGS);
-            self.proven = 0;
+            self.frames.shrink();
         }
     }
 
@@ -325,7 +250,7 @@ impl Sender {
 
     /// Whether an answer is due: something is in flight, or waits behind a closed window.
     fn is_waiting(&self) -> bool {
-        self.in_flight > 0 || (self.limits.window == 0 && !self.frames.is_empty())
+        self.in_flight > 0 || (self.limits.window == 0 && !self.frames.queue.is_empty())
     }
 
     /// The next frame to transmit now, if there is one. When the transport took it, call
@@ -350,7 +275,7 @@ impl Sender {
                     number: next_hello(self.hello),
                     session: self.session,
                     first: self.have,
-                    next: self.next.max(self.promised),
+                    next: self.frames.next.max(self.promised),
                     software: &self.options.software,
                     name: &self.options.name,
                 };
@@ -359,7 +284,7 @@ impl Sender {
             }
             State::Pausing { .. } | State::Spooled => None,
             State::Open => {
-                let frame = self.frames.get_mut(self.in_flight)?;
+                let frame = self.frames.queue.get_mut(self.in_flight)?;
                 if !frame.fits(&self.limits) {
                     return None;
                 }
@@ -380,7 +305,8 @@ impl Sender {
     /// Packs anew what is beyond the receiver's limits. A line that none of its frames holds is
     /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
     fn keep_to_limits(&mut self, now: Duration) {
-        while let Some(frame) = self.frames.front().filter(|frame| !frame.fits(&self.limits)) {
+        while let Some(frame) = self.frames.queue.front().filter(|frame| !frame.fits(&self.limits))
+        {
             let (number, end) = (frame.first, frame.end());
             let bytes = frame.raw().saturating_sub(4);
             // Made before the receiver told its limits. One line may be packed too well for them.
@@ -388,7 +314,7 @@ impl Sender {
                 self.repack_unsettled();
                 continue;
             }
-            let text = self.line(number);
+            let text = self.frames.line(number);
             let reason = RefusedReason::TooLong;
             self.refused.insert(number, RefusedLine { number, reason, bytes, text });
             self.settle(end);
@@ -408,7 +334,7 @@ impl Sender {
                 self.state = State::Greeting { said: Some(now) };
             }
             State::Open => {
-                if let Some(frame) = self.frames.get(self.in_flight) {
+                if let Some(frame) = self.frames.queue.get(self.in_flight) {
                     if self.in_flight == 0 {
                         self.moved = now;
                     }
@@ -461,7 +387,7 @@ impl Sender {
                 for (number, reason, bytes) in refused.lines() {
                     let is_open = (self.have..sent).contains(&number);
                     if is_open && !self.refused.contains_key(&number) {
-                        let text = self.line(number);
+                        let text = self.frames.line(number);
                         self.refused.insert(number, RefusedLine { number, reason, bytes, text });
                     }
                 }
@@ -496,7 +422,7 @@ impl Sender {
             let text = "the receiver knows lines of this session that this sender never sent";
             return Event::SessionLost(ErrorCode::Fenced, text.into());
         }
-        self.settle(welcome.have.min(self.next));
+        self.settle(welcome.have.min(self.frames.next));
         if !self.carried {
             self.had = self.have;
         }
@@ -512,8 +438,7 @@ impl Sender {
                 || welcome.frame >= welcome.have
                 || (front.first, front.crc) == (welcome.frame, welcome.crc)
         };
-        let too_large = |frame: &OutFrame| frame.count > 1 && frame.raw() as usize > self.target;
-        if !self.frames.front().is_none_or(known) || self.frames.iter().any(too_large) {
+        if !self.frames.queue.front().is_none_or(known) || self.frames.are_too_large() {
             self.repack_unsettled();
         }
         Event::Welcome
@@ -523,36 +448,15 @@ impl Sender {
     /// frame that `have` lies in. Here they may be packed otherwise.
     fn recognises(&self, welcome: &Welcome) -> bool {
         let Welcome { have, frame, crc, count, .. } = *welcome;
-        let oldest = self.frames.front().map_or(self.next, |front| front.first);
+        let oldest = self.frames.queue.front().map_or(self.frames.next, |front| front.first);
         if have <= self.have || frame >= have || frame < oldest {
             return true;
         }
         let end = frame.saturating_add(count.into());
-        if have > end || end > self.next.max(self.promised) {
+        if have > end || end > self.frames.next.max(self.promised) {
             return false;
         }
-        if end > self.next {
-            return true;
-        }
-        let ours = |own: &&OutFrame| own.first < end && own.end() > frame;
-        let mut blocks = Vec::new();
-        for own in self.frames.iter().filter(ours) {
-            if (own.first, own.count) == (frame, count) {
-                return own.crc == crc;
-            }
-            let Some(raw) = own.raw_block() else { return false };
-            blocks.push((own, raw));
-        }
-        let mut lines = Vec::new();
-        for (own, raw) in &blocks {
-            let Ok(block) = Block::parse(raw, own.count) else { return false };
-            let numbered = block.lines().zip(own.first..);
-            lines.extend(numbered.filter(|(_, number)| (frame..end).contains(number)));
-        }
-        let lines: Vec<_> = lines.into_iter().map(|(line, _)| line).collect();
-        let mut raw = Vec::new();
-        Block::encode(&lines, &mut raw);
-        crc32fast::hash(&raw) == crc
+        end > self.frames.next || self.frames.have_content(frame, count, crc)
     }
 
     /// Whether a receiver speaks of this session, on whatever connection.
@@ -571,7 +475,7 @@ impl Sender {
         if have > sent {
             return Err(Doubt::Ahead { have, sent });
         }
-        self.settle(have.min(self.next));
+        self.settle(have.min(self.frames.next));
         Ok(())
     }
 
@@ -613,7 +517,7 @@ impl Sender {
 
     /// Behind the last line that this connection carried, or that an earlier one did.
     fn sent_up_to(&self) -> u64 {
-        match self.ever_sent.checked_sub(1).and_then(|last| self.frames.get(last)) {
+        match self.ever_sent.checked_sub(1).and_then(|last| self.frames.queue.get(last)) {
             Some(frame) => frame.end(),
             None => self.have,
         }
@@ -629,30 +533,15 @@ impl Sender {
             self.fenced = HELLO_AGAIN;
         }
         self.have = self.have.max(have);
-        while self.frames.front().is_some_and(|frame| frame.end() <= self.have) {
-            let Some(frame) = self.frames.pop_front() else { break };
+        while self.frames.queue.front().is_some_and(|frame| frame.end() <= self.have) {
+            let Some(frame) = self.frames.queue.pop_front() else { break };
             self.ever_sent = self.ever_sent.saturating_sub(1);
-            self.proven += 1;
-            if self.proven == FRAMES_TO_GROW {
-                self.target = (self.target * 2).min(self.options.frame_target);
-                self.proven = 0;
-            }
+            self.frames.prove();
             if self.in_flight > 0 {
                 self.in_flight -= 1;
                 self.in_flight_bytes -= frame.bytes.len();
             }
         }
-    }
-
-    /// A line that is not settled, by its number; empty when there is none.
-    fn line(&self, number: u64) -> Vec<u8> {
-        let holds = |frame: &&OutFrame| (frame.first..frame.end()).contains(&number);
-        let line = self.frames.iter().find(holds).and_then(|frame| {
-            let raw = frame.raw_block()?;
-            let block = Block::parse(&raw, frame.count).ok()?;
-            block.lines().nth((number - frame.first) as usize).map(<[u8]>::to_vec)
-        });
-        line.unwrap_or_default()
     }
 
     /// Lines that were settled since the last call by the receiver's refusing them.
@@ -672,12 +561,12 @@ impl Sender {
     pub fn take_unsettled(&mut self) -> Vec<SpooledFrame> {
         let session = self.session;
         self.forget_open_refusals();
-        self.have = self.next;
+        self.have = self.frames.next;
         self.in_flight = 0;
         self.in_flight_bytes = 0;
         self.ever_sent = 0;
         self.state = State::Spooled;
-        let frames = self.frames.drain(..);
+        let frames = self.frames.queue.drain(..);
         let spooled =
             |OutFrame { first, count, bytes, .. }| SpooledFrame { session, first, count, bytes };
         frames.map(spooled).collect()
@@ -690,7 +579,7 @@ impl Sender {
 
     /// Whether nothing is unsettled.
     pub fn is_idle(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.queue.is_empty()
     }
 
     /// Gives the unsettled lines new numbers in a new session. What the receiver may have taken of
@@ -702,7 +591,7 @@ impl Sender {
         self.sent_elsewhere = self.sent_up_to().max(self.sent_elsewhere).saturating_sub(shift);
         self.session = session;
         self.session_from = next_hello(self.hello);
-        self.repack(0);
+        self.frames.repack(0, self.have, &self.limits);
         self.have = 0;
         self.had = 0;
         self.promised = 0;

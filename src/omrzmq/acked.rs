@@ -271,7 +271,7 @@ impl Acked {
             };
             let Some((record, behind)) = next else {
                 if self.spooled.is_empty() {
-                    spool.settle()?;
+                    spool.settle_or_owe();
                     return Ok(false);
                 }
                 return Ok(true);
@@ -342,9 +342,9 @@ impl Acked {
     }
 
     /// Lets go of the lines of the spool that are settled; answers how many.
-    fn settle_spool(&mut self, context: Context<'_>) -> Result<u64, CarrierError> {
+    fn settle_spool(&mut self, context: Context<'_>) -> u64 {
         let mut spool = context.running.spool();
-        let Some(spool) = spool.as_mut() else { return Ok(0) };
+        let Some(spool) = spool.as_mut() else { return 0 };
         let mut gone = 0;
         while let Some((end, lines, behind)) = self.spooled.front_mut() {
             let left = end.saturating_sub(self.sender.settled()).min(*lines);
@@ -364,9 +364,9 @@ impl Acked {
         }
         context.running.counters.in_spool().set(spool.lines());
         if gone > 0 {
-            spool.note(0)?;
+            spool.note_or_owe(0);
         }
-        Ok(gone)
+        gone
     }
 }
 
@@ -490,7 +490,7 @@ impl Carrier for Acked {
             return Ok(SpoolStep::Done);
         }
         self.drive(context, SLICE)?;
-        Ok(if self.settle_spool(context)? > 0 { SpoolStep::Moved } else { SpoolStep::Waited })
+        Ok(if self.settle_spool(context) > 0 { SpoolStep::Moved } else { SpoolStep::Waited })
     }
 }
 

@@ -58,16 +58,26 @@ fn with_socket<T>(
 }
 
 impl Carrier for BestEffort {
-    fn begin(&mut self, _context: Context<'_>, _batch: Batch<'_>) {
-        self.line = 0;
-        self.topics = 0;
+    /// What was carried before is stepped over here: it must not go into the spool either, should the stop
+    /// put the whole batch there.
+    fn begin(&mut self, _context: Context<'_>, batch: Batch<'_>) {
+        (self.line, self.topics) = (0, 0);
+        while self.line < batch.len() {
+            match self.offered_again.recognise(batch.text(self.line, 0)) {
+                Some(Carried::Whole) => self.line += 1,
+                Some(Carried::Topics(topics)) => {
+                    self.topics = topics;
+                    return;
+                }
+                None => return,
+            }
+        }
     }
 
     fn advance(&mut self, context: Context<'_>, batch: Batch<'_>) -> Result<Advance, CarrierError> {
         let before = (self.line, self.topics);
-        let Self { socket, line, topics, offered_again } = self;
-        let mut carried =
-            Carry { action: context.action, batch, line, topics, offered_again, sent: 0, bytes: 0 };
+        let Self { socket, line, topics, .. } = self;
+        let mut carried = Carry { action: context.action, batch, line, topics, sent: 0, bytes: 0 };
         let sent = with_socket(socket, context, |socket| carried.run(socket));
         let counters = &context.running.counters;
         counters.sent().add(carried.sent);
@@ -160,7 +170,6 @@ struct Carry<'a> {
     batch: Batch<'a>,
     line: &'a mut usize,
     topics: &'a mut usize,
-    offered_again: &'a mut OfferedAgain<Carried>,
     sent: u64,
     bytes: u64,
 }
@@ -170,16 +179,6 @@ impl Carry<'_> {
     fn run(&mut self, socket: &Socket) -> Result<Sent, LinkError> {
         while *self.line < self.batch.len() {
             let line = self.batch.text(*self.line, 0);
-            if *self.topics == 0 {
-                match self.offered_again.recognise(line) {
-                    Some(Carried::Whole) => {
-                        *self.line += 1;
-                        continue;
-                    }
-                    Some(Carried::Topics(topics)) => *self.topics = topics,
-                    None => {}
-                }
-            }
             let number = *self.line;
             let topic = |index| self.batch.text(number, index + 1);
             if self.action.statement.outlet.send(socket, line, topic, self.topics)? == Sent::Full {
@@ -199,7 +198,7 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
     let mut spool = running.spool();
     let Some(spool) = spool.as_mut() else { return Ok(None) };
     let Some((record, behind)) = spool.first()? else {
-        spool.settle()?;
+        spool.settle_or_owe();
         return Ok(None);
     };
     let counters = &running.counters;
@@ -218,7 +217,7 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
                 counters.sent().add(1);
                 counters.resumed().add(1);
                 counters.in_spool().set(spool.lines());
-                spool.note(held)?;
+                spool.note_or_owe(held);
             }
             return Ok(Some(sent));
         }
@@ -243,7 +242,7 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
     counters.bytes().add(bytes);
     counters.resumed().add(count);
     counters.in_spool().set(spool.lines());
-    spool.note(held)?;
+    spool.note_or_owe(held);
     Ok(Some(Sent::Taken))
 }
 

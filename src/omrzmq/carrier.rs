@@ -45,7 +45,8 @@ pub(crate) trait Carrier: Send {
     /// Carries the lines of a former run; one short step.
     ///
     /// # Errors
-    /// When the socket does not work or the spool cannot be read or written.
+    /// When the socket does not work or the spool cannot be read. What is sent of it and cannot be noted holds
+    /// up nobody ([`crate::spool::Spool::take_owed`]).
     fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError>;
 }
 

@@ -7,6 +7,7 @@
 
 use crate::action::Action;
 use crate::carrier::{Carrier, Context, SpoolStep};
+use crate::spool::Spool;
 use rzmq_link::spawn_without_signals;
 use std::io;
 use std::sync::Arc;
@@ -47,7 +48,9 @@ fn send_spool(context: Context<'_>) {
             action.bind(running);
             looked = Instant::now();
         }
-        match carrier.advance_spool(context) {
+        let step = carrier.advance_spool(context);
+        tell_owed(context);
+        match step {
             Ok(SpoolStep::Done) if running.spool_is_settled() => {
                 running.leave(carrier);
                 // Not of this run's: with a main queue of type Direct this line is one more for it.
@@ -73,6 +76,23 @@ fn send_spool(context: Context<'_>) {
         }
     }
     running.leave(carrier);
+}
+
+/// The file could not be told what is sent. Not told of under the spool's lock: a line in the log may wait for
+/// room in a queue that a worker has to make.
+fn tell_owed(context: Context<'_>) {
+    let Context { action, running } = context;
+    let owed = running.spool().as_mut().and_then(Spool::take_owed);
+    if let Some(why) = owed {
+        action.tell(
+            running,
+            "spool note",
+            &format!(
+                "{why}; what is sent of the spool is sent again by the next start, unless that can be \
+                 written until rsyslogd ends"
+            ),
+        );
+    }
 }
 
 fn tell_waiting(carrier: &dyn Carrier, context: Context<'_>, since: Instant) {

@@ -42,6 +42,8 @@ pub(crate) struct Spool {
     /// Damaged bytes behind the end that could not be kept elsewhere yet.
     torn: u64,
     lines: u64,
+    /// Why the file could not be told what is sent, as long as nobody asked.
+    owed: Option<StateFileError>,
 }
 
 impl Spool {
@@ -50,8 +52,16 @@ impl Spool {
         let (file, foreign) = StateFile::open(path, MAGIC, owner)?;
         let mut findings: Vec<_> = foreign.into_iter().map(Finding::Foreign).collect();
         let end = file.len()?;
-        let mut spool =
-            Self { file, next: HEADER, part: 0, in_doubt: VecDeque::new(), end, torn: 0, lines: 0 };
+        let mut spool = Self {
+            file,
+            next: HEADER,
+            part: 0,
+            in_doubt: VecDeque::new(),
+            end,
+            torn: 0,
+            lines: 0,
+            owed: None,
+        };
         findings.extend(spool.examine()?);
         Ok((spool, findings))
     }
@@ -159,7 +169,7 @@ impl Spool {
         Ok(end)
     }
 
-    /// The record of `lines` lines that ends at `behind` is sent; [`Spool::note`] tells the file.
+    /// The record of `lines` lines that ends at `behind` is sent; [`Spool::note_or_owe`] tells the file.
     pub(crate) fn sent(&mut self, lines: u64, behind: u64) {
         self.next = behind;
         self.part = 0;
@@ -175,8 +185,26 @@ impl Spool {
 
     /// Of the records sent, the last `held` may still be in libzmq's hands; those before them are
     /// settled: a later process does not send them again. What could not be noted is noted with the
-    /// next.
-    pub(crate) fn note(&mut self, held: usize) -> Result<(), StateFileError> {
+    /// next, and holds nobody up: at the worst a later process sends again what is sent.
+    pub(crate) fn note_or_owe(&mut self, held: usize) {
+        if let Err(why) = self.note(held) {
+            self.owed = Some(why);
+        }
+    }
+
+    /// All records sent so far are settled; an empty spool gives its space back, if the file can be told.
+    pub(crate) fn settle_or_owe(&mut self) {
+        if let Err(why) = self.settle() {
+            self.owed = Some(why);
+        }
+    }
+
+    /// Why the file could not be told what is sent, if that is new.
+    pub(crate) fn take_owed(&mut self) -> Option<StateFileError> {
+        self.owed.take()
+    }
+
+    fn note(&mut self, held: usize) -> Result<(), StateFileError> {
         let settled = self.in_doubt.len().saturating_sub(held);
         let last = settled.checked_sub(1).and_then(|last| self.in_doubt.get(last));
         match last {
@@ -188,8 +216,7 @@ impl Spool {
         Ok(())
     }
 
-    /// All records sent so far are settled; an empty spool gives its space back.
-    pub(crate) fn settle(&mut self) -> Result<(), StateFileError> {
+    fn settle(&mut self) -> Result<(), StateFileError> {
         self.note(0)?;
         if self.next >= self.end && self.cut_torn_tail().is_ok() {
             // In this order, so that a process that dies in between leaves an offset at or beyond

@@ -186,6 +186,9 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
     let Context { action, running } = context;
     let rest = carrier.rest(batch);
     let lines = rest.lines;
+    if lines == 0 {
+        return Verdict::Done;
+    }
     if !action.statement.spools() {
         running.counters.discarded().add(lines);
         let loss = "lines that were not published before the stop are discarded: a publisher's lines are \

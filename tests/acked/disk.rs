@@ -2,65 +2,21 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use harness::feed::syslog_line;
 use harness::oracle::numbered;
 use harness::ports::free_endpoint;
-use harness::skip::skipped;
-use harness::sums::end;
-use harness::{Oracle, Peer, Rsyslogd, SOON, Site, secs};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use tempfile::TempDir;
+use harness::sums::{add_up, end};
+use harness::{Oracle, Peer, SOON, Site, Small, fail_writes, secs};
 
 use crate::raw;
 use crate::stalls::blocked_behind;
 use crate::{
     CHUNK, DIRECT, Figures, Progress, feed_meanwhile, input, receiver, sender, wait_for_all,
 };
-
-/// A small file system of its own, unmounted on drop.
-pub(crate) struct Small {
-    at: TempDir,
-}
-
-impl Small {
-    pub(crate) fn mount(test: &str, kib: usize) -> Option<Self> {
-        let at = tempfile::Builder::new().prefix("rzmq-small-").tempdir().expect("mount point");
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"])
-            .arg(at.path())
-            .status();
-        if status.is_ok_and(|status| status.success()) {
-            return Some(Small { at });
-        }
-        skipped(test, "this machine does not let us mount a tmpfs");
-        None
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.at.path()
-    }
-
-    /// Fills what is left; the answer is the file that does.
-    pub(crate) fn fill(&self) -> PathBuf {
-        let path = self.path().join("ballast");
-        let mut file = File::options().create(true).append(true).open(&path).expect("ballast");
-        for piece in [4096, 1] {
-            while file.write_all(&vec![b'x'; piece]).is_ok() {}
-        }
-        path
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 /// A receiver whose ruleset's queue lies in this folder; `more` are parameters of its input.
 pub(crate) fn queue_in(site: Site, folder: &Path, endpoint: &str, more: &str) -> Site {
@@ -310,6 +266,48 @@ fn what_is_discarded_of_a_chunk_that_comes_again_is_counted_once() {
     end(&mut [&mut receiver]);
 }
 
+/// Best-effort lines that come in front of an acknowledged frame are submitted without it: what the queue
+/// answers to them is said, and counted, of them alone.
+#[test]
+fn error_about_best_effort_lines_is_none_about_the_frame_behind_them() {
+    const FRAME: usize = 3;
+    let endpoint = free_endpoint();
+    let site = receiver(&endpoint, DIRECT);
+    let Some(disk) = Small::mount("best effort before a frame", 256) else { return };
+    let mut receiver = queue_in(site, disk.path(), &endpoint, "").start();
+    let peer = Peer::new(zmq::DEALER).connected_to(&endpoint);
+    assert_eq!(raw::greet(&peer, 1, raw::session(0)), 0);
+    disk.fill();
+    let text = |number| syslog_line(&format!("{} {}", numbered(number), "x".repeat(500)));
+    let answers = |count: usize| format!("to a batch of {count} lines; it may not");
+    let mut have = 0;
+    for hello in 2.. {
+        assert!(hello < 50, "the queue takes all, or says nothing: {}", receiver.log());
+        // what arrives while it stands still is read at once
+        receiver.signal("STOP");
+        for number in 0..2 {
+            raw::say(&peer, text(number).as_bytes());
+        }
+        raw::say(&peer, &raw::data(have, &(2..2 + FRAME).map(text).collect::<Vec<_>>()));
+        receiver.signal("CONT");
+        match raw::next(&peer) {
+            raw::Answer::Ack { have: now } => have = now,
+            raw::Answer::Other(raw::LATER) if receiver.logged(&[&answers(2)]) => break,
+            raw::Answer::Other(raw::LATER) => {
+                assert_eq!(raw::greet(&peer, hello, raw::session(0)), have);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let own = receiver.wait_log(&[&answers(2)], SOON);
+    assert!(!own.contains("not acknowledged"), "{own}");
+    receiver.wait_log(&[&answers(FRAME), "they are not acknowledged and come again"], SOON);
+    assert!(!receiver.logged(&[&answers(2 + FRAME)]), "{}", receiver.log());
+    receiver.wait_stats("imrzmq", "in", "both", |stats| stats["failed"] >= 2 + FRAME as i64);
+    add_up(&mut [&mut receiver]);
+    receiver.kill9();
+}
+
 /// The spool cannot be written when the stop wants to: the lines go back to the engine. When there is
 /// room again before rsyslogd has ended, they go into the spool after all, and arrive once.
 #[test]
@@ -336,15 +334,8 @@ fn spool_on_a_full_disk_takes_the_lines_once_there_is_room() {
     end(&mut [&mut sender, &mut receiver]);
 }
 
-/// From now on no write to a file gets anywhere; rsyslogd ignores the signal that says so.
-fn fail_writes(daemon: &Rsyslogd) {
-    let limit = Rlimit { current: Some(0), maximum: None };
-    let pid = Pid::from_raw(daemon.pid() as i32);
-    prlimit(pid, Resource::Fsize, limit).expect("the limit of a child");
-}
-
-/// What is settled of the spool cannot be noted: the spool is sent to its end all the same, and when
-/// nothing was ever noted, the next start sends it again under the same numbers.
+/// What is settled of the spool cannot be noted: the spool is sent to its end all the same, new lines go on
+/// behind it, and when nothing was ever noted, the next start sends it again under the same numbers.
 #[test]
 fn spool_whose_header_cannot_be_written_is_sent_to_its_end() {
     let endpoint = free_endpoint();
@@ -364,13 +355,15 @@ fn spool_whose_header_cannot_be_written_is_sent_to_its_end() {
     fail_writes(&sender);
     let mut receiver = receiver(&endpoint, DIRECT).start();
     receiver.wait_lines("out.log", total, SOON);
+    sender.feed(total..total + 100);
+    receiver.wait_lines("out.log", total + 100, SOON);
     sender.kill9();
     let mut sender = sending.start();
     sender.wait_stats("omrzmq", "out", "an empty spool", |stats| {
         stats["in_spool"] == 0 && stats["resumed"] as usize == total
     });
     end(&mut [&mut sender, &mut receiver]);
-    Oracle::judge(0..total, &receiver.lines("out.log")).once();
+    Oracle::judge(0..total + 100, &receiver.lines("out.log")).once();
     assert!(sending.spools().is_empty(), "spools are left: {:?}", sending.spools());
 }
 

@@ -1,5 +1,6 @@
 //! Limits and wishes: lines too long for the receiver, marks that are gone, an engine that gives up.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
@@ -7,8 +8,9 @@ use harness::feed::syslog_line;
 use harness::oracle::{number_of, numbered};
 use harness::ports::free_endpoint;
 use harness::sums::end;
-use harness::{Dice, Keys, Oracle, Peer, Proxy, SOON, Site, secs};
+use harness::{Dice, Keys, Oracle, Peer, Proxy, SOON, Site, millis, secs};
 
+use crate::raw::Said;
 use crate::{
     DIRECT, Figures, ONE_WORKER, Progress, curve_receiver_with, curve_sender, cut_torn_line,
     feed_meanwhile, input, raw, receiver, receiving, sender, wait_for_all,
@@ -132,6 +134,63 @@ fn lines_offered_again_after_suspended_are_not_sent_twice() {
     assert_eq!(twins.len(), 3, "{twins:?}");
     Oracle::judge(0..100, &numbers).once();
     end(&mut [&mut sender, &mut receiver]);
+}
+
+/// A batch is settled while the engine has it and will offer it again, and then its session is lost: it is
+/// over, and lines that come later go on in another one.
+#[test]
+fn batch_that_was_settled_before_it_is_offered_again_is_over_though_its_session_is_lost() {
+    let peer = Peer::new(zmq::ROUTER);
+    let endpoint = peer.bind_free();
+    let action = format!(
+        "name=\"out\" endpoints=\"{endpoint}\" socktype=\"DEALER\" delivery=\"acked\" sendtimeout=\"200\" \
+         action.resumeRetryCount=\"1000\" action.resumeInterval=\"1\""
+    );
+    let mut sender = Site::sender("", &action).with(ONE_WORKER).start();
+    sender.feed(0..3);
+    let mut taken = BTreeMap::new();
+    let (mut hello, mut session, mut lost) = (0, raw::session(0), false);
+    let began = Instant::now();
+    while taken.len() < 3 + 10 {
+        assert!(began.elapsed() < secs(30), "{} lines: {}", taken.len(), sender.log());
+        let suspended = sender.stats().value("omrzmq", "out", "suspended");
+        if !lost && !taken.is_empty() && suspended > Some(0) {
+            // all of it is settled, and nothing else is in the session that ends here
+            for answer in [raw::ack(taken.len() as u64, hello), raw::error(raw::CONTENT, hello)] {
+                assert!(peer.send(&[&id_of(&taken), &answer], SOON), "the sender is gone");
+            }
+            sender.wait_log(&["omrzmq[out]", "is lost (Content)"], SOON);
+            lost = true;
+            sender.feed(3..13);
+        }
+        let Some(frames) = peer.receive(millis(50)) else { continue };
+        let [id, frame] = &frames[..] else { panic!("{frames:?}") };
+        match raw::said(frame) {
+            Said::Hello { number, session: of } => {
+                (hello, session) = (number, of);
+                let welcome = raw::welcome_of(frame).expect("a hello");
+                assert!(peer.send(&[id, &welcome], SOON), "the sender is gone");
+            }
+            Said::Data { first, lines } => {
+                let have = first + lines.len() as u64;
+                let numbers = (first..).map(|number| (session, number));
+                taken.extend(numbers.zip(lines.into_iter().map(|line| (id.clone(), line))));
+                // the first batch waits until the engine is told so
+                if lost {
+                    assert!(peer.send(&[id, &raw::ack(have, hello)], SOON), "the sender is gone");
+                }
+            }
+        }
+    }
+    let lines: Vec<_> = taken.values().map(|(_, line)| line).collect();
+    Oracle::judge(0..13, &lines).once();
+    sender.wait_stats("omrzmq", "out", "all settled", |stats| stats["sent"] == 13);
+    sender.stop().clean();
+}
+
+/// The routing id of who sent these.
+fn id_of(taken: &BTreeMap<(raw::Session, u64), (Vec<u8>, String)>) -> Vec<u8> {
+    taken.values().next().map(|(id, _)| id.clone()).expect("a line")
 }
 
 /// One file of marks has one input.
@@ -355,4 +414,25 @@ fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such() {
     let lines = receiver.wait_lines("out.log", 10, SOON);
     Oracle::judge(0..10, &lines).once();
     end(&mut [&mut sender, &mut receiver]);
+}
+
+/// So it is where impstats sets what it counted to 0 with each report: no refusal has to be new for that.
+#[test]
+fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such_though_counters_are_reset() {
+    let endpoint = free_endpoint();
+    let (own, server, other) = (Keys::new("own"), Keys::new("server"), Keys::new("other"));
+    let _receiver = curve_receiver_with(&endpoint, DIRECT, &server, &[&other], "").start();
+    let site = curve_sender(&endpoint, "linger=\"0\"", &own, &server).resetting_counters();
+    let mut sender = site.start();
+    sender.feed(0..10);
+    let reports = sender.wait("a wait for its key, in four reports", secs(20), |sender| {
+        let reports = sender.stats().history("omrzmq", "out").to_vec();
+        let begun = reports.iter().position(|report| report["wait_refused_ms"] > 0)?;
+        Some(reports[begun + 1..].to_vec()).filter(|reports| reports.len() >= 4)
+    });
+    for report in &reports {
+        assert!(report["wait_refused_ms"] > 0, "{report:?}");
+        assert_eq!(report["wait_absent_ms"], 0, "{report:?}");
+    }
+    sender.stop().clean();
 }

@@ -1,6 +1,11 @@
 //! Peers that break the protocol, by mistake or by intent: they are told why, logged with address and
 //! key name, counted and ignored, and nobody else notices.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use harness::feed::syslog_line;
@@ -9,7 +14,7 @@ use harness::ports::free_endpoint;
 use harness::sums::end;
 use harness::{Keys, Oracle, Peer, SOON, millis, secs};
 
-use crate::raw::{self, Answer, Claims};
+use crate::raw::{self, Answer, Claims, Said};
 use crate::{DIRECT, curve_receiver, curve_sender, receiver, sender};
 
 fn texts(numbers: std::ops::Range<usize>) -> Vec<String> {
@@ -290,4 +295,71 @@ fn many_connections_with_a_session_each_are_served() {
     let total = 5 * CONNECTIONS;
     Oracle::judge(0..total, &receiver.wait_lines("out.log", total, SOON)).once();
     receiver.end().clean();
+}
+
+/// A message of ZMTP 3.
+fn message(body: &[u8]) -> Vec<u8> {
+    const LONG: u8 = 2;
+    [&[LONG][..], &(body.len() as u64).to_be_bytes(), body].concat()
+}
+
+/// The body of the next message, or command, of ZMTP 3.
+fn next_message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut byte = || {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("what it says");
+        byte[0]
+    };
+    let is_long = byte() & 2 != 0;
+    let size = (0..if is_long { 8 } else { 1 }).fold(0, |size, _| size << 8 | usize::from(byte()));
+    let mut body = vec![0; size];
+    stream.read_exact(&mut body).expect("what it says");
+    body
+}
+
+/// Welcomes the sender that calls, and refuses its first line, a thousand times in each answer: reading them
+/// takes longer than sending them. Adds up the bytes; ends when the sender is gone.
+fn answer_without_end(listener: &TcpListener, told: &AtomicU64) {
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let mut greeting = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 0];
+    greeting.extend_from_slice(b"NULL");
+    greeting.resize(64, 0);
+    stream.write_all(&greeting).expect("greeting");
+    stream.read_exact(&mut [0; 64]).expect("their greeting");
+    let ready = b"\x05READY\x0bSocket-Type\0\0\0\x06ROUTER";
+    stream.write_all(&[&[4, ready.len() as u8], &ready[..]].concat()).expect("ready");
+    next_message(&mut stream);
+    let hello = next_message(&mut stream);
+    let welcome = raw::welcome_of(&hello).expect("a hello");
+    stream.write_all(&message(&welcome)).expect("welcome");
+    let Said::Hello { number, .. } = raw::said(&hello) else { panic!("no hello: {hello:?}") };
+    let answers = message(&raw::refusals(number, 1_000)).repeat(10);
+    while stream.write_all(&answers).is_ok() {
+        told.fetch_add(answers.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A receiver that answers without end makes the sender neither larger nor deaf to a stop.
+#[test]
+fn receiver_that_answers_without_end_holds_nobody_and_fills_no_memory() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listener");
+    let endpoint = format!("tcp://{}", listener.local_addr().expect("address"));
+    let told = Arc::new(AtomicU64::new(0));
+    let telling = Arc::clone(&told);
+    let flood = thread::spawn(move || answer_without_end(&listener, &telling));
+    let sending = sender(&endpoint, "linger=\"100\"");
+    let mut sender = sending.start();
+    sender.feed(0..10);
+    let mut reach = |megabytes: u64| {
+        let what = format!("{megabytes} MB of answers");
+        sender.wait(&what, secs(60), |_| {
+            (told.load(Ordering::Relaxed) >= megabytes * 1_000_000).then_some(())
+        });
+        sender.memory()
+    };
+    let (early, late) = (reach(20), reach(100));
+    assert!(late < early + (16 << 10), "from {early} KiB to {late}");
+    sender.stop().clean().within(secs(5));
+    flood.join().expect("the receiver");
+    assert_eq!(sending.spools().len(), 1, "its lines are kept");
 }

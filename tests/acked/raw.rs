@@ -10,6 +10,7 @@ pub const VERSION: u16 = 2;
 pub const OTHER_KEY: u16 = 3;
 pub const FENCED: u16 = 4;
 pub const MALFORMED: u16 = 5;
+pub const CONTENT: u16 = 6;
 pub const GAP: u16 = 7;
 pub const LIMIT: u16 = 8;
 pub const SESSIONS: u16 = 9;
@@ -17,6 +18,7 @@ pub const SESSIONS: u16 = 9;
 /// Kinds of frames.
 const WELCOME: u8 = 0x81;
 const ACK: u8 = 0x82;
+const REFUSED: u8 = 0x83;
 pub const LATER: u8 = 0x84;
 const ERROR: u8 = 0x85;
 
@@ -66,6 +68,70 @@ pub fn welcome_of(frame: &[u8]) -> Option<Vec<u8>> {
     welcome.extend(&said[32..40]);
     welcome.extend([0; 8]);
     Some(welcome)
+}
+
+/// A receiver's acknowledgement of all lines below this number, under this hello.
+pub fn ack(have: u64, hello: u32) -> Vec<u8> {
+    let mut frame = head(ACK);
+    frame.extend(have.to_le_bytes());
+    frame.extend((4_u32 << 20).to_le_bytes());
+    frame.extend(hello.to_le_bytes());
+    frame
+}
+
+/// A receiver's refusal of line 0 under this hello, so many times.
+pub fn refusals(hello: u32, times: u32) -> Vec<u8> {
+    let mut frame = head(REFUSED);
+    frame.extend(times.to_le_bytes());
+    frame.extend(hello.to_le_bytes());
+    // number, too long, reserved, bytes
+    let line = [&[0; 8][..], &[1, 0, 0, 0], &[0; 4]].concat();
+    frame.extend(line.repeat(times as usize));
+    frame
+}
+
+/// A receiver's error under this hello, without a word.
+pub fn error(code: u16, hello: u32) -> Vec<u8> {
+    let mut frame = head(ERROR);
+    frame.extend(code.to_le_bytes());
+    frame.extend([0; 2]);
+    frame.extend(hello.to_le_bytes());
+    frame
+}
+
+/// What a sender says, as far as the tests look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Hello { number: u32, session: Session },
+    Data { first: u64, lines: Vec<String> },
+}
+
+/// Reads a frame of a sender that does not pack its lines.
+pub fn said(bytes: &[u8]) -> Said {
+    assert!(bytes.starts_with(&head(0)[..4]), "a frame of another kind: {bytes:?}");
+    match bytes[4] {
+        1 => Said::Hello {
+            number: u32_at(bytes, 12),
+            session: bytes[16..32].try_into().expect("a session"),
+        },
+        2 => {
+            let (count, fields) =
+                (u32_at(bytes, 16) as usize, u16::from_le_bytes([bytes[30], bytes[31]]));
+            let lengths = 32 + usize::from(fields);
+            let mut at = lengths + 4 * count;
+            let line = |index: usize| {
+                let start = at;
+                at += u32_at(bytes, lengths + 4 * index) as usize;
+                String::from_utf8_lossy(&bytes[start..at]).into_owned()
+            };
+            Said::Data { first: u64_at(bytes, 8), lines: (0..count).map(line).collect() }
+        }
+        other => panic!("a frame of type {other} from a sender"),
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
 /// A frame of a type that nobody knows, and that must not be skipped.

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use harness::ports::free_endpoint;
-use harness::{Keys, Oracle, Peer, Proxy, Rsyslogd, SOON, Site, millis, secs, sums};
+use harness::{Keys, Oracle, Peer, Proxy, Rsyslogd, SOON, Site, Small, millis, secs, sums};
 
-use crate::disk::{Small, queue_in};
+use crate::disk::queue_in;
 use crate::stalls::blocked;
 use crate::{
     DIRECT, Progress, by_id, curve_receiver, doubled, input, raw, receiver, receiving, sender,

@@ -22,6 +22,7 @@ pub mod rsyslogd;
 pub mod rzlog;
 pub mod site;
 pub mod skip;
+pub mod small;
 pub mod stats;
 pub mod sums;
 pub mod valgrind;
@@ -37,6 +38,7 @@ pub use proxy::{Half, Proxy};
 pub use rsyslogd::{Ending, Rsyslogd};
 pub use rzlog::Rzlog;
 pub use site::Site;
+pub use small::{Small, fail_writes};
 pub use wait::wait_until;
 
 /// Seconds, as most deadlines are written.

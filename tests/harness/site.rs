@@ -33,6 +33,7 @@ pub struct Site {
     feed: Option<String>,
     work_directory: bool,
     statistics: String,
+    resets_counters: bool,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) valgrind: Option<Valgrind>,
     pub(crate) netlink: bool,
@@ -58,6 +59,7 @@ impl Site {
             feed: Some(String::new()),
             work_directory: true,
             statistics: "json".to_owned(),
+            resets_counters: false,
             environment: Vec::new(),
             valgrind: None,
             netlink: true,
@@ -147,6 +149,12 @@ impl Site {
         self
     }
 
+    /// Counters begin anew with each report.
+    pub fn resetting_counters(mut self) -> Self {
+        self.resets_counters = true;
+        self
+    }
+
     /// No imptcp feed.
     pub fn without_feed(mut self) -> Self {
         self.feed = None;
@@ -226,9 +234,10 @@ impl Site {
         }
         line(&format!(
             "module(load=\"impstats\" interval=\"1\" format=\"{}\" log.syslog=\"off\" \
-             log.file=\"{}\")",
+             log.file=\"{}\" {})",
             self.statistics,
-            self.path("stats.json").display()
+            self.path("stats.json").display(),
+            if self.resets_counters { "resetCounters=\"on\"" } else { "" }
         ));
         if let (Some(socket), Some(parameters)) = (self.feed_socket(), &self.feed) {
             line("module(load=\"imptcp\")");

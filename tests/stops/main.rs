@@ -1,6 +1,7 @@
 //! Lines survive a stop: absent peers, restarts, the spool and what may happen to it, and what the
 //! administrator asks of the engine.
 
+mod disk;
 mod engine;
 mod restarts;
 mod spool;

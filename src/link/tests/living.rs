@@ -11,12 +11,34 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Uid, geteuid};
-use rzmq_link::{LinkError, Received, Security, Socket, SocketType};
+use rzmq_link::{Context, LinkError, Received, Security, Socket, SocketType};
 use support::*;
 
 const ANY: &str = "@tcp://127.0.0.1:*";
 /// Less than the three seconds in which a removed key must be gone.
 const SOON: Duration = Duration::from_millis(2900);
+
+/// A server that lets web and db in, and these two.
+struct Served {
+    pull: Socket,
+    web: Socket,
+    db: Socket,
+    log: Arc<Log>,
+    keys: Keys,
+    _context: Context,
+}
+
+impl Served {
+    fn new() -> Self {
+        let keys = Keys::new(&["server", "web", "db"]);
+        let (context, log) = (context(), Log::new());
+        let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
+        let pull = context.open(&server, log.clone()).unwrap();
+        let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
+        let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
+        Self { pull, web, db, log, keys, _context: context }
+    }
+}
 
 #[test]
 fn a_certificate_that_comes_lets_its_key_in_at_once() {
@@ -35,15 +57,11 @@ fn a_certificate_that_comes_lets_its_key_in_at_once() {
 
 #[test]
 fn a_certificate_that_goes_closes_its_connections_and_no_others() {
-    let keys = Keys::new(&["server", "web", "db"]);
-    let (context, log) = (context(), Log::new());
-    let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
-    let pull = context.open(&server, log.clone()).unwrap();
-    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
-    let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
-    for push in [&web, &db] {
+    let served = Served::new();
+    let Served { keys, log, pull, web, db, .. } = &served;
+    for push in [web, db] {
         send(push, &[b"hello"]);
-        receive(&pull);
+        receive(pull);
     }
     let file = keys.path("allowed web db").join("web");
     fs::remove_file(&file).unwrap();
@@ -51,11 +69,11 @@ fn a_certificate_that_goes_closes_its_connections_and_no_others() {
     log.wait_for("no longer allowed: web");
     log.wait_for("connections closed: 1");
     assert_eq!(db.connections_ended(), 0, "db was disturbed");
-    send(&db, &[b"still here"]);
-    assert_eq!(receive(&pull).sender_name(), Some("db"));
+    send(db, &[b"still here"]);
+    assert_eq!(receive(pull).sender_name(), Some("db"));
     fs::copy(keys.path("web"), &file).unwrap();
-    send(&web, &[b"back"]);
-    assert_eq!(receive(&pull).sender_name(), Some("web"));
+    send(web, &[b"back"]);
+    assert_eq!(receive(pull).sender_name(), Some("web"));
 }
 
 #[test]
@@ -112,16 +130,12 @@ fn a_broken_certificate_is_named_and_disturbs_nobody() {
 /// connection that is up.
 #[test]
 fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
-    let keys = Keys::new(&["server", "web", "db"]);
-    let (context, log) = (context(), Log::new());
-    let server = spec(SocketType::Pull, ANY, &keys.server(&["web", "db"]));
-    let pull = context.open(&server, log.clone()).unwrap();
-    let client = |own| spec(SocketType::Push, &pull.bound()[0], &keys.client("server", own));
-    let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
-    send(&db, &[b"hello"]);
-    assert_eq!(receive(&pull).sender_name(), Some("db"));
-    send(&web, &[b"hello"]);
-    let key = receive(&pull).key().map(str::to_owned).unwrap();
+    let served = Served::new();
+    let Served { keys, log, pull, web, db, .. } = &served;
+    send(db, &[b"hello"]);
+    assert_eq!(receive(pull).sender_name(), Some("db"));
+    send(web, &[b"hello"]);
+    let key = receive(pull).key().map(str::to_owned).unwrap();
     let folder = keys.path("allowed web db");
     let text = fs::read_to_string(folder.join("web")).unwrap();
     let mut ended = 0;
@@ -134,8 +148,8 @@ fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
         let path = folder.join(file);
         let told = format!("the key {key} is called {name} now, was {before} ({})", path.display());
         assert!(log.wait_for(&told).ends_with("; connections closed: 1"));
-        send(&web, &[b"again"]);
-        assert_eq!(receive(&pull).sender_name(), Some(name));
+        send(web, &[b"again"]);
+        assert_eq!(receive(pull).sender_name(), Some(name));
     }
     let shared = format!("{} holds the key {key} too", folder.join("web").display());
     assert!(log.wait_for(&shared).contains("it is called ftp, as in "));

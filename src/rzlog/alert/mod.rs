@@ -15,6 +15,7 @@ mod config;
 mod core;
 mod dry;
 mod engine;
+mod group;
 mod live;
 mod outbox;
 mod pattern;

@@ -81,6 +81,11 @@ fn reusing_a_number_is_caught() {
     is_caught(Mutation::ReuseNumbers);
 }
 
+#[test]
+fn another_number_for_a_frame_that_shrinks_is_caught() {
+    is_caught(Mutation::RenumberShrunk);
+}
+
 fn is_caught(mutation: Mutation) {
     let (seed, wrong) = many(1000, mutation).1.expect("1000 schedules do not show it");
     let schedule = Schedule::generate(seed);

@@ -7,7 +7,7 @@ use crate::world::{Mutation, Next, World, trace};
 use rzmq_delivery::{
     ErrorCode, Event, FRAME_MIN, Key, Sender, SenderOptions, SessionId, SpooledFrame,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 #[derive(Clone)]
@@ -59,6 +59,8 @@ pub(crate) struct Process {
     greets: bool,
     /// DATA since the last welcome: the number behind it, its bytes.
     sent: VecDeque<(u64, usize)>,
+    /// Lines of each frame that was ever transmitted and is not settled, by the number of its first.
+    packed: BTreeMap<u64, u32>,
     hellos: u64,
     /// Reasons to say hello apart from the time.
     reasons: u64,
@@ -120,6 +122,7 @@ impl Process {
             renumbered: false,
             greets: true,
             sent: VecDeque::new(),
+            packed: BTreeMap::new(),
             hellos: 0,
             reasons: 2,
         }
@@ -364,6 +367,7 @@ impl World {
         (process.base, process.renumbered, process.greets) = (0, true, true);
         process.reasons += 1;
         process.sent.clear();
+        process.packed.clear();
     }
 
     fn note_settled(&mut self, sender: usize) {
@@ -450,7 +454,7 @@ impl World {
             let Some(process) = &mut outlet.process else { return true };
             let clock = process.clock(now);
             let Some(frame) = process.core.transmit(clock) else { return true };
-            let frame = frame.to_vec();
+            let mut frame = frame.to_vec();
             let Some(index) = outlet.connection else { return true };
             let connection = &mut self.connections[index];
             let full = connection.to_receiver.len() >= self.shape.high_water;
@@ -474,6 +478,15 @@ impl World {
                 let first = frame[8..16].try_into().map_or(0, u64::from_le_bytes);
                 let count = frame[16..20].try_into().map_or(0, u32::from_le_bytes);
                 process.sent.push_back((first + u64::from(count), frame.len()));
+                process.packed = process.packed.split_off(&settled);
+                // With one receiver, whose limits stay: only a frame that shrinks has fewer lines than before.
+                let before = process.packed.insert(first, count);
+                if self.shape.receivers == 1 && before.is_some_and(|before| before > count) {
+                    self.table.shrunk += 1;
+                    if self.mutation == Mutation::RenumberShrunk {
+                        frame[8..16].copy_from_slice(&first.saturating_sub(1).to_le_bytes());
+                    }
+                }
                 let bytes: usize = process.sent.iter().map(|(_, bytes)| bytes).sum();
                 if process.greets {
                     self.oracle.complain(|| "lines are sent before the welcome".into());

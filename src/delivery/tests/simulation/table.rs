@@ -46,6 +46,8 @@ pub(crate) struct Table {
     pub(crate) faults: u64,
     pub(crate) doubles: u64,
     pub(crate) sessions_lost: u64,
+    /// Frames that were sent again with fewer lines, as over a slow link.
+    pub(crate) shrunk: u64,
 }
 
 impl Table {
@@ -63,9 +65,10 @@ impl Table {
         self.faults += other.faults;
         self.doubles += other.doubles;
         self.sessions_lost += other.sessions_lost;
+        self.shrunk += other.shrunk;
     }
 
-    /// The cells that nothing hit.
+    /// The cells that nothing hit, and what else never happened.
     pub(crate) fn zeros(&self) -> Vec<String> {
         let cells = KINDS.iter().flat_map(|kind| STATES.iter().map(move |state| (kind, state)));
         let zeros =
@@ -78,6 +81,9 @@ impl Table {
             for step in range.filter(|step| self.ends[row][*step] == 0) {
                 zeros.push(format!("{} × {}", ["kill", "stop"][row], STEPS[step]));
             }
+        }
+        if self.shrunk == 0 {
+            zeros.push("a frame that shrinks".into());
         }
         zeros
     }
@@ -104,11 +110,11 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
         }
-        let Self { lines, faults, doubles, sessions_lost, .. } = self;
+        let Self { lines, faults, doubles, sessions_lost, shrunk, .. } = self;
         write!(
             f,
             "{lines} lines, {faults} faults, {doubles} lines accepted again as allowed, \
-             {sessions_lost} sessions given up as allowed"
+             {sessions_lost} sessions given up as allowed, {shrunk} frames sent again with fewer lines"
         )
     }
 }

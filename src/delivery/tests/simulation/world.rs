@@ -28,6 +28,7 @@ pub(crate) enum Mutation {
     AcknowledgeBeforeAccept,
     ForgetMarks,
     ReuseNumbers,
+    RenumberShrunk,
 }
 
 /// What happens next.
