@@ -455,6 +455,9 @@ fn a_client_tells_silence_from_a_hang_up() {
     );
 }
 
+/// What happens to a connection before its end.
+type Happens<'a> = &'a dyn Fn(&mut Story, RawFd);
+
 /// Whatever it failed of; who was let in, or is closed for another reason than his own doing, has not failed.
 #[test]
 fn a_connection_that_came_to_nothing_counts_against_its_address() {
@@ -476,7 +479,7 @@ fn a_connection_that_came_to_nothing_counts_against_its_address() {
     let no_detail = tell(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, 104);
     let refused = tell(zmq_sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH, 300);
     let succeeded = tell(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
-    let cases: [(&dyn Fn(&mut Story, RawFd), bool); 6] = [
+    let cases: [(Happens<'_>, bool); 6] = [
         (&no_detail, true),
         (&refused, true),
         (&|_, _| {}, true),
