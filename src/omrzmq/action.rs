@@ -260,7 +260,8 @@ impl Action {
             ));
         }
         if let Err(why) = spool.close() {
-            self.log.error(why.to_string());
+            self.log
+                .error(format!("{why}; the next start may send lines of it again that are sent"));
         }
     }
 

@@ -75,6 +75,9 @@ impl Carrier for BestEffort {
     }
 
     fn advance(&mut self, context: Context<'_>, batch: Batch<'_>) -> Result<Advance, CarrierError> {
+        if self.line == batch.len() {
+            return Ok(Advance::Done);
+        }
         let before = (self.line, self.topics);
         let Self { socket, line, topics, .. } = self;
         let mut carried = Carry { action: context.action, batch, line, topics, sent: 0, bytes: 0 };

@@ -48,11 +48,10 @@ fn send_spool(context: Context<'_>) {
             action.bind(running);
             looked = Instant::now();
         }
-        let step = carrier.advance_spool(context);
-        tell_owed(context);
-        match step {
+        match carrier.advance_spool(context) {
             Ok(SpoolStep::Done) if running.spool_is_settled() => {
                 running.leave(carrier);
+                tell_owed(context);
                 // Not of this run's: with a main queue of type Direct this line is one more for it.
                 if running.former_lines_are_sent() {
                     action.log.info("all lines of the former run are sent");
@@ -74,6 +73,7 @@ fn send_spool(context: Context<'_>) {
                 thread::sleep(AGAIN);
             }
         }
+        tell_owed(context);
     }
     running.leave(carrier);
 }
@@ -88,8 +88,8 @@ fn tell_owed(context: Context<'_>) {
             running,
             "spool note",
             &format!(
-                "{why}; what is sent of the spool is sent again by the next start, unless that can be \
-                 written until rsyslogd ends"
+                "{why}; unless the file can be written when rsyslogd ends, lines that are sent may be sent \
+                 again by the next start, and lines that are unsent not be kept"
             ),
         );
     }

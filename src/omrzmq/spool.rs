@@ -187,15 +187,15 @@ impl Spool {
     /// settled: a later process does not send them again. What could not be noted is noted with the
     /// next, and holds nobody up: at the worst a later process sends again what is sent.
     pub(crate) fn note_or_owe(&mut self, held: usize) {
-        if let Err(why) = self.note(held) {
-            self.owed = Some(why);
-        }
+        self.owed = self.note(held).err();
     }
 
     /// All records sent so far are settled; an empty spool gives its space back, if the file can be told.
     pub(crate) fn settle_or_owe(&mut self) {
-        if let Err(why) = self.settle() {
-            self.owed = Some(why);
+        self.note_or_owe(0);
+        if self.owed.is_none() && self.next >= self.end && self.cut_torn_tail().is_ok() {
+            // Where that fails the file is large, and right.
+            let _ = self.give_space_back();
         }
     }
 
@@ -216,17 +216,14 @@ impl Spool {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), StateFileError> {
-        self.note(0)?;
-        if self.next >= self.end && self.cut_torn_tail().is_ok() {
-            // In this order, so that a process that dies in between leaves an offset at or beyond
-            // the end, which means that nothing waits.
-            self.file.truncate(HEADER)?;
-            self.note_settled(HEADER, 0)?;
-            self.next = HEADER;
-            self.end = HEADER;
-            self.lines = 0;
-        }
+    fn give_space_back(&mut self) -> Result<(), StateFileError> {
+        // In this order, so that a process that dies in between leaves an offset at or beyond
+        // the end, which means that nothing waits.
+        self.file.truncate(HEADER)?;
+        self.note_settled(HEADER, 0)?;
+        self.next = HEADER;
+        self.end = HEADER;
+        self.lines = 0;
         Ok(())
     }
 
@@ -234,11 +231,13 @@ impl Spool {
         self.file.write(&[offset.to_le_bytes(), part.to_le_bytes()].concat(), SETTLED)
     }
 
-    /// Closes the spool: synced if lines wait in it, removed if none do.
+    /// Closes the spool: synced if lines wait in it, removed if none do, whether or not the file could be told.
     pub(crate) fn close(mut self) -> Result<(), StateFileError> {
-        self.settle()?;
-        let is_needed = self.next < self.end || self.torn > 0;
-        if is_needed { self.file.sync() } else { self.file.remove() }
+        let noted = self.note(0);
+        if self.next >= self.end && self.cut_torn_tail().is_ok() {
+            return self.file.remove();
+        }
+        noted.and(self.file.sync())
     }
 }
 
@@ -323,7 +322,8 @@ mod tests {
             spool.sent(1, behind);
             spool.note(0).unwrap();
         }
-        spool.settle().unwrap();
+        spool.settle_or_owe();
+        assert!(spool.take_owed().is_none());
         all
     }
 

@@ -38,7 +38,7 @@ pub use proxy::{Half, Proxy};
 pub use rsyslogd::{Ending, Rsyslogd};
 pub use rzlog::Rzlog;
 pub use site::Site;
-pub use small::{Small, fail_writes};
+pub use small::{Small, fail_writes, mend_writes};
 pub use wait::wait_until;
 
 /// Seconds, as most deadlines are written.

@@ -55,7 +55,16 @@ impl Drop for Small {
 
 /// From now on no write to a file gets anywhere; rsyslogd ignores the signal that says so.
 pub fn fail_writes(daemon: &Rsyslogd) {
-    let limit = Rlimit { current: Some(0), maximum: None };
+    limit_writes(daemon, Some(0));
+}
+
+/// And now it does again.
+pub fn mend_writes(daemon: &Rsyslogd) {
+    limit_writes(daemon, None);
+}
+
+fn limit_writes(daemon: &Rsyslogd, current: Option<u64>) {
     let pid = Pid::from_raw(daemon.pid() as i32);
+    let limit = Rlimit { current, maximum: None };
     prlimit(pid, Resource::Fsize, limit).expect("the limit of a child");
 }
