@@ -197,7 +197,7 @@ msrv: ## modules and rzlog with the oldest supported Rust, that of Debian trixie
 	scripts/msrv
 
 .PHONY: sbom
-sbom: ## what is linked into modules and rzlog, as CycloneDX, in target/packages
+sbom: ## what is linked into the packages' modules and rzlog, as CycloneDX, in target/packages
 	@scripts/setup packages
 	install -d target/packages
 	scripts/sbom target/packages/rsyslog-rzmq.cdx.json
@@ -253,5 +253,5 @@ lint: ## formatting, clippy, rustdoc, shellcheck, licences
 	scripts/lint
 
 .PHONY: clean
-clean: ## removes target/, all that was built or downloaded here
+clean: ## removes target/, all that was built or downloaded here, but Docker's images (rzmq-*)
 	rm -rf target
