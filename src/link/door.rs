@@ -3,9 +3,12 @@
 //! A handshake that fails costs its server far more than the peer, and most of that is spent by libzmq, before
 //! a module hears of the connection. So the system is asked to overlook those who call from such an address
 //! (filter.rs): their systems try again by themselves, after a second at first, and what is connected stays so.
-//! Where honest hosts have the same address, those who call meanwhile wait.
 //!
-//! So many addresses are watched and no more; a new one takes the place of the one that has failed least. What comes from
+//! An address may be that of many hosts, good and bad (NAT, a proxy). Where somebody is connected from it, ten times
+//! as much is borne. So it is of a network of IPv6, whose owner may have any number of addresses there, but whose
+//! other hosts may be our own.
+//!
+//! So many are watched and no more; a new one takes the place of the one that has failed least. What comes from
 //! very many addresses is not kept off.
 //!
 //! Owned by the monitor's thread, and used by it alone.
@@ -24,30 +27,48 @@ use crate::raw::{self, Errno};
 const WINDOW: Duration = Duration::from_secs(1);
 /// The wait of those who are held off. A system whose first call is overlooked calls again after a second.
 const HOLD: Duration = Duration::from_secs(1);
-/// Addresses that are watched at a time, those that are held off among them.
+/// Addresses and networks that are watched at a time, those that are held off among them.
 const PLACES: usize = 16;
+/// What may be many hosts is borne so many times as much.
+const MANY: usize = 10;
 
-/// Whose failures are counted together: an address, of IPv6 its first half, as whoever has one address there may
-/// have all of them.
+/// Whose failures are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Source(IpAddr);
+pub(crate) enum Source {
+    /// Not of IPv4 within IPv6.
+    Address(IpAddr),
+    /// The first half of an address of IPv6.
+    Network(Ipv6Addr),
+}
 
 impl Source {
-    fn of(address: IpAddr) -> Source {
-        Source(match address.to_canonical() {
-            IpAddr::V4(it) => IpAddr::V4(it),
-            IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & u128::MAX << 64)),
-        })
+    /// The network whose addresses are one owner's to choose.
+    fn network(address: IpAddr) -> Option<Source> {
+        let IpAddr::V6(address) = address else { return None };
+        // of the link or the host, and the whole of IPv4 (RFC 6052)
+        let is_of_none = address.is_unicast_link_local()
+            || address.is_loopback()
+            || address.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]);
+        let network = Ipv6Addr::from_bits(address.to_bits() & u128::MAX << 64);
+        (!is_of_none).then_some(Source::Network(network))
     }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(it) => it.fmt(f),
-            IpAddr::V6(it) => write!(f, "{it}/64"),
+        match self {
+            Source::Address(it) => it.fmt(f),
+            Source::Network(it) => write!(f, "{it}/64"),
         }
     }
+}
+
+/// Somebody who is held off from now on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) source: Source,
+    /// As many failures within a second were borne.
+    pub(crate) most: usize,
 }
 
 /// The way into one socket.
@@ -68,27 +89,44 @@ impl Door {
 
     /// The socket listens at this port by this descriptor.
     pub(crate) fn opened(&mut self, fd: RawFd, port: u16) -> Result<(), Errno> {
-        self.closed(fd);
+        self.listeners.retain(|(listener, _)| *listener != fd);
         self.listeners.push((fd, port));
         if self.is_held() { self.keep_off() } else { Ok(()) }
     }
 
-    /// No longer.
+    /// No longer, unless this was told late, and the descriptor is that of the next listener there.
     pub(crate) fn closed(&mut self, fd: RawFd) {
-        self.listeners.retain(|(listener, _)| *listener != fd);
+        let is_over = |port| matches!(raw::listener(fd, port), Ok(None));
+        self.listeners.retain(|(listener, port)| *listener != fd || !is_over(*port));
     }
 
-    /// A handshake has failed; answers whom it holds off from now on because of that.
+    /// A handshake has failed; answers whom it holds off from now on because of that. `is_shared`: whether somebody is
+    /// connected from this address.
     pub(crate) fn failed(
         &mut self,
         address: IpAddr,
+        is_shared: impl FnOnce() -> bool,
         now: Instant,
-    ) -> Result<Option<Source>, Errno> {
-        let source = Source::of(address);
-        if !self.watched.failed(source, now) {
-            return Ok(None);
+    ) -> Result<Option<Held>, Errno> {
+        let address = address.to_canonical();
+        let many = self.watched.most.saturating_mul(MANY);
+        let of_network = Source::network(address)
+            .filter(|network| self.watched.failed(*network, now) == Some(many + 1))
+            .map(|source| Held { source, most: many });
+        let source = Source::Address(address);
+        let most = match self.watched.failed(source, now) {
+            Some(failures) if failures > many => Some(many),
+            Some(failures) if failures > self.watched.most && !is_shared() => {
+                Some(self.watched.most)
+            }
+            _ => None,
+        };
+        let held = of_network.or(most.map(|most| Held { source, most }));
+        if let Some(Held { source, .. }) = held {
+            self.watched.hold(source, now);
+            self.keep_off()?;
         }
-        self.keep_off().map(|()| Some(source))
+        Ok(held)
     }
 
     /// Lets those in who have waited for long enough.
@@ -96,17 +134,12 @@ impl Door {
         if self.watched.lift(now) || self.is_owed { self.keep_off() } else { Ok(()) }
     }
 
-    /// As many failures of one address within a second are borne.
-    pub(crate) fn most(&self) -> usize {
-        self.watched.most
-    }
-
     /// Whether somebody is held off, or may be.
     pub(crate) fn is_held(&self) -> bool {
         self.is_owed || self.watched.held().next().is_some()
     }
 
-    /// Has the system overlook those who are held off, and no others. After an error nobody is held off.
+    /// Has the system overlook those who are held off, and no others. After an error nobody is ever held off.
     fn keep_off(&mut self) -> Result<(), Errno> {
         let program = program(self.watched.held());
         self.is_owed = false;
@@ -121,12 +154,14 @@ impl Door {
                     continue;
                 }
             };
-            if let Err(errno) = raw::filter(&listener, &program) {
-                self.watched.places.clear();
-                let all = self.listeners.iter();
-                let all = all.filter_map(|(fd, port)| raw::listener(*fd, *port).ok().flatten());
-                all.for_each(|listener| raw::filter(&listener, &[]).unwrap_or_default());
-                return Err(errno);
+            match raw::filter(&listener, &program) {
+                // one that takes none has none to take away
+                Err(errno) if !program.is_empty() => {
+                    self.watched = Watched { most: usize::MAX, places: Vec::new() };
+                    self.keep_off()?;
+                    return Err(errno);
+                }
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(())
@@ -135,6 +170,7 @@ impl Door {
 
 /// Who has failed of late.
 struct Watched {
+    /// Failures of one address within a second that are borne.
     most: usize,
     places: Vec<Place>,
 }
@@ -148,8 +184,8 @@ struct Place {
 }
 
 impl Watched {
-    /// Whether this one is to be held off from now on.
-    fn failed(&mut self, source: Source, now: Instant) -> bool {
+    /// Counts one; answers how many there were within this second. None of one that is held off, or not watched.
+    fn failed(&mut self, source: Source, now: Instant) -> Option<usize> {
         let is_new = |since: Instant| now.saturating_duration_since(since) < WINDOW;
         let known = self.places.iter().position(|it| it.source == source);
         let index = match known {
@@ -158,9 +194,7 @@ impl Watched {
                 if self.places.len() >= PLACES {
                     let free = self.places.iter().enumerate().filter(|(_, it)| !it.is_held);
                     let recent = |it: &Place| if is_new(it.since) { it.failures } else { 0 };
-                    let Some((least, _)) = free.min_by_key(|(_, it)| recent(it)) else {
-                        return false;
-                    };
+                    let (least, _) = free.min_by_key(|(_, it)| recent(it))?;
                     self.places.swap_remove(least);
                 }
                 self.places.push(Place { source, since: now, failures: 0, is_held: false });
@@ -169,17 +203,20 @@ impl Watched {
         };
         let place = &mut self.places[index];
         if place.is_held {
-            return false;
+            return None;
         }
         if !is_new(place.since) {
             (place.since, place.failures) = (now, 0);
         }
         place.failures += 1;
-        if place.failures <= self.most {
-            return false;
+        Some(place.failures)
+    }
+
+    /// This one is held off from now on.
+    fn hold(&mut self, source: Source, now: Instant) {
+        for place in self.places.iter_mut().filter(|it| it.source == source) {
+            (place.since, place.is_held) = (now, true);
         }
-        (place.since, place.is_held) = (now, true);
-        true
     }
 
     /// Whether some have waited for long enough, and are forgotten.

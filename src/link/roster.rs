@@ -314,6 +314,15 @@ impl Roster {
         peer.is_some() && peer == raw::peer_of(fd)
     }
 
+    /// Whether somebody who was let in is connected from this address.
+    pub(crate) fn knows(&self, address: IpAddr) -> bool {
+        let is_there = |it: &Connection| it.peer.is_some_and(|peer| peer.ip() == address);
+        let connections = self.connections();
+        let mut let_in =
+            connections.values().filter(|it| !it.closed_here && !it.keys.are_unknown());
+        let_in.any(is_there)
+    }
+
     /// This connection is past its handshake.
     pub(crate) fn past_handshake(&self, fd: RawFd) {
         if let Some(connection) = self.connections().get_mut(&fd) {

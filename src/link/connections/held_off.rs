@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::Connections;
+use crate::door::Held;
 use crate::notice::{self, Change, Notice};
 use crate::raw::Errno;
 use crate::roster::Called;
@@ -22,10 +23,9 @@ impl Connections {
     /// A connection from this address has ended, and never was past its handshake.
     pub(super) fn came_to_nothing(&mut self, address: IpAddr, endpoint: &str, now: Instant) {
         let Some(door) = &mut self.door else { return };
-        let most = door.most();
-        match door.failed(address, now) {
+        match door.failed(address, || self.roster.knows(address), now) {
             Ok(None) => {}
-            Ok(Some(source)) => {
+            Ok(Some(Held { source, most })) => {
                 notice::count(&*self.notices, Change::HeldOff);
                 let address = source.to_string();
                 let cause = format!("{endpoint} {address}");
@@ -49,8 +49,7 @@ impl Connections {
     }
 
     /// The system does not keep anybody off: all goes on as without the limit.
-    fn without_door(&mut self, endpoint: &str, errno: Errno) {
-        self.door = None;
+    fn without_door(&self, endpoint: &str, errno: Errno) {
         let (endpoint, reason) = (endpoint.to_owned(), errno.to_string());
         notice::give(&*self.notices, &Notice::NoDoor { endpoint, reason });
     }

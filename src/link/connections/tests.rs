@@ -458,7 +458,7 @@ fn a_client_tells_silence_from_a_hang_up() {
 /// What happens to a connection before its end.
 type Happens<'a> = &'a dyn Fn(&mut Story, RawFd);
 
-/// Whatever it failed of; who was let in, or is closed for another reason than his own doing, has not failed.
+/// Whatever it failed of, or where it made room before its time; who was let in, or is cut, has not failed.
 #[test]
 fn a_connection_that_came_to_nothing_counts_against_its_address() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -504,6 +504,38 @@ fn a_connection_that_came_to_nothing_counts_against_its_address() {
                         within one, as many as maxfailuresperaddress bears";
         assert_eq!(told.iter().any(|it| it == sentence), counts, "{told:?}");
     }
+}
+
+/// It may be that of many hosts.
+#[test]
+fn an_address_from_which_somebody_was_let_in_is_borne_ten_times_as_much() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let endpoint = format!("tcp://{address}");
+    let mut story = Story::new(Role::Server);
+    story.connections.door = Some(Door::new(1));
+    let comes = |story: &mut Story| {
+        let far = TcpStream::connect(address).unwrap();
+        let near = listener.accept().unwrap().0;
+        let (fd, now) = (near.as_raw_fd(), story.now);
+        let accepted = zmq_sys::ZMQ_EVENT_ACCEPTED;
+        story.connections.event(accepted, fd as u32, &endpoint, now, &mut |_| false);
+        (far, near)
+    };
+    let honest = comes(&mut story);
+    let key = PublicKey::from_bytes([7; 32]);
+    story.connections.roster.admit("127.0.0.1", key, story.now).unwrap();
+    story.event(zmq_sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED, 0);
+    story.connections.roster.proven(honest.1.as_raw_fd(), key);
+    let fails = |story: &mut Story, times: usize| {
+        for _ in 0..times {
+            let (_far, near) = comes(story);
+            story.event(zmq_sys::ZMQ_EVENT_DISCONNECTED, near.as_raw_fd() as u32);
+        }
+        story.log.1.lock().unwrap().contains(&Change::HeldOff)
+    };
+    assert!(!fails(&mut story, 10));
+    assert!(fails(&mut story, 1));
 }
 
 /// And a socket without CURVE, or without the limit, has none to hold off.

@@ -19,22 +19,23 @@ const SOURCE_V6: u32 = 8;
 /// Overlooks calls from these; empty: from nobody.
 pub(super) fn program(held: impl Iterator<Item = Source>) -> Vec<Step> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for Source(address) in held {
-        match address {
-            IpAddr::V4(it) => {
+    for source in held {
+        let (address, words) = match source {
+            Source::Address(IpAddr::V4(it)) => {
                 v4.extend([Step::unless_equal(it.to_bits(), 1), Step::OVERLOOK]);
+                continue;
             }
-            IpAddr::V6(it) => {
-                let [first, second] = [96, 64].map(|shift| (it.to_bits() >> shift) as u32);
-                v6.extend([
-                    Step::load_word_of_ip(SOURCE_V6),
-                    Step::unless_equal(first, 3),
-                    Step::load_word_of_ip(SOURCE_V6 + 4),
-                    Step::unless_equal(second, 1),
-                    Step::OVERLOOK,
-                ]);
-            }
+            Source::Address(IpAddr::V6(it)) => (it, 4),
+            Source::Network(it) => (it, 2),
+        };
+        for word in 0..words {
+            v6.push(Step::load_word_of_ip(SOURCE_V6 + 4 * word));
+            // to behind the last of these steps
+            let later = 2 * (words - 1 - word) + 1;
+            let value = (address.to_bits() >> (96 - 32 * word)) as u32;
+            v6.push(Step::unless_equal(value, later as u8));
         }
+        v6.push(Step::OVERLOOK);
     }
     if v4.is_empty() && v6.is_empty() {
         return Vec::new();
