@@ -40,7 +40,7 @@ pub struct Options {
     pub max_connections: usize,
     /// `maxconnectionsperkey`: how many of them may have one key.
     pub max_connections_per_key: usize,
-    /// `maxfailuresperaddress`: how many handshakes of one address may fail within a second; zero: any number.
+    /// `maxfailuresperaddress`: how many handshakes of one address may fail within a second (door.rs); zero: any number.
     pub max_failures_per_address: usize,
     /// `maxmsgsize` in bytes a frame; a peer that sends more is cut off.
     pub maxmsgsize: u64,

@@ -32,6 +32,8 @@ const ROUNDS: usize = 3;
 const AHEAD: usize = 10_000;
 /// Who is held off calls again at once, and not when its system would: it misses no moment in which it is let in.
 const IMPATIENT: &str = "--call=0.02";
+/// An attacker has an address of its own; somebody is connected from the senders'.
+const ELSEWHERE: &str = "--source=127.0.0.2";
 /// So long an attack has begun before it is measured.
 const RISE: Duration = millis(1_500);
 
@@ -69,7 +71,7 @@ fn honest_lines_a_second_without_and_with_each_attack() {
         ("half-open", &["--at-once=2600"]),
     ] {
         if only.as_ref().is_none_or(|only| only.split(',').any(|name| name == kind)) {
-            measure(kind, &[options, &[&seconds, IMPATIENT]].concat(), cores.as_ref());
+            measure(kind, &[options, &[&seconds, IMPATIENT, ELSEWHERE]].concat(), cores.as_ref());
         }
     }
 }
@@ -106,7 +108,7 @@ fn measure(kind: &str, options: &[&str], cores: Option<&Cores>) {
     let bought = |sum: &Sum| (sum.lines[0] + sum.lines[1]) as f64 / (sum.processor * 1e3);
     print(&format!(
         "| {kind} {} | {:.0}, {:.1} | {} | {} | {} |",
-        options[..options.len() - 2].join(" "),
+        options[..options.len() - 3].join(" "),
         attempts as f64 / did.seconds,
         did.bytes / did.seconds / 1e6,
         cell(&per_second(0), 0),
