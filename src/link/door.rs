@@ -109,19 +109,26 @@ impl Door {
         now: Instant,
     ) -> Result<Option<Held>, Errno> {
         let address = address.to_canonical();
-        let many = self.watched.most.saturating_mul(MANY);
-        let of_network = Source::network(address)
-            .filter(|network| self.watched.failed(*network, now) == Some(many + 1))
-            .map(|source| Held { source, most: many });
-        let source = Source::Address(address);
-        let most = match self.watched.failed(source, now) {
+        let (source, network) = (Source::Address(address), Source::network(address));
+        // what was on its way
+        if self.watched.held().any(|it| it == source || Some(it) == network) {
+            return Ok(None);
+        }
+        let most = self.watched.most;
+        let many = most.saturating_mul(MANY);
+        let failures = self.watched.failed(source, now);
+        let bound = match failures {
             Some(failures) if failures > many => Some(many),
-            Some(failures) if failures > self.watched.most && !is_shared() => {
-                Some(self.watched.most)
-            }
+            Some(failures) if failures > most && !is_shared() => Some(most),
             _ => None,
         };
-        let held = of_network.or(most.map(|most| Held { source, most }));
+        // no address counts for more of its network than is borne of it
+        let of_network = network
+            .filter(|_| failures.is_none_or(|it| it <= most))
+            .filter(|it| self.watched.failed(*it, now).is_some_and(|it| it > many));
+        let held = bound
+            .map(|most| Held { source, most })
+            .or(of_network.map(|source| Held { source, most: many }));
         if let Some(Held { source, .. }) = held {
             self.watched.hold(source, now);
             self.keep_off()?;

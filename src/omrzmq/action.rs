@@ -261,7 +261,10 @@ impl Action {
         }
         if let Err(why) = spool.close() {
             self.log
-                .error(format!("{why}; the next start may send lines of it again that are sent"));
+                .error(format!(
+                "{why}; the next start may send again lines of it that are sent, and after a loss of power miss \
+                 unsent ones"
+            ));
         }
     }
 

@@ -69,17 +69,36 @@ fn a_network_of_ipv6_is_borne_ten_times_as_much_as_an_address_of_it() {
     assert!(!fails(&mut door, "2001:db8:0:1::7", now) && !fails(&mut door, "2001:db8:0:1::8", now));
     assert!(fails(&mut door, "2001:db8:0:1::7", now));
     assert_eq!(held(&door), ["2001:db8:0:1::7"]);
-    for host in 9..0x10 {
+    for host in 9..0x11 {
         assert!(!fails(&mut door, &format!("2001:db8:0:1::{host:x}"), now));
     }
     assert!(!fails(&mut door, "2001:db8:0:2::7", now));
     assert!(fails(&mut door, "2001:db8:0:1:ffff::7", now));
-    assert_eq!(held(&door), ["2001:db8:0:1::/64", "2001:db8:0:1::7"]);
+    assert_eq!(held(&door), ["2001:db8:0:1::7", "2001:db8:0:1::/64"]);
     // of the link, and of all IPv4
     for network in ["fe80::", "64:ff9b::"] {
         for host in 1..100 {
             assert!(!fails(&mut door, &format!("{network}{host:x}"), now));
         }
+    }
+}
+
+#[test]
+fn one_address_does_not_hold_off_its_network_nor_a_network_its_addresses_one_by_one() {
+    let now = Instant::now();
+    for (is_shared, hosts, expected) in [
+        (false, 1, "2001:db8::7"),
+        (true, 1, "2001:db8::7"),
+        (false, 15, "2001:db8::/64"),
+        (true, 15, "2001:db8::/64"),
+    ] {
+        let mut door = Door::new(100);
+        let mut told = 0;
+        for number in 0..3_000 {
+            let host = address(&format!("2001:db8::{:x}", 7 + number % hosts));
+            told += usize::from(door.failed(host, || is_shared, now).unwrap().is_some());
+        }
+        assert_eq!((told, held(&door)), (1, vec![expected.to_owned()]));
     }
 }
 
@@ -199,6 +218,18 @@ fn one_that_listens_while_an_address_is_held_off_overlooks_it_too() {
     assert!(door.listeners.is_empty());
 }
 
+#[test]
+fn calls_of_a_network_are_overlooked_and_of_its_neighbours_not() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+    let to = listener.local_addr().unwrap();
+    let [others, own] = ["2001:db8::", "::"].map(|it| Source::Network(it.parse().unwrap()));
+    let other = Source::Address(address("2001:db8::1"));
+    raw::filter(&listener, &program([other, own].into_iter())).unwrap();
+    assert!(calls_at_once(to).is_none());
+    raw::filter(&listener, &program([other, others].into_iter())).unwrap();
+    assert!(calls_at_once(to).is_some());
+}
+
 /// As libzmq's does whose port is bound anew, or one where no descriptor was left to tell the system of.
 #[test]
 fn a_listener_that_has_no_filter_may_be_told_to_have_none() {
@@ -239,5 +270,6 @@ fn without_a_filter_nobody_is_held_off() {
     assert!(fail().is_err());
     // told once
     assert_eq!(fail(), Ok(None));
+    assert!(!fails(&mut door, "2001:db8::1", Instant::now()));
     assert!(!door.is_held() && calls_at_once(to).is_some());
 }
