@@ -389,8 +389,11 @@ impl Socket {
                 address == due || !is_written(&due) && !is_blind && is_one_port(address, &due)
             };
             for (endpoint, index) in self.called.iter().filter(|(it, _)| may_be(&it.address)) {
-                let turn = self.peers.calls.shown(&endpoint.address).map_or(0, |it| it.turn);
-                self.call_anew(endpoint, *index, self.security.shown(*index, turn), false);
+                let before = self.peers.calls.shown(&endpoint.address);
+                let now = self.security.shown(*index, before.as_ref().map_or(0, |it| it.turn));
+                let changed =
+                    before.zip(now.as_ref()).is_some_and(|(before, now)| !now.is(&before));
+                self.call_anew(endpoint, *index, now, changed);
             }
         }
         if !self.security.is_curve() || is_blind {

@@ -314,6 +314,8 @@ fn a_server_that_calls_shows_its_new_key_at_the_next_connection() {
     drop(push);
     let again = spec(SocketType::Push, &format!("@{address}"), &known);
     let push = open_again(&context, &again, &Log::new());
+    // the gauge knows of it when the monitor has heard of it
+    until("the old connection is gone", || pull.connections_ended() > 0);
     wait_connected("the new key is shown", &pull, 1);
     log.wait_for("anew, with other keys");
     send(&push, &[b"second"]);
