@@ -75,6 +75,15 @@ fn lines_that_libzmq_took_do_not_go_into_the_spool_though_the_engine_offers_them
     Oracle::judge(0..total, &received).once();
 }
 
+/// 400 of them, that nobody took before the stop.
+fn started_with_long_lines_in_its_spool(site: &Site) -> Rsyslogd {
+    let mut daemon = site.start();
+    daemon.feeder().texts((0..400).map(long));
+    waits(&mut daemon, 1);
+    daemon.stop().clean();
+    site.start()
+}
+
 /// The spool's lines wait for a peer that is full. At a stop there is no room for a batch behind them, and
 /// the peer reads again: the batch does not go past them.
 #[test]
@@ -82,11 +91,7 @@ fn batch_that_the_spool_cannot_take_does_not_go_past_its_lines() {
     let endpoint = free_endpoint();
     let Some(disk) = Small::mount("a spool and a full disk", 8 << 10) else { return };
     let site = binding(&endpoint, &disk, "");
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(long));
-    waits(&mut daemon, 1);
-    daemon.stop().clean();
-    let mut daemon = site.start();
+    let mut daemon = started_with_long_lines_in_its_spool(&site);
     let peer = narrow_peer(&endpoint);
     daemon.feeder().texts((400..500).map(long));
     waits(&mut daemon, 1);
@@ -149,11 +154,7 @@ fn spool_that_is_sent_in_part_on_a_disk_that_heals_sends_the_rest_alone() {
     let endpoint = free_endpoint();
     let Some(disk) = Small::mount("a spool and a disk that heals", 8 << 10) else { return };
     let site = binding(&endpoint, &disk, "");
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(long));
-    waits(&mut daemon, 1);
-    daemon.stop().clean();
-    let mut daemon = site.start();
+    let mut daemon = started_with_long_lines_in_its_spool(&site);
     daemon.wait_stats("omrzmq", "out", "the spool", |stats| stats["in_spool"] == 400);
     fail_writes(&daemon);
     let peer = narrow_peer(&endpoint);
