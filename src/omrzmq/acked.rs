@@ -350,7 +350,7 @@ impl Acked {
             let left = end.saturating_sub(self.sender.settled()).min(*lines);
             let settled = *lines - left;
             if left == 0 {
-                spool.sent(settled, *behind);
+                spool.settled(settled, *behind);
                 self.spooled.pop_front();
             } else if settled > 0 {
                 spool.sent_part(settled);
@@ -364,7 +364,7 @@ impl Acked {
         }
         context.running.counters.in_spool().set(spool.lines());
         if gone > 0 {
-            spool.note_or_owe(0);
+            spool.note_or_owe();
         }
         gone
     }

@@ -7,9 +7,10 @@ use crate::carrier::{
     Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
 };
 use crate::record::{self, Record};
+use crate::spool::Held;
 use rzmq_delivery::{Head, SpooledFrame};
 use rzmq_host::Batch;
-use rzmq_link::{LinkError, Sent, Socket};
+use rzmq_link::{LinkError, Mode, Sent, Socket, SocketSpec};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use std::time::Duration;
 const SPOOL_STEP: usize = 128;
 /// How long a step that can do nothing waits.
 const SLICE: Duration = Duration::from_millis(20);
+/// Bytes that libzmq puts together for one write at the most (`out_batch_size`, options.cpp).
+const WRITE: u64 = 8192;
+/// Bytes of a message beside its text at the least (ZMTP 3.1, 2.2: flags and a short length).
+const FRAMING: u64 = 2;
 
 /// A best-effort carrier.
 pub(crate) struct BestEffort {
@@ -205,22 +210,19 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
         return Ok(None);
     };
     let counters = &running.counters;
-    let held = match action.statement.spec.options.snd_hwm {
-        0 => usize::MAX,
-        messages => usize::try_from(messages).unwrap_or(usize::MAX),
-    };
+    let held = held(&action.statement.spec);
     let lines: Vec<Vec<u8>> = match &record {
         Record::Line(texts) => {
             let text = |index: usize| texts.get(index).map_or(&[][..], Vec::as_slice);
             let topic = |topic| text(topic + 1);
             let sent = action.statement.outlet.send(socket, text(0), topic, &mut 0)?;
             if sent == Sent::Taken {
-                counters.bytes().add(text(0).len() as u64);
-                spool.sent(1, behind);
+                let bytes = text(0).len() as u64;
+                spool.sent_or_owe(1, bytes + FRAMING, behind, held);
+                counters.bytes().add(bytes);
                 counters.sent().add(1);
                 counters.resumed().add(1);
                 counters.in_spool().set(spool.lines());
-                spool.note_or_owe(held);
             }
             return Ok(Some(sent));
         }
@@ -240,13 +242,24 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
         }
     }
     let count = lines.len() as u64;
-    spool.sent(record.lines(), behind);
+    spool.sent_or_owe(record.lines(), bytes + count * FRAMING, behind, held);
     counters.sent().add(count);
     counters.bytes().add(bytes);
     counters.resumed().add(count);
     counters.in_spool().set(spool.lines());
-    spool.note_or_owe(held);
     Ok(Some(Sent::Taken))
+}
+
+/// What libzmq may hold of the lines that it took. One peer's pipe gives a bound: `sndhwm` messages in
+/// it, one half encoded, one half written, and what stands between them in one write. With several peers
+/// an old line may wait at a slow one for as long as another takes lines.
+fn held(spec: &SocketSpec) -> Held {
+    match (&spec.endpoints[..], usize::try_from(spec.options.snd_hwm)) {
+        ([one], Ok(messages @ 1..)) if one.mode == Mode::Connect => {
+            Held::Last { messages: messages + 1, bytes: WRITE }
+        }
+        _ => Held::Any,
+    }
 }
 
 /// The lines of a frame that are not settled.

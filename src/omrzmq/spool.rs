@@ -27,6 +27,25 @@ pub(crate) enum Finding {
     Foreign(PathBuf),
 }
 
+/// What a process that is killed may take along of the records that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// The last of them: so many messages, and before those what is at least so many bytes of them, and
+    /// one.
+    Last { messages: usize, bytes: u64 },
+    /// Any of them.
+    Any,
+}
+
+/// A record that was sent.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    /// The offset behind it.
+    behind: u64,
+    /// What its messages take at least.
+    bytes: u64,
+}
+
 /// One action's spool, open and locked.
 #[derive(Debug)]
 pub(crate) struct Spool {
@@ -35,9 +54,11 @@ pub(crate) struct Spool {
     next: u64,
     /// Of the lines it holds, those that are settled.
     part: u64,
-    /// Offsets behind the records that are sent but that libzmq may still hold: a process that comes
-    /// after a kill -9 sends them again.
-    in_doubt: VecDeque<u64>,
+    /// The records that are sent but that libzmq may still hold: a process that comes after a kill -9
+    /// sends them again.
+    in_doubt: VecDeque<Doubt>,
+    /// Bytes of those of them that precede the last messages of [`Held::Last`].
+    older_bytes: u64,
     end: u64,
     /// Damaged bytes behind the end that could not be kept elsewhere yet.
     torn: u64,
@@ -57,6 +78,7 @@ impl Spool {
             next: HEADER,
             part: 0,
             in_doubt: VecDeque::new(),
+            older_bytes: 0,
             end,
             torn: 0,
             lines: 0,
@@ -169,12 +191,12 @@ impl Spool {
         Ok(end)
     }
 
-    /// The record of `lines` lines that ends at `behind` is sent; [`Spool::note_or_owe`] tells the file.
-    pub(crate) fn sent(&mut self, lines: u64, behind: u64) {
+    /// The record of `lines` lines that ends at `behind` is with the peer; [`Spool::note_or_owe`] tells
+    /// the file.
+    pub(crate) fn settled(&mut self, lines: u64, behind: u64) {
         self.next = behind;
         self.part = 0;
         self.lines = self.lines.saturating_sub(lines);
-        self.in_doubt.push_back(behind);
     }
 
     /// Of the first record, so many more lines are settled, and not yet all.
@@ -183,16 +205,22 @@ impl Spool {
         self.lines = self.lines.saturating_sub(lines);
     }
 
-    /// Of the records sent, the last `held` may still be in libzmq's hands; those before them are
-    /// settled: a later process does not send them again. What could not be noted is noted with the
-    /// next, and holds nobody up: at the worst a later process sends again what is sent.
-    pub(crate) fn note_or_owe(&mut self, held: usize) {
-        self.owed = self.note(held).err();
+    /// Tells the file of what is settled: a later process does not send it again. What could not be noted
+    /// is noted with the next, and holds nobody up: at the worst a later process sends again what is sent.
+    pub(crate) fn note_or_owe(&mut self) {
+        self.owed = self.note().err();
+    }
+
+    /// The record of `lines` lines that ends at `behind` is sent, in messages of at least `bytes`. The
+    /// file is told as far as a kill cannot take along what was sent; else as [`Spool::note_or_owe`].
+    pub(crate) fn sent_or_owe(&mut self, lines: u64, bytes: u64, behind: u64, held: Held) {
+        self.settled(lines, behind);
+        self.owed = self.note_but(Doubt { behind, bytes }, held).err();
     }
 
     /// All records sent so far are settled; an empty spool gives its space back, if the file can be told.
     pub(crate) fn settle_or_owe(&mut self) {
-        self.note_or_owe(0);
+        self.note_or_owe();
         if self.owed.is_none() && self.next >= self.end && self.cut_torn_tail().is_ok() {
             // Where that fails the file is large, and right.
             let _ = self.give_space_back();
@@ -204,16 +232,28 @@ impl Spool {
         self.owed.take()
     }
 
-    fn note(&mut self, held: usize) -> Result<(), StateFileError> {
-        let settled = self.in_doubt.len().saturating_sub(held);
-        let last = settled.checked_sub(1).and_then(|last| self.in_doubt.get(last));
-        match last {
-            _ if held == 0 => self.note_settled(self.next, self.part)?,
-            Some(offset) => self.note_settled(*offset, 0)?,
-            None => return Ok(()),
-        }
-        self.in_doubt.drain(..settled);
+    fn note(&mut self) -> Result<(), StateFileError> {
+        self.note_settled(self.next, self.part)?;
+        self.in_doubt.clear();
+        self.older_bytes = 0;
         Ok(())
+    }
+
+    fn note_but(&mut self, sent: Doubt, held: Held) -> Result<(), StateFileError> {
+        let Held::Last { messages, bytes } = held else { return Ok(()) };
+        self.in_doubt.push_back(sent);
+        let Some(newest) = self.in_doubt.len().checked_sub(messages + 1) else { return Ok(()) };
+        self.older_bytes += self.in_doubt.get(newest).map_or(0, |it| it.bytes);
+        let mut settled = None;
+        while self.in_doubt.len() > messages {
+            let Some(oldest) = self.in_doubt.front() else { break };
+            if self.older_bytes - oldest.bytes < bytes {
+                break;
+            }
+            self.older_bytes -= oldest.bytes;
+            settled = self.in_doubt.pop_front();
+        }
+        settled.map_or(Ok(()), |last| self.note_settled(last.behind, 0))
     }
 
     fn give_space_back(&mut self) -> Result<(), StateFileError> {
@@ -233,7 +273,7 @@ impl Spool {
 
     /// Closes the spool: synced if lines wait in it, removed if none do, whether or not the file could be told.
     pub(crate) fn close(mut self) -> Result<(), StateFileError> {
-        let noted = self.note(0);
+        let noted = self.note();
         if self.next >= self.end && self.cut_torn_tail().is_ok() {
             return self.file.remove();
         }
@@ -319,8 +359,8 @@ mod tests {
         let mut all = Vec::new();
         while let Some((record, behind)) = spool.first().unwrap() {
             all.push(String::from_utf8(line(record)[0].clone()).unwrap());
-            spool.sent(1, behind);
-            spool.note(0).unwrap();
+            spool.settled(1, behind);
+            spool.note().unwrap();
         }
         spool.settle_or_owe();
         assert!(spool.take_owed().is_none());
@@ -336,8 +376,8 @@ mod tests {
         lines(&mut spool, &["one", "", "three"]);
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(line(record), [b"one".to_vec()]);
-        spool.sent(1, behind);
-        spool.note(0).unwrap();
+        spool.settled(1, behind);
+        spool.note().unwrap();
         spool.close().unwrap();
 
         let (mut spool, findings) = Spool::open(&path, "a").unwrap();
@@ -398,15 +438,15 @@ mod tests {
         spool.append(&block, 18).unwrap();
         spool.sent_part(3);
         spool.sent_part(1);
-        spool.note(0).unwrap();
+        spool.note().unwrap();
         assert_eq!(spool.lines(), 14);
         drop(spool); // as a kill -9 leaves it
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
         assert_eq!((spool.lines(), count_lines(&path)), (14, Some(14)));
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(record, Record::Frame(frame(0), 6));
-        spool.sent(record.lines(), behind);
-        spool.note(0).unwrap();
+        spool.settled(record.lines(), behind);
+        spool.note().unwrap();
         assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame(10), 0));
         assert_eq!((spool.lines(), count_lines(&path)), (10, Some(10)));
     }
@@ -484,21 +524,34 @@ mod tests {
         assert!(matches!(findings[..], [Finding::Foreign(_)]), "another action's: {findings:?}");
     }
 
-    #[test]
-    fn what_libzmq_may_hold_comes_again_after_a_kill() {
+    /// What is left in the file after a kill that came when so many of ten lines were sent.
+    fn left_after_kill(sent: usize, bytes: u64, held: Held) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.spool");
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
-        lines(&mut spool, &["one", "two", "three", "four"]);
-        for _ in 0..3 {
+        lines(&mut spool, &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+        for _ in 0..sent {
             let (_, behind) = spool.first().unwrap().unwrap();
-            spool.sent(1, behind);
-            spool.note(2).unwrap();
+            spool.sent_or_owe(1, bytes, behind, held);
+            assert!(spool.take_owed().is_none());
         }
-        assert_eq!(spool.lines(), 1);
-        drop(spool); // as a kill -9 leaves it
+        assert_eq!(spool.lines(), 10 - sent as u64);
+        drop(spool);
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
-        assert_eq!(drain(&mut spool), ["two", "three", "four"]);
+        drain(&mut spool)
+    }
+
+    #[test]
+    fn what_libzmq_may_hold_comes_again_after_a_kill() {
+        let held = |messages, bytes| Held::Last { messages, bytes };
+        // of 8 sent: the last two, then one that is being written
+        assert_eq!(left_after_kill(8, 100, held(2, 100)), ["5", "6", "7", "8", "9"]);
+        assert_eq!(left_after_kill(8, 100, held(2, 1)), ["5", "6", "7", "8", "9"]);
+        assert_eq!(left_after_kill(8, 100, held(2, 101)), ["4", "5", "6", "7", "8", "9"]);
+        assert_eq!(left_after_kill(8, 100, held(0, 0)), ["8", "9"]);
+        assert_eq!(left_after_kill(8, 10, held(2, 1000)).len(), 10);
+        assert_eq!(left_after_kill(9, 100, Held::Any).len(), 10);
+        assert_eq!(left_after_kill(10, 100, Held::Any).len(), 10);
     }
 
     #[test]
@@ -511,9 +564,9 @@ mod tests {
         lines(&mut spool, &["one", "two", "three"]);
         fcntl_add_seals(&file, SealFlags::WRITE).unwrap();
         let (_, behind) = spool.first().unwrap().unwrap();
-        spool.sent(1, behind);
+        spool.settled(1, behind);
         for _ in 0..5 {
-            spool.note(0).unwrap_err();
+            spool.note().unwrap_err();
             assert_eq!(spool.lines(), 2);
         }
         assert_eq!(line(spool.first().unwrap().unwrap().0), [b"two".to_vec()]);
