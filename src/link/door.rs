@@ -45,10 +45,11 @@ impl Source {
     /// The network whose addresses are one owner's to choose.
     fn network(address: IpAddr) -> Option<Source> {
         let IpAddr::V6(address) = address else { return None };
-        // of the link or the host, and the whole of IPv4 (RFC 6052)
+        // of the link or the host, and the whole of IPv4 (RFC 6052, RFC 8215)
         let is_of_none = address.is_unicast_link_local()
             || address.is_loopback()
-            || address.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0]);
+            || address.segments().starts_with(&[0x64, 0xff9b, 0, 0, 0, 0])
+            || address.segments().starts_with(&[0x64, 0xff9b, 1]);
         let network = Ipv6Addr::from_bits(address.to_bits() & u128::MAX << 64);
         (!is_of_none).then_some(Source::Network(network))
     }

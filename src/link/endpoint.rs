@@ -80,7 +80,12 @@ impl Endpoint {
 
     /// CURVE goes over it, and a connection of a key that is taken off the list can be closed.
     pub fn carries_curve(&self) -> bool {
-        self.address.starts_with("tcp://") || self.address.starts_with("ipc://")
+        self.is_tcp() || self.address.starts_with("ipc://")
+    }
+
+    /// The transport is TCP.
+    pub fn is_tcp(&self) -> bool {
+        self.address.starts_with("tcp://")
     }
 
     /// The transport has connections, which most socket types need.

@@ -185,7 +185,7 @@ pub enum Notice {
     HeldOff {
         /// The endpoint where the last one failed.
         endpoint: String,
-        /// The address; of IPv6 its first half.
+        /// The address, or the network (IPv6, /64).
         address: String,
         /// As many may fail within a second.
         most: usize,

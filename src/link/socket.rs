@@ -421,7 +421,7 @@ impl Socket {
         self.forget(&endpoint.address);
         if self.call(endpoint, index, shown).is_err() {
             self.peers.calls.forget(&endpoint.address);
-            self.peers.calls.postpone(&endpoint.address, now);
+            return self.peers.calls.postpone(&endpoint.address, now);
         }
         let cause = format!("{} {changed}", endpoint.address);
         let told = changed || self.holds;

@@ -228,34 +228,38 @@ fn send_first(context: Context<'_>, socket: &Socket) -> Result<Option<Sent>, Car
         }
         Record::Frame(frame, settled) => unsettled(frame, *settled)?,
     };
-    // The action was acknowledged when it spooled and is best-effort now: line by line, waiting for
-    // room, so that the record is gone as a whole.
-    let mut bytes = 0;
+    // The action was acknowledged when it spooled and is best-effort now: line by line.
+    let (mut count, mut bytes) = (0, 0);
+    let mut last = Ok(Sent::Taken);
     for line in &lines {
         let (_, text) = Head::split(line);
-        bytes += text.len() as u64;
-        while socket.send(&[text])? == Sent::Full {
-            if action.stop.grace_is_over() {
-                return Ok(Some(Sent::Full));
-            }
-            socket.wait_writable(SLICE)?;
+        last = socket.send(&[text]);
+        if !matches!(last, Ok(Sent::Taken)) {
+            break;
         }
+        count += 1;
+        bytes += text.len() as u64;
     }
-    let count = lines.len() as u64;
-    spool.sent_or_owe(record.lines(), bytes + count * FRAMING, behind, held);
+    match last {
+        Ok(Sent::Taken) => {
+            spool.sent_or_owe(record.lines(), bytes + count * FRAMING, behind, held);
+        }
+        Ok(Sent::Full) | Err(_) => spool.sent_part(count),
+    }
     counters.sent().add(count);
     counters.bytes().add(bytes);
     counters.resumed().add(count);
     counters.in_spool().set(spool.lines());
-    Ok(Some(Sent::Taken))
+    Ok(Some(last?))
 }
 
-/// What libzmq may hold of the lines that it took. One peer's pipe gives a bound: `sndhwm` messages in
-/// it, one half encoded, one half written, and what stands between them in one write. With several peers
-/// an old line may wait at a slow one for as long as another takes lines.
+/// What may be lost, of the lines that libzmq took, with this process. One peer's pipe gives a bound:
+/// `sndhwm` messages in it, one half encoded, one half written, and what stands between them in one write.
+/// With several peers an old line may wait at a slow one for as long as another takes lines. Over ipc the
+/// peer's libzmq drops what its kernel has, if it is full when we are gone (epoll.cpp: EPOLLHUP).
 fn held(spec: &SocketSpec) -> Held {
     match (&spec.endpoints[..], usize::try_from(spec.options.snd_hwm)) {
-        ([one], Ok(messages @ 1..)) if one.mode == Mode::Connect => {
+        ([one], Ok(messages @ 1..)) if one.mode == Mode::Connect && one.is_tcp() => {
             Held::Last { messages: messages + 1, bytes: WRITE }
         }
         _ => Held::Any,

@@ -212,10 +212,12 @@ impl Spool {
     }
 
     /// The record of `lines` lines that ends at `behind` is sent, in messages of at least `bytes`. The
-    /// file is told as far as a kill cannot take along what was sent; else as [`Spool::note_or_owe`].
+    /// file is told as far as a kill cannot take along what was sent; beyond that as [`Spool::note_or_owe`].
     pub(crate) fn sent_or_owe(&mut self, lines: u64, bytes: u64, behind: u64, held: Held) {
         self.settled(lines, behind);
-        self.owed = self.note_but(Doubt { behind, bytes }, held).err();
+        if let Some(settled) = self.doubt(Doubt { behind, bytes }, held) {
+            self.owed = self.note_settled(settled, 0).err();
+        }
     }
 
     /// All records sent so far are settled; an empty spool gives its space back, if the file can be told.
@@ -239,11 +241,12 @@ impl Spool {
         Ok(())
     }
 
-    fn note_but(&mut self, sent: Doubt, held: Held) -> Result<(), StateFileError> {
-        let Held::Last { messages, bytes } = held else { return Ok(()) };
+    /// The offset behind the records that are no longer in doubt, if there are more of them now.
+    fn doubt(&mut self, sent: Doubt, held: Held) -> Option<u64> {
+        let Held::Last { messages, bytes } = held else { return None };
         self.in_doubt.push_back(sent);
-        let Some(newest) = self.in_doubt.len().checked_sub(messages + 1) else { return Ok(()) };
-        self.older_bytes += self.in_doubt.get(newest).map_or(0, |it| it.bytes);
+        let newest = self.in_doubt.len().checked_sub(messages + 1)?;
+        self.older_bytes += self.in_doubt.get(newest)?.bytes;
         let mut settled = None;
         while self.in_doubt.len() > messages {
             let Some(oldest) = self.in_doubt.front() else { break };
@@ -253,7 +256,7 @@ impl Spool {
             self.older_bytes -= oldest.bytes;
             settled = self.in_doubt.pop_front();
         }
-        settled.map_or(Ok(()), |last| self.note_settled(last.behind, 0))
+        settled.map(|last| last.behind)
     }
 
     fn give_space_back(&mut self) -> Result<(), StateFileError> {

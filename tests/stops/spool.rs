@@ -8,10 +8,12 @@ use harness::{Oracle, Peer, SOON, Site, millis, ports::free_endpoint, secs};
 
 use crate::{STOP, ends_without_spool, peer_at, pusher, spooled};
 
+const LONG_LINES: &str = "maxMessageSize=\"64k\"";
+
 #[test]
 fn peer_that_leaves_while_the_spool_is_sent() {
     let endpoint = free_endpoint();
-    let site = pusher(&endpoint, "sndhwm=\"10\"").global("maxMessageSize=\"64k\"");
+    let site = pusher(&endpoint, "sndhwm=\"10\"").global(LONG_LINES);
     let padding = "x".repeat(20_000);
     let mut daemon = site.start();
     daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
@@ -69,7 +71,7 @@ fn stops_while_the_spool_is_sent_lose_and_double_nothing() {
 #[test]
 fn kill_while_the_spool_is_sent_loses_nothing() {
     let endpoint = free_endpoint();
-    let site = pusher(&endpoint, "sndhwm=\"10\"").global("maxMessageSize=\"64k\"");
+    let site = pusher(&endpoint, "sndhwm=\"10\"").global(LONG_LINES);
     let padding = "x".repeat(20_000);
     let mut daemon = site.start();
     daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
@@ -96,7 +98,8 @@ fn kill_while_the_spool_is_sent_loses_nothing() {
 fn kill_while_short_lines_of_the_spool_wait_to_be_written_loses_nothing() {
     const LINES: usize = 30_000;
     let endpoint = free_endpoint();
-    let site = pusher(&endpoint, "sndhwm=\"10\"");
+    // Without heartbeats: the peer's answer to one resets the connection of a process that is gone.
+    let site = pusher(&endpoint, "sndhwm=\"10\" heartbeativl=\"0\"");
     let padding = "x".repeat(190);
     let mut daemon = site.start();
     daemon.feeder().texts((0..LINES).map(|n| format!("{} {padding}", numbered(n))));
@@ -129,7 +132,7 @@ fn kill_while_short_lines_of_the_spool_wait_to_be_written_loses_nothing() {
 fn kill_while_the_spool_goes_to_two_peers_loses_nothing() {
     const LINES: usize = 20_000;
     let (slow, quick) = (free_endpoint(), free_endpoint());
-    let site = pusher(&format!("{slow},{quick}"), "sndhwm=\"10\"").global("maxMessageSize=\"64k\"");
+    let site = pusher(&format!("{slow},{quick}"), "sndhwm=\"10\"").global(LONG_LINES);
     let padding = "x".repeat(2_000);
     let mut daemon = site.start();
     daemon.feeder().texts((0..LINES).map(|n| format!("{} {padding}", numbered(n))));
@@ -149,6 +152,36 @@ fn kill_while_the_spool_goes_to_two_peers_loses_nothing() {
     received.extend(peer.take_all(LINES, secs(2)));
     received.extend(reader.join().expect("the other reader"));
     Oracle::judge(0..LINES, &received).nothing_lost();
+    ends_without_spool(&site, &mut daemon);
+}
+
+/// The spool has frames of many lines, and the action sends them line by line: a stop in the middle of one.
+#[test]
+fn frames_of_an_action_that_was_acknowledged_go_on_where_a_stop_found_them() {
+    let endpoint = free_endpoint();
+    let action = format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"DEALER\" sndhwm=\"10\"");
+    let site = Site::sender("", &format!("{action} delivery=\"acked\"")).global(LONG_LINES);
+    let padding = "x".repeat(20_000);
+    let mut daemon = site.start();
+    daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
+    daemon.stop().clean().within(STOP);
+    let site = site.anew().global(LONG_LINES).sending("", &action);
+    let peer = Peer::new(zmq::ROUTER).narrow();
+    peer.bind(&endpoint);
+    let mut received = Vec::new();
+    for _ in 0..2 {
+        let mut daemon = site.start();
+        received.extend(peer.take(30, SOON));
+        daemon.terminate();
+        daemon.wait_log(&["omrzmq[out]", "lines stay in"], SOON);
+        // What libzmq holds has the linger time to go.
+        received.extend(peer.rest(millis(500)));
+        daemon.wait_end().clean();
+    }
+    assert!((60..400).contains(&received.len()), "{} lines of the spool's 400", received.len());
+    let mut daemon = site.start();
+    received.extend(peer.take_all(400 - received.len(), SOON));
+    Oracle::judge(0..400, &received).once_in_order();
     ends_without_spool(&site, &mut daemon);
 }
 
