@@ -151,7 +151,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The first record that is not sent yet, with the offset behind it for [`Spool::sent`].
+    /// The first record that is not sent yet, with the offset behind it for [`Spool::settled`] and [`Spool::sent_or_owe`].
     pub(crate) fn first(&self) -> Result<Option<(Record, u64)>, StateFileError> {
         self.at(self.next)
     }
