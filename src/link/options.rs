@@ -75,7 +75,7 @@ impl Default for Options {
             handshake_ivl: Duration::from_secs(3),
             max_connections: 1000,
             max_connections_per_key: 250,
-            max_failures_per_address: 100,
+            max_failures_per_address: 50,
             maxmsgsize: 16 * 1024 * 1024,
             linger: Duration::from_millis(500),
             snd_hwm: 1000,

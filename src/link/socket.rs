@@ -419,7 +419,9 @@ impl Socket {
             return self.peers.calls.postpone(&endpoint.address, now);
         }
         self.forget(&endpoint.address);
+        let before = self.peers.calls.shown(&endpoint.address);
         if self.call(endpoint, index, shown).is_err() {
+            self.peers.calls.call(&endpoint.address, before, now);
             self.peers.calls.forget(&endpoint.address);
             return self.peers.calls.postpone(&endpoint.address, now);
         }

@@ -166,7 +166,7 @@ pub const INSTANCE: [Param; 25] = [
     number(
         "maxfailuresperaddress",
         (0, 1_000_000),
-        "100",
+        "50",
         "Handshakes of one address that may fail within a second at an input or action that binds with CURVE; \
          ten times as many where somebody is connected from it (and the keys are in a folder), and of a network of \
          IPv6 (/64). After more, the system overlooks new calls from there for a second, which is logged and \

@@ -489,8 +489,11 @@ impl Carrier for Acked {
             self.renew();
             return Ok(SpoolStep::Done);
         }
-        self.drive(context, SLICE)?;
-        Ok(if self.settle_spool(context) > 0 { SpoolStep::Moved } else { SpoolStep::Waited })
+        let driven = self.drive(context, SLICE);
+        // also what was acknowledged before the socket failed
+        let settled = self.settle_spool(context);
+        driven?;
+        Ok(if settled > 0 { SpoolStep::Moved } else { SpoolStep::Waited })
     }
 }
 

@@ -14,7 +14,7 @@ use rzmq_link::{LinkError, Mode, Sent, Socket, SocketSpec};
 use std::thread;
 use std::time::Duration;
 
-/// Lines of a spool in one step: between two, the keeper looks for a stop, and others get the binding
+/// Records of a spool in one step: between two, the keeper looks for a stop, and others get the binding
 /// socket.
 const SPOOL_STEP: usize = 128;
 /// How long a step that can do nothing waits.
@@ -144,6 +144,8 @@ impl Carrier for BestEffort {
     }
 
     fn advance_spool(&mut self, context: Context<'_>) -> Result<SpoolStep, CarrierError> {
+        let resumed = || context.running.counters.resumed().get();
+        let before = resumed();
         let step = with_socket(&mut self.socket, context, |socket| {
             for _ in 0..SPOOL_STEP {
                 match send_first(context, socket)? {
@@ -152,7 +154,8 @@ impl Carrier for BestEffort {
                     Some(Sent::Full) => {
                         // Interrupted or not: the next step looks again.
                         let _ = socket.wait_writable(SLICE);
-                        return Ok(SpoolStep::Waited);
+                        let has_moved = resumed() != before;
+                        return Ok(if has_moved { SpoolStep::Moved } else { SpoolStep::Waited });
                     }
                 }
             }

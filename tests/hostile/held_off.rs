@@ -28,7 +28,7 @@ fn an_address_that_fails_too_often_waits_and_no_other_does() {
     let Some(attack) = Attack::start(&ground, "http", &WITHOUT_END) else { return };
     for (input, endpoint) in ["acked", "plain"].into_iter().zip(ground.endpoints.clone()) {
         let told = format!(
-            "imrzmq[{input}]: held off {FROM} at {endpoint} for a second: more than 100 of its handshakes \
+            "imrzmq[{input}]: held off {FROM} at {endpoint} for a second: more than 50 of its handshakes \
              failed within one, as many as maxfailuresperaddress bears"
         );
         ground.receiver.wait_log(&[&told], SOON);
