@@ -26,18 +26,29 @@ impl Publisher {
         Self::with_keys(&server, &reader, templates, action)
     }
 
+    /// With a configuration of endpoint and trust (what a statement says of it).
+    pub fn configured(configure: impl FnOnce(Site, &str, &str) -> Site) -> Self {
+        Self::of(&Keys::new("loghost"), &Keys::new("reader"), configure)
+    }
+
     fn with_keys(server: &Keys, reader: &Keys, templates: &str, action: &str) -> Self {
+        Self::of(server, reader, |site, endpoint, trust| {
+            let action = format!("socktype=\"PUB\" endpoints=\"{endpoint}\" {action}");
+            site.with(templates).sending(trust, &action)
+        })
+    }
+
+    fn of(server: &Keys, reader: &Keys, configure: impl FnOnce(Site, &str, &str) -> Site) -> Self {
         let (site, endpoint) = (Site::new(), free_endpoint());
         server.write(&site.path("keys"));
         reader.write(&site.path("keys"));
         reader.write_public(&site.path("allowed"));
-        let module = format!(
+        let trust = format!(
             "authtype=\"CURVESERVER\" servercertpath=\"{}\" clientcertpath=\"{}\"",
             site.path("keys/loghost").display(),
             site.path("allowed").display()
         );
-        let action = format!("socktype=\"PUB\" endpoints=\"{endpoint}\" {action}");
-        let site = site.with(templates).sending(&module, &action);
+        let site = configure(site, &endpoint, &trust);
         let daemon = site.start();
         Publisher { daemon, site, endpoint, keys: (server.clone(), reader.clone()) }
     }

@@ -166,6 +166,59 @@ fn logtalez_scripts_get_logtalez_output() {
     Rzlog::of(&wrong).run().ended(1).complains(&["/no"]);
 }
 
+/// What LogTalez publishes for rsyslogd, with the module's name replaced: trust on the action, a line's own JSON
+/// in the template, and a publisher that is called where there is some. C omczmq publishes it in plaintext, to which rzlog does not connect.
+#[test]
+fn logtalez_configuration_publishes_with_curve() {
+    let publisher = Publisher::configured(|site, endpoint, trust| {
+        let endpoint = endpoint.replace("127.0.0.1", "*");
+        site.with("module(load=\"mmjsonparse\")").with("module(load=\"omrzmq\")").with(&format!(
+            r#"
+template(name="host_tag" type="list") {{
+  property(name="hostname")
+  constant(value=".")
+  property(name="syslogtag" position.from="1" position.to="32")
+  constant(value="@cee:")
+  constant(value="{{")
+  constant(value="\"host\":\"")
+  property(name="hostname")
+  constant(value="\",\"syslogtag\":\"")
+  property(name="syslogtag" format="json")
+  constant(value="\",")
+  property(name="$!all-json" position.from="2")
+}}
+ruleset(name="out") {{
+  action(
+    name="publisher"
+    template="host_tag"
+    type="omrzmq"
+    endpoints="{endpoint}"
+    socktype="PUB"
+    {trust}
+  )
+}}
+action(type="mmjsonparse")
+if $parsesuccess == "OK" then {{
+  call out
+}}
+"#
+        ))
+    });
+    let (endpoint, trust) = (&publisher.endpoint, publisher.trust("-"));
+    let mut tail =
+        Rzlog::of(&format!("-endpoints {endpoint} -topics web1.nginx {trust} -json")).start();
+    tail.wait_for("a first line", SOON, |tail| {
+        publisher.says("web1", "nginx", &["@cee: {\"text\": \"warm-up\"}"]);
+        tail.out().contains("warm-up")
+    });
+    publisher.says("web1", "nginx", &["no JSON"]);
+    publisher.says("web1", "cron", &["@cee: {\"text\": \"not asked for\"}"]);
+    publisher.says("web1", "nginx", &["@cee: {\"status\": 502, \"text\": \"last\"}"]);
+    let out = tail.wait_out("last", SOON);
+    let line = r#"{"host":"web1","syslogtag":"nginx:", "status": 502, "text": "last" }"#;
+    assert_eq!(without_warm_up(&out), [line]);
+}
+
 #[test]
 fn json_fields_and_templates() {
     let publisher = Publisher::with_topics();
