@@ -421,7 +421,10 @@ impl Socket {
         self.forget(&endpoint.address);
         let before = self.peers.calls.shown(&endpoint.address);
         if self.call(endpoint, index, shown).is_err() {
-            self.peers.calls.call(&endpoint.address, before, now);
+            if changed {
+                // not shown to anybody: the next call says that it has changed
+                self.peers.calls.call(&endpoint.address, before, now);
+            }
             self.peers.calls.forget(&endpoint.address);
             return self.peers.calls.postpone(&endpoint.address, now);
         }

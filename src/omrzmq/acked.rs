@@ -155,23 +155,29 @@ impl Acked {
         let Some(socket) = &self.targets.current().socket else { return Ok(false) };
         let now = self.clock.elapsed();
         let before = self.sender.settled();
-        let mut taken = true;
+        let mut taken = Ok(true);
         while let Some(frame) = self.sender.transmit(now) {
-            if socket.send(&[frame])? == Sent::Full {
-                if socket.connections() == 0 {
-                    self.sender.lost();
+            match socket.send(&[frame]) {
+                Ok(Sent::Taken) => self.sender.transmitted(now),
+                Ok(Sent::Full) => {
+                    if socket.connections() == 0 {
+                        self.sender.lost();
+                    }
+                    taken = Ok(false);
+                    break;
                 }
-                taken = false;
-                break;
+                Err(why) => {
+                    taken = Err(why);
+                    break;
+                }
             }
-            self.sender.transmitted(now);
         }
         // A line that fits into no frame of this receiver is settled here: refused.
         if self.sender.settled() != before {
             self.count_settled(context, before);
             self.note_refused(context);
         }
-        Ok(taken)
+        taken
     }
 
     /// Takes the answers that are there; says whether there were any.
