@@ -191,6 +191,33 @@ fn a_removed_client_is_cut_within_three_seconds_and_others_are_not_disturbed() {
     receiver.end().clean().within(STOP);
 }
 
+/// What cannot be delivered waits in rsyslog's queue, which is as large as its administrator made it.
+#[test]
+fn a_refused_key_takes_no_memory_and_delivers_once_it_is_allowed() {
+    let place = Place::new("ROUTER");
+    let web = Keys::new("web");
+    let mut receiver = place.site.start();
+    let server = place.server.write_public(&place.site.path("public"));
+    let queue = "queue.type=\"LinkedList\" queue.size=\"100\" queue.timeoutEnqueue=\"0\"";
+    let sending = place.sender(&web, &server.display().to_string(), &format!("{ACKED} {queue}"));
+    let mut sender = sending.global("maxMessageSize=\"64k\"").start();
+    sender.feed(0..1);
+    sender.wait_log(&["omrzmq[out]", "the server refused our key"], SOON);
+    let padding = "x".repeat(60_000);
+    let feeder = sender.feeder();
+    let long = |count| feeder.texts((0..count).map(|n| format!("{n} {padding}")));
+    long(200);
+    let before = sender.memory();
+    long(1200);
+    let grown = sender.memory().saturating_sub(before) / 1024;
+    assert!(grown < 40, "grew by {grown} MiB with 70 MiB of lines and a key that is refused");
+    place.allow(&web);
+    wait_for(&place.site, "web", 100);
+    // The core counts what its queue has no room for as given to the action: the sums do not hold.
+    sender.stop().clean().within(STOP);
+    receiver.end().clean().within(STOP);
+}
+
 /// A frame holds thousands of lines, over which a slow queue takes long.
 #[test]
 fn a_removed_client_is_cut_in_the_middle_of_a_frame() {
