@@ -108,7 +108,7 @@ fn kill_while_short_lines_of_the_spool_wait_to_be_written_loses_nothing() {
     peer.bind(&endpoint);
     let mut daemon = site.start();
     // The kernels take nothing more: two reports, a second apart, are the same.
-    let stuck = try_until(SOON, || {
+    let stuck = try_until(secs(60), || {
         let stats = daemon.stats();
         let left = stats.history("omrzmq", "out").iter().rev().map(|it| it["in_spool"]);
         let left: Vec<_> = left.take(2).collect();
@@ -119,7 +119,7 @@ fn kill_while_short_lines_of_the_spool_wait_to_be_written_loses_nothing() {
     daemon.kill9();
     let mut received = peer.rest(millis(500));
     let mut daemon = site.start();
-    received.extend(peer.take_all(LINES - received.len(), SOON));
+    received.extend(peer.take_all(LINES - received.len(), secs(60)));
     let found = Oracle::judge(0..LINES, &received);
     found.nothing_lost();
     // The pipe's ten, and a write of 8 KiB.
@@ -142,7 +142,7 @@ fn kill_while_the_spool_goes_to_two_peers_loses_nothing() {
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&quick);
     let mut daemon = site.start();
-    let mut received = peer.take(12_000, SOON);
+    let mut received = peer.take(12_000, secs(60));
     assert_eq!(received.len(), 12_000, "the spool is being sent");
     daemon.kill9();
     received.extend(idle.rest(millis(500)));
