@@ -10,14 +10,19 @@ use crate::{STOP, ends_without_spool, peer_at, pusher, spooled};
 
 const LONG_LINES: &str = "maxMessageSize=\"64k\"";
 
+/// The site's lines 0..`count`, each with so many bytes more, lie in its spool, rsyslogd is stopped.
+fn spooled_long(site: &Site, count: usize, bytes: usize) {
+    let padding = "x".repeat(bytes);
+    let mut daemon = site.start();
+    daemon.feeder().texts((0..count).map(|n| format!("{} {padding}", numbered(n))));
+    daemon.stop().clean().within(STOP);
+}
+
 #[test]
 fn peer_that_leaves_while_the_spool_is_sent() {
     let endpoint = free_endpoint();
     let site = pusher(&endpoint, "sndhwm=\"10\"").global(LONG_LINES);
-    let padding = "x".repeat(20_000);
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
-    daemon.stop().clean().within(STOP);
+    spooled_long(&site, 400, 20_000);
     let narrow = Peer::new(zmq::PULL).narrow();
     narrow.bind(&endpoint);
     let mut daemon = site.start();
@@ -42,10 +47,7 @@ fn peer_that_leaves_while_the_spool_is_sent() {
 fn stops_while_the_spool_is_sent_lose_and_double_nothing() {
     let endpoint = free_endpoint();
     let site = pusher(&endpoint, "sndhwm=\"50\"");
-    let padding = "x".repeat(4_000);
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..3000).map(|n| format!("{} {padding}", numbered(n))));
-    daemon.stop().clean().within(STOP);
+    spooled_long(&site, 3000, 4_000);
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&endpoint);
     let reader = std::thread::spawn(move || {
@@ -72,10 +74,7 @@ fn stops_while_the_spool_is_sent_lose_and_double_nothing() {
 fn kill_while_the_spool_is_sent_loses_nothing() {
     let endpoint = free_endpoint();
     let site = pusher(&endpoint, "sndhwm=\"10\"").global(LONG_LINES);
-    let padding = "x".repeat(20_000);
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
-    daemon.stop().clean().within(STOP);
+    spooled_long(&site, 400, 20_000);
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&endpoint);
     let mut daemon = site.start();
@@ -100,10 +99,7 @@ fn kill_while_short_lines_of_the_spool_wait_to_be_written_loses_nothing() {
     let endpoint = free_endpoint();
     // Without heartbeats: the peer's answer to one resets the connection of a process that is gone.
     let site = pusher(&endpoint, "sndhwm=\"10\" heartbeativl=\"0\"");
-    let padding = "x".repeat(190);
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..LINES).map(|n| format!("{} {padding}", numbered(n))));
-    daemon.stop().clean().within(STOP);
+    spooled_long(&site, LINES, 190);
     let peer = Peer::new(zmq::PULL).narrow();
     peer.bind(&endpoint);
     let mut daemon = site.start();
@@ -133,10 +129,7 @@ fn kill_while_the_spool_goes_to_two_peers_loses_nothing() {
     const LINES: usize = 20_000;
     let (slow, quick) = (free_endpoint(), free_endpoint());
     let site = pusher(&format!("{slow},{quick}"), "sndhwm=\"10\"").global(LONG_LINES);
-    let padding = "x".repeat(2_000);
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..LINES).map(|n| format!("{} {padding}", numbered(n))));
-    daemon.stop().clean().within(STOP);
+    spooled_long(&site, LINES, 2_000);
     let idle = Peer::new(zmq::PULL).narrow();
     idle.bind(&slow);
     let peer = Peer::new(zmq::PULL).narrow();
@@ -161,10 +154,7 @@ fn frames_of_an_action_that_was_acknowledged_go_on_where_a_stop_found_them() {
     let endpoint = free_endpoint();
     let action = format!("name=\"out\" endpoints=\"{endpoint}\" socktype=\"DEALER\" sndhwm=\"10\"");
     let site = Site::sender("", &format!("{action} delivery=\"acked\"")).global(LONG_LINES);
-    let padding = "x".repeat(20_000);
-    let mut daemon = site.start();
-    daemon.feeder().texts((0..400).map(|n| format!("{} {padding}", numbered(n))));
-    daemon.stop().clean().within(STOP);
+    spooled_long(&site, 400, 20_000);
     let site = site.anew().global(LONG_LINES).sending("", &action);
     let peer = Peer::new(zmq::ROUTER).narrow();
     peer.bind(&endpoint);
