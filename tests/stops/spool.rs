@@ -86,8 +86,8 @@ fn kill_while_the_spool_is_sent_loses_nothing() {
     received.extend(peer.take(400, secs(5)));
     let found = Oracle::judge(0..400, &received);
     found.nothing_lost();
-    // The pipe's ten, one half encoded, one half written.
-    assert!(found.doubled.len() <= 12, "doubled more than libzmq held: {found}");
+    // The pipe's ten, one half encoded, one half written, and one that was just taken and not noted yet.
+    assert!(found.doubled.len() <= 13, "doubled more than libzmq held: {found}");
     ends_without_spool(&site, &mut daemon);
 }
 
@@ -118,8 +118,8 @@ fn kill_while_short_lines_of_the_spool_wait_to_be_written_loses_nothing() {
     received.extend(peer.take_all(LINES - received.len(), secs(60)));
     let found = Oracle::judge(0..LINES, &received);
     found.nothing_lost();
-    // The pipe's ten, and a write of 8 KiB.
-    assert!(found.doubled.len() <= 12 + 8192 / 190, "doubled more than libzmq held: {found}");
+    // As above, and a write of 8 KiB.
+    assert!(found.doubled.len() <= 13 + 8192 / 190, "doubled more than libzmq held: {found}");
     ends_without_spool(&site, &mut daemon);
 }
 
