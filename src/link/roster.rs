@@ -4,9 +4,10 @@
 //! descriptor and the peer's address, the authenticator the key and the address without the port, a
 //! message the descriptor and the key. Here they come together. The authenticator's word makes a key
 //! a candidate for each connection with that address whose handshake may be under way, those that the
-//! monitor tells of later included; the first message proves it. So a connection that never sent
-//! anything may have more than one candidate where several peers shook hands at once behind one
-//! address, and is closed with any of them: its owner, if still allowed, comes back at once.
+//! monitor tells of later included; the first message after the monitor's word proves it. So a
+//! connection that has sent nothing since may have more than one candidate where several peers shook
+//! hands at once behind one address, and is closed with any of them: its owner, if still allowed, comes
+//! back at once.
 //!
 //! A connection is closed with shutdown(2), upon which libzmq sees its end and closes the descriptor.
 //!
@@ -298,13 +299,16 @@ impl Roster {
     }
 
     /// A message came on this connection from the owner of this key. It may have waited, and the
-    /// descriptor be another's by now: a connection that cannot be of this key stays as it is.
-    pub(crate) fn proven(&self, fd: RawFd, key: PublicKey) {
+    /// descriptor be another's by now: a connection that cannot be of this key stays as it is. Answers
+    /// whether there is a connection: the monitor may have yet to tell of it.
+    pub(crate) fn proven(&self, fd: RawFd, key: PublicKey) -> bool {
         let mut connections = self.connections();
-        if let Some(connection) = connections.get_mut(&fd).filter(|it| it.keys.contain(&key)) {
+        let Some(connection) = connections.get_mut(&fd) else { return false };
+        if connection.keys.contain(&key) {
             connection.keys = Candidates::Proven(key);
             connection.past_handshake = true;
         }
+        true
     }
 
     /// Whether a descriptor is still that TCP connection's.

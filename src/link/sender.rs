@@ -63,10 +63,8 @@ impl Senders {
             self.known.clear();
         }
         if self.last_user != user {
-            self.last = match self.known.get(user) {
-                Some(sender) => sender.clone(),
-                None => self.meet(user, message),
-            };
+            let Some(sender) = self.known.get(user) else { return self.meet(user, message) };
+            self.last = sender.clone();
             self.last_user.clear();
             self.last_user.extend_from_slice(user);
         }
@@ -76,9 +74,7 @@ impl Senders {
     /// The first message of a connection, or the first since the allow list has changed.
     fn meet(&mut self, user: &[u8], message: &Frame) -> Option<Arc<Sender>> {
         let key = key_of_user(user)?;
-        if let Some(connection) = message.source() {
-            self.roster.proven(connection, key);
-        }
+        let is_known = message.source().is_none_or(|fd| self.roster.proven(fd, key));
         let sender = match self.security.admission(&key) {
             Admission::Anybody => Some(Sender::new(&key, None)),
             Admission::Known(certificate) => Some(Sender::new(&key, Some(certificate.label()))),
@@ -87,6 +83,10 @@ impl Senders {
                 None
             }
         };
+        // the next message proves it, once the monitor has told of the connection
+        if !is_known && sender.is_some() {
+            return sender;
+        }
         if self.known.len() >= MOST {
             self.known.clear();
         }
@@ -112,5 +112,98 @@ impl Senders {
 impl Sender {
     fn new(key: &PublicKey, name: Option<String>) -> Arc<Sender> {
         Arc::new(Sender { key: key.to_string(), name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::roster::{Called, Limits};
+    use crate::security::SecuritySettings;
+    use crate::{
+        Context, Options, Received, Sent, Socket, SocketSpec, SocketType, parse_endpoints,
+    };
+
+    struct Nobody;
+
+    impl Notices for Nobody {
+        fn notice(&self, _: &Notice) {}
+    }
+
+    fn security(authtype: &str, server: &Path, client: &str) -> Arc<Security> {
+        let settings = SecuritySettings {
+            authtype: Some(authtype),
+            servercertpath: server.to_str(),
+            clientcertpath: Some(client),
+            ..SecuritySettings::default()
+        };
+        Arc::new(Security::from_settings(&settings).unwrap())
+    }
+
+    fn open(
+        context: &Context,
+        socket_type: SocketType,
+        at: &str,
+        security: &Arc<Security>,
+    ) -> Socket {
+        let spec = SocketSpec {
+            name: "test".into(),
+            socket_type,
+            endpoints: parse_endpoints(at, socket_type.habit()).unwrap(),
+            security: Arc::clone(security),
+            options: Options::default(),
+            topics: Vec::new(),
+        };
+        context.open(&spec, Arc::new(Nobody)).unwrap()
+    }
+
+    /// The monitor tells of the connection only after its first message: the second one proves whose it is,
+    /// and no neighbour behind the same address is taken for it any longer.
+    #[test]
+    fn a_message_that_came_before_the_monitors_word_is_not_the_last_to_prove_whose_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("key");
+        let pair = zmq::CurveKeyPair::new().unwrap();
+        let public = zmq::z85_encode(&pair.public_key).unwrap();
+        let secret = zmq::z85_encode(&pair.secret_key).unwrap();
+        let text = format!("curve\n  public-key = \"{public}\"\n  secret-key = \"{secret}\"\n");
+        fs::write(&place, text).unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
+        let server = security("CURVESERVER", &place, "*");
+        let client = security("CURVECLIENT", &place, place.to_str().unwrap());
+        let context = Context::new(1).unwrap();
+        let pull = open(&context, SocketType::Pull, "@tcp://127.0.0.1:*", &server);
+        let push = open(&context, SocketType::Push, &pull.bound()[0], &client);
+        let receive = || {
+            assert!(push.wait_writable(Duration::from_secs(10)).is_ok());
+            assert_eq!(push.send(&[b"line".as_slice()]).unwrap(), Sent::Taken);
+            assert!(pull.wait_message(Duration::from_secs(10)).unwrap());
+            let mut message = Received::new();
+            assert!(pull.receive(&mut message).unwrap());
+            message
+        };
+
+        let handshake = Duration::from_secs(3);
+        let limits = Limits { connections: 9, of_one_key: 9, handshake };
+        let roster = Arc::new(Roster::new(limits));
+        let mut senders = Senders::new(Arc::clone(&server), Arc::clone(&roster), Arc::new(Nobody));
+        let (own, neighbour) =
+            (PublicKey::from_bytes(pair.public_key), PublicKey::from_bytes([7; 32]));
+        let first = receive();
+        assert_eq!(senders.of(&first.body).unwrap().key, public);
+        let now = Instant::now();
+        for key in [neighbour, own] {
+            roster.admit("127.0.0.1", key, now).unwrap();
+        }
+        let fd = first.body.source().unwrap();
+        roster.accepted(fd, Called::at(&pull.bound()[0]).peer_of(fd), true, now);
+        assert_eq!(senders.of(&receive().body).unwrap().key, public);
+        assert_eq!(roster.close_all_of(&neighbour), 0, "a neighbour's end was its own");
+        assert_eq!(roster.ended(fd, now).unwrap().key, Some(own));
     }
 }

@@ -572,7 +572,7 @@ impl Drop for Socket {
 pub struct Received {
     first: Frame,
     second: Frame,
-    body: Frame,
+    pub(crate) body: Frame,
     frames: usize,
     sender: From,
     socket_type: SocketType,
