@@ -15,7 +15,7 @@ RZLOG := $(BUILT)/rzlog
 MODULES := target/modules
 FAULT_MODULES := target/fault-modules
 FOREIGN_MODULES := target/foreign-modules
-# Options for a run by hand: make test ARGS='-p rzmq-link', make bench ARGS='--lines 1000000'
+# Options for a run by hand: make test ARGS='--test trust', make bench ARGS='--lines 1000000'
 ARGS ?=
 # Tests on another Debian release's rsyslogd: make test RELEASE=sid (see scripts/release).
 RELEASE ?=
@@ -92,7 +92,7 @@ test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and sto
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
 	RZMQ_ACKED_ROUNDS=20 RZMQ_ACKED_LINES=400000 RZMQ_ACKED_AWAY=2000000 \
-	$(ON_RELEASE) $(CARGO) test --locked -p rzmq-tests --test acked -- --test-threads=1 \
+	$(ON_RELEASE) $(CARGO) test --locked --workspace --test acked -- --test-threads=1 \
 		kills:: stops:: cuts:: clock:: memory:: chaos::
 
 .PHONY: abi-check
@@ -105,7 +105,7 @@ abi-check: ## rsyslog's module interface, release by release, against what src/h
 hostile: ## lines/s of honest senders without and with each attack; RZMQ_ATTACKS=http,keys for these alone
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
-	CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked -p rzmq-tests --test hostile -- --ignored throughput::
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked --workspace --test hostile -- --ignored throughput::
 
 .PHONY: test-czmq
 test-czmq: ## the fault tests against Debian's C modules: shows which fail there
@@ -119,7 +119,7 @@ test-drafts: ## the draft socket types, with a libzmq built from Debian's source
 	scripts/test-drafts
 
 .PHONY: test-asan
-test-asan: ## the tests on modules built with AddressSanitizer, a selection; ARGS=all for every one
+test-asan: ## the tests on modules built with AddressSanitizer, a selection; ARGS=all for every one that can run so, and rzlog
 	@scripts/setup test
 	scripts/test-asan $(ARGS)
 

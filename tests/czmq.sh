@@ -53,7 +53,7 @@ word() {
 
 # The one line that names the test binary.
 binary=$(cd "$root" && "$root/scripts/cargo" test --quiet --no-run --message-format=json \
-    -p rzmq-tests --test faults |
+    --workspace --test faults |
     sed -n 's/.*"executable":"\([^"]*\/faults-[^"]*\)".*/\1/p' | tail -n 1)
 [ -x "$binary" ] || {
     echo "test-czmq: cargo built no test binary." >&2

@@ -159,14 +159,19 @@ impl Frames {
         crc32fast::hash(&raw) == crc
     }
 
-    /// A line that is not settled, by its number; empty when there is none.
-    pub(crate) fn line(&self, number: u64) -> Vec<u8> {
-        let holds = |frame: &&OutFrame| (frame.first..frame.end()).contains(&number);
-        let line = self.queue.iter().find(holds).and_then(|frame| {
-            let raw = frame.raw_block()?;
-            let block = Block::parse(&raw, frame.count).ok()?;
-            block.lines().nth((number - frame.first) as usize).map(<[u8]>::to_vec)
-        });
-        line.unwrap_or_default()
+    /// Lines that are not settled, by their numbers; empty where there is none. A frame is unpacked once
+    /// for all of its lines that are asked for one behind the other.
+    pub(crate) fn lines(&self, numbers: impl Iterator<Item = u64>) -> Vec<Vec<u8>> {
+        let mut unpacked: Option<(&OutFrame, Vec<Vec<u8>>)> = None;
+        let mut line = |number: u64| {
+            let holds = |frame: &&OutFrame| (frame.first..frame.end()).contains(&number);
+            if !unpacked.as_ref().is_some_and(|(frame, _)| holds(frame)) {
+                let frame = self.queue.iter().find(holds)?;
+                unpacked = Some((frame, frame.lines()));
+            }
+            let (frame, lines) = unpacked.as_mut()?;
+            lines.get_mut((number - frame.first) as usize).map(std::mem::take)
+        };
+        numbers.map(|number| line(number).unwrap_or_default()).collect()
     }
 }

@@ -20,11 +20,16 @@ pub struct SpooledFrame {
 impl SpooledFrame {
     /// Its lines; none when the frame is damaged.
     pub fn lines(&self) -> Vec<Vec<u8>> {
-        let Ok(Frame::Data(data)) = decode(&self.bytes) else { return Vec::new() };
-        let Ok(raw) = unpack(&data, u32::MAX) else { return Vec::new() };
-        let Ok(block) = Block::parse(&raw, data.count) else { return Vec::new() };
-        block.lines().map(<[u8]>::to_vec).collect()
+        lines(&self.bytes)
     }
+}
+
+/// The lines of an encoded DATA frame.
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(Frame::Data(data)) = decode(bytes) else { return Vec::new() };
+    let Ok(raw) = unpack(&data, u32::MAX) else { return Vec::new() };
+    let Ok(block) = Block::parse(&raw, data.count) else { return Vec::new() };
+    block.lines().map(<[u8]>::to_vec).collect()
 }
 
 /// A frame that is unsettled, or not transmitted yet.
@@ -64,6 +69,11 @@ impl OutFrame {
     pub(crate) fn raw_block(&self) -> Option<Cow<'_, [u8]>> {
         let Ok(Frame::Data(data)) = decode(&self.bytes) else { return None };
         unpack(&data, u32::MAX).ok()
+    }
+
+    /// Its lines; none when it is damaged.
+    pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
+        lines(&self.bytes)
     }
 
     /// Bytes of its lines with their lengths.

@@ -314,7 +314,7 @@ impl Sender {
                 self.repack_unsettled();
                 continue;
             }
-            let text = self.frames.line(number);
+            let text = self.frames.lines(std::iter::once(number)).pop().unwrap_or_default();
             let reason = RefusedReason::TooLong;
             self.refused.insert(number, RefusedLine { number, reason, bytes, text });
             self.settle(end);
@@ -383,13 +383,16 @@ impl Sender {
             }
             Frame::Refused(refused) if self.is_of_session(refused.hello) => {
                 // Bounded by what was sent: a number that was not, or is settled, is nonsense.
-                let sent = self.sent_up_to();
+                let open = self.have..self.sent_up_to();
+                let mut new = BTreeMap::new();
                 for (number, reason, bytes) in refused.lines() {
-                    let is_open = (self.have..sent).contains(&number);
-                    if is_open && !self.refused.contains_key(&number) {
-                        let text = self.frames.line(number);
-                        self.refused.insert(number, RefusedLine { number, reason, bytes, text });
+                    if open.contains(&number) && !self.refused.contains_key(&number) {
+                        new.entry(number).or_insert((reason, bytes));
                     }
+                }
+                let texts = self.frames.lines(new.keys().copied());
+                for ((number, (reason, bytes)), text) in new.into_iter().zip(texts) {
+                    self.refused.insert(number, RefusedLine { number, reason, bytes, text });
                 }
                 Ok(Event::Nothing)
             }

@@ -116,21 +116,27 @@ impl Acked {
                 let address = received.peer_address().unwrap_or("an unknown peer");
                 let name = received.sender_name();
                 let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-                if code == ErrorCode::Sessions {
-                    self.counters.sessions_refused().add(1);
-                    self.tell(
+                let who = format!("{address}{name}");
+                let (counter, kind, trouble) = match code {
+                    ErrorCode::Sessions => (
+                        self.counters.sessions_refused(),
                         "sessions",
-                        &format!("{address}{name}"),
-                        &format!("{address}{name} gets no session: {text} (maxsessions, maxsessionsperkey)"),
-                    );
-                } else {
-                    self.counters.protocol_errors().add(1);
-                    self.tell(
+                        format!("{who} gets no session: {text} (maxsessions, maxsessionsperkey)"),
+                    ),
+                    // so do frames that were on their way when a connection was cut
+                    ErrorCode::NoSession | ErrorCode::Fenced => (
+                        self.counters.out_of_turn(),
+                        "turn",
+                        format!("{who} sent lines out of turn ({code:?}): {text}"),
+                    ),
+                    _ => (
+                        self.counters.protocol_errors(),
                         "protocol",
-                        &format!("{address}{name}"),
-                        &format!("{address}{name} broke the protocol ({code:?}): {text}"),
-                    );
-                }
+                        format!("{who} broke the protocol ({code:?}): {text}"),
+                    ),
+                };
+                counter.add(1);
+                self.tell(kind, &who, &trouble);
                 self.answer(intake.socket, routing_id, &reply);
             }
             Reaction::Lines(mut incoming) => {
@@ -325,7 +331,11 @@ impl Acked {
 
     fn tell(&mut self, kind: &'static str, peer: &str, trouble: &str) {
         if let Some(more) = self.troubles.due(kind, peer, Instant::now()) {
-            self.log.error(format!("{trouble}{more}"));
+            let text = format!("{trouble}{more}");
+            match kind {
+                "turn" => self.log.info(text),
+                _ => self.log.error(text),
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ rzmq_host::counters! {
         refused = "refused",
         /// Frames that broke the protocol (acknowledged delivery).
         protocol_errors = "protocol_errors",
+        /// Frames of a session that speaks from another connection by now, or of none (acknowledged delivery).
+        out_of_turn = "out_of_turn",
         /// Times that a sender was told to wait, because it had handed over what it may in this time
         /// (acknowledged delivery).
         delayed_ratelimit = "delayed_ratelimit",

@@ -117,6 +117,9 @@ pub enum LinkError {
     /// Sending failed, and not for want of room.
     #[error("sending failed: {0}")]
     Send(String),
+    /// A peer answered in several frames.
+    #[error("the peer's answer has several frames: it does not speak the protocol")]
+    ManyFrames,
     /// Receiving failed, and not for want of a message.
     #[error("receiving failed: {0}")]
     Receive(String),

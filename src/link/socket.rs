@@ -262,6 +262,11 @@ impl Socket {
     }
 
     /// Receives one message, without waiting; false: none is there.
+    ///
+    /// # Errors
+    /// [`LinkError::ManyFrames`] of a DEALER, that is to be closed then: where a connection ends within such a
+    /// message, libzmq ends the process at the next frame that is asked for (`fq_t::recvpipe`, with
+    /// ZMQ_IMMEDIATE). What answers a sender is one frame, and only the first is looked at.
     pub fn receive(&self, into: &mut Received) -> Result<bool, LinkError> {
         match self.raw.receive(&mut into.body) {
             Ok(()) => {}
@@ -277,6 +282,9 @@ impl Socket {
         into.socket_type = self.socket_type;
         into.frames = 1;
         if into.body.more() {
+            if self.socket_type == SocketType::Dealer {
+                return Err(LinkError::ManyFrames);
+            }
             mem::swap(&mut into.first, &mut into.body);
             loop {
                 // libzmq hands out a message once it has all of its frames

@@ -48,6 +48,8 @@ pub(crate) struct Acked {
     resent: u64,
     /// The session's rest went into the spool, where it is finished: lines to come need another one.
     given_up: bool,
+    /// Behind the last line that was answered SUSPENDED: until the receiver has it, it takes nothing more.
+    suspended: u64,
     /// Records of the spool that are in flight: behind its last line, its lines, behind it in the file.
     spooled: VecDeque<(u64, u64, u64)>,
     /// The session of the spool that was last gone on with, and the number behind its last line
@@ -76,6 +78,7 @@ impl Acked {
             offered_again: OfferedAgain::new(),
             resent: 0,
             given_up: false,
+            suspended: 0,
             spooled: VecDeque::new(),
             former: None,
         }
@@ -128,11 +131,17 @@ impl Acked {
     }
 
     fn exchange(&mut self, context: Context<'_>, patience: Duration) -> Result<(), LinkError> {
+        if self.targets.keep_open(context) {
+            self.sender.lost();
+        }
+        // First what has come since the last step: it answers a hello before another one is due, and is
+        // no silence.
+        let heard = self.listen(context)?;
         if !self.transmit(context)? {
             thread::sleep(patience);
             return Ok(());
         }
-        if !self.listen(context)? && !patience.is_zero() {
+        if !self.listen(context)? && !heard && !patience.is_zero() {
             let now = self.clock.elapsed();
             let wake = self.sender.wake_at().map_or(patience, |at| at.saturating_sub(now));
             if let Some(socket) = &self.targets.current().socket {
@@ -149,9 +158,6 @@ impl Acked {
 
     /// Answers whether the peer took everything that may be transmitted now.
     fn transmit(&mut self, context: Context<'_>) -> Result<bool, LinkError> {
-        if self.targets.keep_open(context) {
-            self.sender.lost();
-        }
         let Some(socket) = &self.targets.current().socket else { return Ok(false) };
         let now = self.clock.elapsed();
         let before = self.sender.settled();
@@ -243,6 +249,7 @@ impl Acked {
                 );
                 let shift = self.sender.renumber(SessionId(rzmq_link::random()));
                 self.target = self.target.saturating_sub(shift);
+                self.suspended = self.suspended.saturating_sub(shift);
                 for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
                     *number = number.and_then(|number| number.checked_sub(shift));
                 }
@@ -345,6 +352,7 @@ impl Acked {
         self.lengths.clear();
         self.resent = 0;
         self.given_up = false;
+        self.suspended = 0;
     }
 
     /// Lets go of the lines of the spool that are settled; answers how many.
@@ -433,7 +441,8 @@ impl Carrier for Acked {
             if self.sender.settled() >= self.target {
                 return Ok(Advance::Done);
             }
-            if self.sender.settled() == settled {
+            // a receiver may acknowledge line by line, without end
+            if self.sender.settled() == settled || context.action.stop.grace_is_over() {
                 return Ok(if settled == before { Advance::Stuck } else { Advance::Moved });
             }
         }
@@ -442,9 +451,10 @@ impl Carrier for Acked {
     fn wait(&mut self, context: Context<'_>, patience: Duration) -> bool {
         // A finished session would never be open again.
         self.renew_if_left(context);
-        // A socket that does not work is told by the step that follows.
-        let _ = self.drive(context, patience);
-        self.sender.is_open()
+        if let Err(why) = self.drive(context, patience) {
+            context.action.tell(context.running, "carrier", &format!("{why}; the lines wait"));
+        }
+        self.sender.is_open() && self.sender.settled() >= self.suspended
     }
 
     fn why_stuck(&self, context: Context<'_>) -> Stuck {
@@ -479,6 +489,7 @@ impl Carrier for Acked {
     }
 
     fn suspended(&mut self, batch: Batch<'_>) {
+        self.suspended = self.sender.next();
         for (index, number) in self.numbers.iter().enumerate() {
             self.offered_again.remember(batch.text(index, 0), *number);
         }

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The longest time a waiting commit is deaf to a stop.
 const SLICE: Duration = Duration::from_millis(20);
+/// How long a peer that is connected has to say that it takes lines, when the engine asks.
+const ANSWER: Duration = Duration::from_millis(200);
 /// A wait that is longer is told in the log.
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 
@@ -26,11 +28,13 @@ pub(crate) struct Worker {
     /// Answers of SUSPENDED since the last batch that was done: the patience is spent, and is not
     /// spent again on each line that the engine offers singly.
     refusals: u32,
+    /// The last answer was not SUSPENDED.
+    is_ready: bool,
 }
 
 impl Worker {
     pub(crate) fn new(action: Arc<Action>) -> Self {
-        Self { action, carrier: None, refusals: 0 }
+        Self { action, carrier: None, refusals: 0, is_ready: true }
     }
 
     /// Runs `work` with the carrier; `None` only before activation, when nothing can be committed.
@@ -53,21 +57,18 @@ impl Worker {
         };
         let patience = if self.refusals > 0 { Duration::ZERO } else { after };
         let ready = self.with_carrier(|carrier, context| {
-            let began = Instant::now();
-            while !is_ready(carrier, context, Duration::ZERO) {
-                if began.elapsed() >= patience {
-                    context.running.counters.suspended().add(1);
-                    return false;
-                }
-                is_ready(carrier, context, SLICE.min(patience));
-            }
-            true
+            let ready = becomes_ready(carrier, context, patience);
+            context.running.counters.suspended().add(u64::from(!ready));
+            ready
         });
         self.note_ready(ready == Some(true))
     }
 
     pub(crate) fn commit(&mut self, batch: Batch<'_>) -> Verdict {
         let patience = match self.action.statement.patience {
+            // Told that the first line of a batch is not taken again yet, the engine offers the others without
+            // asking (measured). They are with the carrier as that one is.
+            Patience::GiveUp { .. } if !self.is_ready => return Verdict::Suspended,
             Patience::GiveUp { retries, .. } if self.refusals > 0 => {
                 Patience::GiveUp { after: Duration::ZERO, retries }
             }
@@ -82,6 +83,7 @@ impl Worker {
             }
             verdict
         });
+        self.is_ready = verdict == Some(Verdict::Done);
         match verdict {
             Some(Verdict::Done) => self.refusals = 0,
             Some(Verdict::Suspended) => self.refusals = self.refusals.max(1),
@@ -91,16 +93,22 @@ impl Worker {
         verdict.unwrap_or(Verdict::Suspended)
     }
 
-    /// The truth: whether a commit would succeed now.
+    /// The truth: whether a commit would succeed now. A peer that is there has the time to say so.
     pub(crate) fn try_resume(&mut self) -> Verdict {
-        let ready =
-            self.with_carrier(|carrier, context| is_ready(carrier, context, Duration::ZERO));
+        let ready = self.with_carrier(|carrier, context| {
+            let patience = match carrier.why_stuck(context) {
+                Stuck::Absent | Stuck::Refused => Duration::ZERO,
+                Stuck::Unanswered | Stuck::Busy => ANSWER,
+            };
+            becomes_ready(carrier, context, patience)
+        });
         self.note_ready(ready == Some(true))
     }
 
     /// Once the engine has asked as often as it was told to, the batch is given up: lines that come
     /// after that are other ones, also where they look the same.
     fn note_ready(&mut self, ready: bool) -> Verdict {
+        self.is_ready = ready;
         if ready {
             return Verdict::Done;
         }
@@ -120,6 +128,18 @@ impl Drop for Worker {
             running.leave(carrier);
         }
     }
+}
+
+/// Whether a commit would find its way within `patience`.
+fn becomes_ready(carrier: &mut dyn Carrier, context: Context<'_>, patience: Duration) -> bool {
+    let began = Instant::now();
+    while !is_ready(carrier, context, Duration::ZERO) {
+        if began.elapsed() >= patience {
+            return false;
+        }
+        is_ready(carrier, context, SLICE.min(patience));
+    }
+    true
 }
 
 /// Whether a commit would find its way; answers after `patience` at the latest.
@@ -177,7 +197,7 @@ fn carry(
             return keep_for_keeper(carrier, context, batch);
         }
         is_ready(carrier, context, SLICE);
-        waiting.note(&*carrier, context, batch.len());
+        waiting.note(&*carrier, context, batch.len(), patience);
     }
 }
 
@@ -205,7 +225,7 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
         Err(why) => {
             let loss = format!(
                 "{lines} lines and more are unsent and cannot be kept for the next start: {why}. They \
-                 are given back to rsyslog, which may lose them at this stop"
+                 are given back to rsyslog, which may lose them at this stop, or send them twice"
             );
             action.tell_loss(running, &loss);
             // Some releases ask again at once, and as often as they can.
@@ -270,7 +290,13 @@ impl<'a> Waiting<'a> {
     }
 
     /// Counts the time that went by, by its reason, and tells when it is worth telling.
-    fn note(&mut self, carrier: &dyn Carrier, context: Context<'_>, lines: usize) {
+    fn note(
+        &mut self,
+        carrier: &dyn Carrier,
+        context: Context<'_>,
+        lines: usize,
+        patience: Patience,
+    ) {
         let Self { action, running, .. } = self;
         let elapsed = self.since.elapsed();
         let milliseconds = elapsed.as_millis() as u64;
@@ -292,11 +318,17 @@ impl<'a> Waiting<'a> {
                 || "the lines of a former run go first".to_string(),
                 |stuck| stuck.sentence(endpoints),
             );
+            let then = match patience {
+                Patience::Wait => "nothing is lost".to_string(),
+                Patience::GiveUp { after, .. } => {
+                    format!("until the action is suspended after {} s", after.as_secs_f32())
+                }
+            };
             self.told |= action.tell(
                 running,
                 "wait",
                 &format!(
-                    "waiting for {} s: {why}. {lines} lines of this batch wait, nothing is lost",
+                    "waiting for {} s: {why}. {lines} lines of this batch wait, {then}",
                     elapsed.as_secs()
                 ),
             );

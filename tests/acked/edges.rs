@@ -125,7 +125,7 @@ fn lines_offered_again_after_suspended_are_not_sent_twice() {
     sender.feed(10..60);
     // Equal lines are as many lines as there are.
     sender.feeder().texts(["twin", "twin", "twin"]);
-    sender.wait_stats("omrzmq", "out", "suspended", |stats| stats["suspended"] >= 2);
+    sender.wait_stats("omrzmq", "out", "suspended", |stats| stats["suspended"] >= 1);
     proxy.come_back();
     sender.feed(60..100);
     let lines = receiver.wait_lines("out.log", 103, secs(20));
@@ -433,6 +433,104 @@ fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such_though_counters_a
     for report in &reports {
         assert!(report["wait_refused_ms"] > 0, "{report:?}");
         assert_eq!(report["wait_absent_ms"], 0, "{report:?}");
+    }
+    sender.stop().clean();
+}
+
+/// An action that may give up, and what is between it and a receiver of the test's own.
+fn giving_up(peer: &Peer, more: &str) -> Site {
+    let endpoint = peer.bind_free();
+    let action = format!(
+        "name=\"out\" endpoints=\"{endpoint}\" socktype=\"DEALER\" delivery=\"acked\" sendtimeout=\"200\" {more}"
+    );
+    Site::sender("", &action).with(ONE_WORKER)
+}
+
+/// A suspended action is asked seldom, and over a long way the answer to its hello comes after it was
+/// asked: it counts when it is asked the next time.
+#[test]
+fn suspended_action_is_ready_by_an_answer_that_came_long_before_it_is_asked() {
+    let peer = Peer::new(zmq::ROUTER);
+    let more = "action.resumeRetryCount=\"1000\" action.resumeInterval=\"9\"";
+    let mut sender = giving_up(&peer, more).start();
+    sender.feed(0..10);
+    let (mut taken, mut hello, mut way) = (Vec::new(), 0, BTreeMap::new());
+    let began = Instant::now();
+    while taken.len() < 10 {
+        assert!(began.elapsed() < secs(60), "{} lines: {}", taken.len(), sender.log());
+        // a second there and back
+        while let Some(entry) = way.first_entry().filter(|entry| *entry.key() <= Instant::now()) {
+            let (id, answer): (Vec<u8>, Vec<u8>) = entry.remove();
+            assert!(peer.send(&[&id, &answer], SOON), "the sender is gone");
+        }
+        let Some(frames) = peer.receive(millis(20)) else { continue };
+        let [id, frame] = <[Vec<u8>; 2]>::try_from(frames).expect("id and frame");
+        let answer = match raw::said(&frame) {
+            Said::Hello { number, .. } => {
+                hello = number;
+                raw::welcome_of(&frame).expect("a hello")
+            }
+            Said::Data { first, lines } => {
+                taken.truncate(first as usize);
+                taken.extend(lines);
+                raw::ack(taken.len() as u64, hello)
+            }
+        };
+        way.insert(Instant::now() + secs(1), (id, answer));
+    }
+    Oracle::judge(0..10, &taken).once_in_order();
+    sender.stop().clean();
+}
+
+/// A receiver that answers hellos and settles nothing: what the engine has given up is with the module once,
+/// and it takes nothing more before that is settled.
+#[test]
+fn lines_that_the_engine_gave_up_do_not_pile_up() {
+    let peer = Peer::new(zmq::ROUTER);
+    let more = "action.resumeRetryCount=\"0\" action.resumeInterval=\"1\"";
+    let mut sender = giving_up(&peer, more).start();
+    sender.feed(0..5);
+    let (mut seen, mut hellos, mut hello, mut fed, mut way) =
+        (BTreeMap::new(), 0, 0, 5, Vec::new());
+    let began = Instant::now();
+    // asked again every three seconds, as lines are in flight
+    while hellos < 5 {
+        assert!(began.elapsed() < secs(60), "{seen:?}: {}", sender.log());
+        if !seen.is_empty() {
+            sender.feed(fed..fed + 5);
+            fed += 5;
+        }
+        let Some(frames) = peer.receive(millis(50)) else { continue };
+        let [id, frame] = <[Vec<u8>; 2]>::try_from(frames).expect("id and frame");
+        match raw::said(&frame) {
+            Said::Hello { number, .. } => {
+                (hello, hellos) = (number, hellos + 1);
+                let welcome = raw::welcome_of(&frame).expect("a hello");
+                assert!(peer.send(&[&id, &welcome], SOON), "the sender is gone");
+            }
+            Said::Data { first, lines } => seen.extend((first..).zip(lines)),
+        }
+        way = id;
+    }
+    // the five are one batch or two
+    let first = seen.len();
+    Oracle::judge(0..first, &seen.values().collect::<Vec<_>>()).once_in_order();
+    assert!(first <= 5, "{seen:?}");
+    // it is settled: lines that come now are taken
+    while seen.len() == first {
+        assert!(began.elapsed() < secs(90), "{seen:?}: {}", sender.log());
+        assert!(peer.send(&[&way, &raw::ack(first as u64, hello)], SOON), "the sender is gone");
+        sender.feed(fed..fed + 1);
+        fed += 1;
+        let Some(frames) = peer.receive(millis(50)) else { continue };
+        match raw::said(&frames[1]) {
+            Said::Hello { number, .. } => {
+                hello = number;
+                let welcome = raw::welcome_of(&frames[1]).expect("a hello");
+                assert!(peer.send(&[&way, &welcome], SOON), "the sender is gone");
+            }
+            Said::Data { first, lines } => seen.extend((first..).zip(lines)),
+        }
     }
     sender.stop().clean();
 }

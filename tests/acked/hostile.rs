@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -86,9 +86,8 @@ fn wrong_frames_are_answered_counted_and_named_and_others_go_on() {
         sender.feed(number * 100..(number + 1) * 100);
     }
     raw::silent(&peer, millis(100));
-    let wrong = frames.len() + 1;
     let counters = receiver.wait_stats("imrzmq", "in", "all errors counted", |stats| {
-        stats["protocol_errors"] == wrong as i64
+        stats["protocol_errors"] == frames.len() as i64 && stats["out_of_turn"] == 1
     });
     let total = frames.len() * 100;
     Oracle::judge(0..total, &receiver.wait_lines("out.log", total, SOON)).once_in_order();
@@ -362,5 +361,104 @@ fn receiver_that_answers_without_end_holds_nobody_and_fills_no_memory() {
     assert!(late < early + (32 << 10), "from {early} KiB to {late}");
     sender.stop().clean().within(secs(5));
     flood.join().expect("the receiver");
+    assert_eq!(sending.spools().len(), 1, "its lines are kept");
+}
+
+/// What the sender says next, and its routing id.
+fn next_said(peer: &Peer, deadline: Instant) -> (Vec<u8>, Vec<u8>) {
+    loop {
+        assert!(Instant::now() < deadline, "the sender says nothing more");
+        let Some(frames) = peer.receive(millis(50)) else { continue };
+        let [id, frame] = <[Vec<u8>; 2]>::try_from(frames).expect("a routing id and a frame");
+        return (id, frame);
+    }
+}
+
+/// libzmq would end rsyslogd where such a receiver hangs up while its answer is read: the connection is given
+/// up at the first of the frames, and the next one is asked.
+#[test]
+fn answer_of_several_frames_costs_its_receiver_the_connection() {
+    let peer = Peer::new(zmq::ROUTER);
+    let endpoint = peer.bind_free();
+    let mut sender = sender(&endpoint, "").start();
+    sender.feed(0..10);
+    let deadline = Instant::now() + secs(30);
+    let (id, hello) = next_said(&peer, deadline);
+    let welcome = raw::welcome_of(&hello).expect("a hello");
+    let mut answer = vec![&id[..]];
+    answer.resize(10_001, &[]);
+    answer.push(&welcome);
+    assert!(peer.send(&answer, SOON), "the sender is gone");
+    sender.wait_log(&["omrzmq[out]", "several frames", "the lines wait"], SOON);
+    let (mut taken, mut said) = (Vec::new(), 0);
+    while taken.len() < 10 {
+        let (other, frame) = next_said(&peer, deadline);
+        if other == id {
+            continue;
+        }
+        match raw::said(&frame) {
+            Said::Hello { number, .. } => {
+                said = number;
+                let welcome = raw::welcome_of(&frame).expect("a hello");
+                assert!(peer.send(&[&other, &welcome], SOON), "the sender is gone");
+            }
+            Said::Data { lines, .. } => {
+                taken.extend(lines);
+                let have = raw::ack(taken.len() as u64, said);
+                assert!(peer.send(&[&other, &have], SOON), "the sender is gone");
+            }
+        }
+    }
+    Oracle::judge(0..10, &taken).once_in_order();
+    sender.stop().clean();
+}
+
+/// A receiver that acknowledges line by line, without end, does not make a sender deaf to a stop.
+#[test]
+fn receiver_that_acknowledges_line_by_line_holds_up_no_stop() {
+    let peer = Peer::new(zmq::ROUTER);
+    let endpoint = peer.bind_free();
+    let queue = "main_queue(queue.workerThreads=\"1\" queue.dequeueBatchSize=\"4000\")";
+    let sending = sender(&endpoint, "linger=\"100\"").with(queue);
+    let mut sender = sending.start();
+    sender.feed(0..1);
+    // lines that it has of a large batch, and has acknowledged
+    let slow = Arc::new(AtomicU64::new(0));
+    let acknowledged = Arc::clone(&slow);
+    let (begin, may_begin) = mpsc::channel::<()>();
+    let (done, is_done) = mpsc::channel::<()>();
+    let receiver = thread::spawn(move || {
+        let (mut id, mut said, mut have, mut came, mut begins) = (Vec::new(), 0, 0, 0, false);
+        // until the sender has ended; a line in two milliseconds, which is the point
+        while is_done.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            let Some(frames) = peer.receive(millis(2)) else {
+                begins |= may_begin.try_recv().is_ok();
+                if begins && have < came && peer.send(&[&id, &raw::ack(have + 1, said)], millis(0))
+                {
+                    have += 1;
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
+                continue;
+            };
+            let [from, frame] = <[Vec<u8>; 2]>::try_from(frames).expect("id and frame");
+            match raw::said(&frame) {
+                Said::Hello { number, .. } => {
+                    let welcome = raw::welcome_of(&frame).expect("a hello");
+                    peer.send(&[&from, &welcome], SOON);
+                    (id, said) = (from, number);
+                }
+                Said::Data { first, lines } => came = first + lines.len() as u64,
+            }
+        }
+    });
+    sender.feed(1..4_000);
+    sender.wait_stats("core.queue", "main Q", "all wait in the queue", |queue| {
+        queue["size"] >= 3_999
+    });
+    begin.send(()).expect("the receiver");
+    sender.wait("some lines", secs(30), |_| (slow.load(Ordering::Relaxed) > 20).then_some(()));
+    sender.stop().clean().within(secs(5));
+    drop(done);
+    receiver.join().expect("the receiver");
     assert_eq!(sending.spools().len(), 1, "its lines are kept");
 }

@@ -280,7 +280,8 @@ fn numbers_need_a_publisher_with_topics_in_frames_of_their_own() {
 #[test]
 fn draft_socket_types_on_a_stock_libzmq_say_what_is_missing() {
     if zmq::has("draft") == Some(true) {
-        return harness::skip::skipped("draft_socket_types…", "this libzmq has its draft API");
+        // nothing is missing: `make test-drafts` runs what this libzmq has
+        return;
     }
     let mut mistakes = Mistakes::new("omrzmq", "action");
     for kind in ["RADIO", "SCATTER", "CLIENT"] {
