@@ -8,6 +8,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A crate's own words about its licence; not a source file of that name.
 NOTICE = re.compile(r"(?i)(un)?(licen[cs]e|copying|copyright|notice)([-._](?!rs$).*)?$")
+# A copyright line, and lines that go on with its names.
+COPYRIGHT = re.compile(r"(?i)copyright(?: (?:\(c\)|©|\d{4})(?:.*(?:,| and)\n\W*)*.*|s .* retained by their contributors)")
 # What need not be told where the MIT licence is beside it: there is a choice, and that one was taken.
 CHOICE = re.compile(r"(?i).*apache|unlicense")
 # The copy of zstd, in whose place the packages load the distribution's library.
