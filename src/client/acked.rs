@@ -15,7 +15,7 @@ use rzmq_delivery::{
     COMPRESS_FAST, Choice, Event, FRAME_TARGET, Head, RefusedLine, SenderOptions, SessionId, Turn,
 };
 use rzmq_link::{
-    Change, Context, Mode, Notice, Notices, Options, Received, Sent, Socket, SocketSpec,
+    Change, Context, LinkError, Mode, Notice, Notices, Options, Received, Sent, Socket, SocketSpec,
     SocketType, parse_endpoints, random,
 };
 
@@ -281,8 +281,20 @@ impl AckedSender {
     fn listen(&mut self) -> Result<bool, ClientError> {
         let mut heard = false;
         let active = self.choice.active();
-        while self.targets[active].socket.receive(&mut self.received)? {
-            heard = true;
+        loop {
+            match self.targets[active].socket.receive(&mut self.received) {
+                Ok(true) => heard = true,
+                Ok(false) => return Ok(heard),
+                // no more of it may be read
+                Err(why @ LinkError::ManyFrames) => {
+                    self.tell(format!("{why}; the connection is made anew"));
+                    self.targets[active].open_anew(&self.context, &self.told)?;
+                    self.choice.ended(active);
+                    self.sender.lost();
+                    return Ok(heard);
+                }
+                Err(why) => return Err(why.into()),
+            }
             let (now, before) = (self.clock.elapsed(), self.sender.settled());
             let event = self.sender.receive(now, self.received.body());
             let settled = self.sender.settled() > before;
@@ -309,7 +321,6 @@ impl AckedSender {
                 Err(doubt) => self.tell(doubt.to_string()),
             }
         }
-        Ok(heard)
     }
 
     fn tell_turn(&mut self, turn: Option<Turn>) {
@@ -361,9 +372,14 @@ impl Target {
         if self.again.is_some_and(|at| Instant::now() < at) {
             return Ok(false);
         }
+        self.open_anew(context, told)?;
+        Ok(true)
+    }
+
+    fn open_anew(&mut self, context: &Context, told: &Arc<Told>) -> Result<(), ClientError> {
         self.socket = context.open(&self.spec, told.clone())?;
         (self.ended, self.lost, self.again) = (0, None, None);
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use rzmq_delivery::{Frame, Hello, SessionId, decode};
 use rzmq_link::{
-    Context, HandshakeFailure, Mode, Notice, Notices, Options, PublicKey, Received, Security, Sent,
-    SocketSpec, SocketType, parse_endpoints, random,
+    Context, HandshakeFailure, LinkError, Mode, Notice, Notices, Options, PublicKey, Received,
+    Security, Sent, SocketSpec, SocketType, parse_endpoints, random,
 };
 
 use crate::address::needs_ipv6;
@@ -295,9 +295,15 @@ fn answer(socket: &rzmq_link::Socket) -> Result<Answer, ClientError> {
     }
     let mut received = Received::new();
     while !left().is_zero() {
-        if !socket.receive(&mut received)? {
-            socket.wait_message(left())?;
-            continue;
+        match socket.receive(&mut received) {
+            Ok(true) => {}
+            Ok(false) => {
+                socket.wait_message(left())?;
+                continue;
+            }
+            // whoever it is, it is no receiver of acknowledged delivery
+            Err(LinkError::ManyFrames) => return Ok(Answer::None),
+            Err(why) => return Err(why.into()),
         }
         match decode(received.body()) {
             Ok(Frame::Welcome(welcome)) if is_ours(&welcome.session, &hello.session) => {

@@ -42,6 +42,9 @@ pub struct Choice {
     well: Duration,
     /// When that was last asked: nobody asks while there is nothing to do.
     asked: Duration,
+    /// A time in which nobody asked was not held against the active one, and it was not well since: who is
+    /// asked seldom is not spared again.
+    spared: bool,
     /// Hellos that the active one has answered since it last took a line.
     welcomes: u32,
     /// What it answered instead of taking lines, since it last took one.
@@ -71,6 +74,7 @@ impl Choice {
             active: preferred,
             well: Duration::ZERO,
             asked: Duration::ZERO,
+            spared: false,
             welcomes: 0,
             trouble: None,
             held: false,
@@ -143,7 +147,7 @@ impl Choice {
             Err(why) => self.trouble = Some(why.to_string()),
         }
         if self.trouble.is_none() {
-            self.well = now;
+            (self.well, self.spared) = (now, false);
         }
         turn
     }
@@ -158,11 +162,11 @@ impl Choice {
         if self.is_alone() {
             return None;
         }
-        if now.saturating_sub(self.asked) > PATIENCE {
-            self.well = now;
+        let active_is_up = is_up(self.active);
+        if now.saturating_sub(self.asked) > PATIENCE && active_is_up && !self.spared {
+            (self.well, self.spared) = (now, true);
         }
         self.asked = now;
-        let active_is_up = is_up(self.active);
         // Once the pause is over, it has to answer like any other.
         if active_is_up && self.held && sender.is_pausing() {
             self.well = now;
@@ -241,7 +245,7 @@ impl Choice {
 
     fn go_to(&mut self, now: Duration, place: usize, sender: &mut Sender) {
         self.active = place;
-        (self.well, self.welcomes) = (now, 0);
+        (self.well, self.spared, self.welcomes) = (now, false, 0);
         (self.trouble, self.held, self.preferred_up) = (None, false, None);
         sender.turned();
     }

@@ -136,8 +136,8 @@ pub(crate) enum CarrierError {
 /// one by one and in the same order (measured on four releases), and they must not be carried twice.
 /// What is known of each is a `T`.
 ///
-/// Recognised by what they are, not by where they stand: two equal lines are two lines, and the first
-/// line that is another one ends it. So does the engine's giving up.
+/// Recognised by what they are, not by where they stand: two equal lines are two lines, those that the engine
+/// passes over are given up, and the first line that is another one ends it. So does the engine's giving up.
 #[derive(Debug)]
 pub(crate) struct OfferedAgain<T> {
     hasher: RandomState,
@@ -164,11 +164,10 @@ impl<T> OfferedAgain<T> {
 
     /// What is known of a line that is offered; it is then no longer remembered.
     pub(crate) fn recognise(&mut self, line: &[u8]) -> Option<T> {
-        let (awaited, _) = self.lines.front()?;
-        if *awaited == self.hasher.hash_one(line) {
-            return self.lines.pop_front().map(|(_, what)| what);
-        }
-        self.lines.clear();
-        None
+        let offered = self.hasher.hash_one(line);
+        let place = self.lines.iter().position(|(remembered, _)| *remembered == offered);
+        // all of them, where it is another line
+        self.lines.drain(..place.unwrap_or(self.lines.len()));
+        self.lines.pop_front().map(|(_, what)| what)
     }
 }

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const SLICE: Duration = Duration::from_millis(20);
 /// How long a peer that is connected has to say that it takes lines, when the engine asks.
 const ANSWER: Duration = Duration::from_millis(200);
+/// After less than this it goes on asking; the shortest interval between two attempts is a second.
+const ASKS_AGAIN: Duration = Duration::from_millis(500);
 /// A wait that is longer is told in the log.
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 
@@ -30,11 +32,15 @@ pub(crate) struct Worker {
     refusals: u32,
     /// The last answer was not SUSPENDED.
     is_ready: bool,
+    /// The engine has asked so often that it gives the batch up.
+    given_up: bool,
+    /// When it was last asked whether a commit would succeed.
+    asked: Option<Instant>,
 }
 
 impl Worker {
     pub(crate) fn new(action: Arc<Action>) -> Self {
-        Self { action, carrier: None, refusals: 0, is_ready: true }
+        Self { action, carrier: None, refusals: 0, is_ready: true, given_up: false, asked: None }
     }
 
     /// Runs `work` with the carrier; `None` only before activation, when nothing can be committed.
@@ -67,14 +73,25 @@ impl Worker {
     pub(crate) fn commit(&mut self, batch: Batch<'_>) -> Verdict {
         let patience = match self.action.statement.patience {
             // Told that the first line of a batch is not taken again yet, the engine offers the others without
-            // asking (measured). They are with the carrier as that one is.
-            Patience::GiveUp { .. } if !self.is_ready => return Verdict::Suspended,
+            // asking (measured). They are with the carrier as that one is. Within a stop it does so at once, and as
+            // often as it can.
+            Patience::GiveUp { .. } if !self.is_ready && !self.action.stop.grace_is_over() => {
+                if self.action.stop.has_begun() {
+                    thread::sleep(SLICE);
+                }
+                return Verdict::Suspended;
+            }
             Patience::GiveUp { retries, .. } if self.refusals > 0 => {
                 Patience::GiveUp { after: Duration::ZERO, retries }
             }
             patience => patience,
         };
+        // a batch that the engine asked for anew is another one, also where its lines look the same
+        let is_another = self.is_ready && std::mem::take(&mut self.given_up);
         let verdict = self.with_carrier(|carrier, context| {
+            if is_another {
+                carrier.given_up();
+            }
             carrier.begin(context, batch);
             let verdict = carry(carrier, context, batch, patience);
             if verdict == Verdict::Suspended {
@@ -95,18 +112,20 @@ impl Worker {
 
     /// The truth: whether a commit would succeed now. A peer that is there has the time to say so.
     pub(crate) fn try_resume(&mut self) -> Verdict {
+        // of a batch it asks for one line after the other: the first asking waits for all of them
+        let asks_again = self.asked.is_some_and(|at| at.elapsed() < ASKS_AGAIN);
         let ready = self.with_carrier(|carrier, context| {
             let patience = match carrier.why_stuck(context) {
-                Stuck::Absent | Stuck::Refused => Duration::ZERO,
-                Stuck::Unanswered | Stuck::Busy => ANSWER,
+                Stuck::Unanswered | Stuck::Busy if !asks_again => ANSWER,
+                _ => Duration::ZERO,
             };
             becomes_ready(carrier, context, patience)
         });
+        self.asked = Some(Instant::now());
         self.note_ready(ready == Some(true))
     }
 
-    /// Once the engine has asked as often as it was told to, the batch is given up: lines that come
-    /// after that are other ones, also where they look the same.
+    /// Once the engine has asked as often as it was told to, the batch is given up.
     fn note_ready(&mut self, ready: bool) -> Verdict {
         self.is_ready = ready;
         if ready {
@@ -114,9 +133,7 @@ impl Worker {
         }
         self.refusals = self.refusals.saturating_add(1);
         if let Patience::GiveUp { retries, .. } = self.action.statement.patience {
-            if self.refusals > retries.saturating_add(1) {
-                self.with_carrier(|carrier, _| carrier.given_up());
-            }
+            self.given_up |= self.refusals > retries.saturating_add(1);
         }
         Verdict::Suspended
     }

@@ -437,11 +437,10 @@ fn wait_for_a_receiver_that_refuses_the_key_is_counted_as_such_though_counters_a
     sender.stop().clean();
 }
 
-/// An action that may give up, and what is between it and a receiver of the test's own.
-fn giving_up(peer: &Peer, more: &str) -> Site {
-    let endpoint = peer.bind_free();
+/// A sender whose action may give up.
+fn giving_up(endpoint: &str, more: &str) -> Site {
     let action = format!(
-        "name=\"out\" endpoints=\"{endpoint}\" socktype=\"DEALER\" delivery=\"acked\" sendtimeout=\"200\" {more}"
+        "name=\"out\" endpoints=\"{endpoint}\" socktype=\"DEALER\" delivery=\"acked\" {more}"
     );
     Site::sender("", &action).with(ONE_WORKER)
 }
@@ -451,8 +450,8 @@ fn giving_up(peer: &Peer, more: &str) -> Site {
 #[test]
 fn suspended_action_is_ready_by_an_answer_that_came_long_before_it_is_asked() {
     let peer = Peer::new(zmq::ROUTER);
-    let more = "action.resumeRetryCount=\"1000\" action.resumeInterval=\"9\"";
-    let mut sender = giving_up(&peer, more).start();
+    let more = "sendtimeout=\"200\" action.resumeRetryCount=\"1000\" action.resumeInterval=\"9\"";
+    let mut sender = giving_up(&peer.bind_free(), more).start();
     sender.feed(0..10);
     let (mut taken, mut hello, mut way) = (Vec::new(), 0, BTreeMap::new());
     let began = Instant::now();
@@ -487,8 +486,8 @@ fn suspended_action_is_ready_by_an_answer_that_came_long_before_it_is_asked() {
 #[test]
 fn lines_that_the_engine_gave_up_do_not_pile_up() {
     let peer = Peer::new(zmq::ROUTER);
-    let more = "action.resumeRetryCount=\"0\" action.resumeInterval=\"1\"";
-    let mut sender = giving_up(&peer, more).start();
+    let more = "sendtimeout=\"2000\" action.resumeRetryCount=\"0\" action.resumeInterval=\"1\"";
+    let mut sender = giving_up(&peer.bind_free(), more).start();
     sender.feed(0..5);
     let (mut seen, mut hellos, mut hello, mut fed, mut way) =
         (BTreeMap::new(), 0, 0, 5, Vec::new());
@@ -533,4 +532,42 @@ fn lines_that_the_engine_gave_up_do_not_pile_up() {
         }
     }
     sender.stop().clean();
+}
+
+/// A stop while rsyslog has a batch back that is unsettled: it goes into the spool, and rsyslogd neither spins
+/// nor fills its log.
+#[test]
+fn stop_of_a_suspended_action_keeps_its_lines() {
+    for queue in ["", "queue.type=\"LinkedList\""] {
+        let peer = Peer::new(zmq::ROUTER);
+        let more = format!(
+            "sendtimeout=\"200\" linger=\"500\" action.resumeRetryCount=\"1000\" \
+             action.resumeInterval=\"1\" {queue}"
+        );
+        let endpoint = peer.bind_free();
+        let site = giving_up(&endpoint, &more);
+        let mut sender = site.start();
+        sender.feed(0..50);
+        let began = Instant::now();
+        while sender.stats().value("omrzmq", "out", "suspended") < Some(1) {
+            assert!(began.elapsed() < secs(30), "{queue}: {}", sender.log());
+            let Some(frames) = peer.receive(millis(50)) else { continue };
+            if let Some(welcome) = raw::welcome_of(&frames[1]) {
+                assert!(peer.send(&[&frames[0], &welcome], SOON), "the sender is gone");
+            }
+        }
+        sender.stop().clean().within(secs(6));
+        assert!(sender.log().len() < 100_000, "{queue}: {} bytes in the log", sender.log().len());
+        drop(peer);
+        let mut receiver = receiver(&endpoint, DIRECT).start();
+        let mut sender = site.start();
+        sender.feed(50..60);
+        receiver.wait("the last line", SOON, |receiver| {
+            receiver.lines("out.log").iter().any(|line| number_of(line) == Some(59)).then_some(())
+        });
+        let lines = receiver.lines("out.log");
+        println!("{queue}: {} lines", lines.len());
+        Oracle::judge(0..60, &lines).once();
+        end(&mut [&mut sender, &mut receiver]);
+    }
 }

@@ -368,7 +368,7 @@ impl Stage {
             running.types("\r\r\r\r");
         }
         if *status == CTRL_C {
-            running.wait_for(&format!("{command}: {shows:?}"), secs(40), |running| {
+            running.wait_for(&format!("{command}: {shows:?}"), secs(300), |running| {
                 self.speak();
                 shows.iter().all(|text| running.out().contains(text))
             });

@@ -205,6 +205,23 @@ fn nothing_is_held_against_one_while_there_is_nothing_to_do_and_one_alone_is_nev
     assert_eq!((bench.choice.active(), bench.told()), (0, vec![]));
 }
 
+/// A suspended action is asked twice a minute, and for a moment.
+#[test]
+fn one_that_takes_nothing_is_left_by_who_is_asked_seldom_too() {
+    for (is_up, asked) in [(true, 2), (false, 1)] {
+        let mut bench = Bench::new(2);
+        bench.takes();
+        bench.offers();
+        bench.up[0] = is_up;
+        for _ in 0..asked {
+            assert_eq!(bench.choice.active(), 0);
+            bench.now += seconds(30);
+            bench.passes(STEP);
+        }
+        assert_eq!(bench.choice.active(), 1, "{is_up}: {:?}", bench.told());
+    }
+}
+
 /// Each would be left again and again before its answer comes, and only the answer to the latest hello counts.
 #[test]
 fn where_all_answer_slowly_one_of_them_gets_the_time_to() {
