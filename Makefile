@@ -17,6 +17,8 @@ FAULT_MODULES := target/fault-modules
 FOREIGN_MODULES := target/foreign-modules
 # Options for a run by hand: make test ARGS='--test trust', make bench ARGS='--lines 1000000'
 ARGS ?=
+# Most of what a test does is to wait.
+TEST_THREADS := $(shell echo $$(($$(nproc) * 3 / 2 + 1)))
 # Tests on another Debian release's rsyslogd: make test RELEASE=sid (see scripts/release).
 RELEASE ?=
 ON_RELEASE := $(if $(RELEASE),scripts/release $(RELEASE))
@@ -78,7 +80,7 @@ test: ## every test this machine can run, against its own rsyslogd; RELEASE=sid 
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build-fault build-foreign build
 	scripts/test-scripts
-	$(ON_RELEASE) $(CARGO) test --locked --workspace $(ARGS)
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} $(ON_RELEASE) $(CARGO) test --locked --workspace $(ARGS)
 
 .PHONY: test-newest
 test-newest: ## what hangs on the release, against the rsyslogd of Debian sid, about 2 minutes

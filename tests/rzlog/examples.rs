@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use harness::pages::{Block, page};
 use harness::paths::{self, repository};
@@ -176,6 +177,9 @@ fn every_command_of_the_page_is_run() {
     let run: Vec<_> = CHAPTERS.iter().flat_map(rows).collect();
     assert_eq!(there, run);
 }
+
+/// A command may have to be built first.
+const BUILT: Duration = secs(300);
 
 /// Hosts of the page that publish at port 5141 and receive at 5140; the last one lets in any reader, as `'*'` needs it.
 const HOSTS: [&str; 5] = ["loghost", "one", "two", "three", "anybody"];
@@ -368,7 +372,7 @@ impl Stage {
             running.types("\r\r\r\r");
         }
         if *status == CTRL_C {
-            running.wait_for(&format!("{command}: {shows:?}"), secs(300), |running| {
+            running.wait_for(&format!("{command}: {shows:?}"), BUILT, |running| {
                 self.speak();
                 shows.iter().all(|text| running.out().contains(text))
             });
@@ -380,7 +384,7 @@ impl Stage {
             running.out();
             running.ending()
         };
-        wait_until(command, secs(40), ended);
+        wait_until(command, BUILT, ended);
         running.wait(secs(1))
     }
 
