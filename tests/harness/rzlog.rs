@@ -291,12 +291,14 @@ impl Running {
     /// Waits for a condition; that it ends meanwhile is a failure.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, deadline: Duration, condition: impl Fn(&Self) -> bool) {
+        // asked once: what is on a terminal may be another thing the next moment
         let came = try_until(deadline, || {
             let ended = self.ending().is_some();
-            (condition(self) || ended).then_some(())
+            let holds = condition(self);
+            (holds || ended).then_some(holds)
         });
         assert!(
-            came.is_some() && condition(self),
+            came == Some(true),
             "rzlog {}: waited in vain for {what}; {:?}; out: {}; err: {}",
             self.line,
             self.ended,

@@ -357,7 +357,16 @@ impl Stage {
     fn shell(&self, command: &str) -> Rzlog {
         let path = std::env::var("PATH").unwrap_or_default();
         Rzlog::of("")
-            .under(["bash", "-euo", "pipefail", "-c", &self.here(command)])
+            // a runner in the background may ignore Ctrl-C, a terminal's shell does not
+            .under([
+                "env",
+                "--default-signal=INT",
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                &self.here(command),
+            ])
             .in_folder(self.folder.path())
             .environment("PATH", format!("{}:{path}", self.path("bin").display()))
             .environment("HOME", self.folder.path())

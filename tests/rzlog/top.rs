@@ -11,9 +11,13 @@ const COLUMNS: u16 = 120;
 const ROWS: u16 = 30;
 
 /// What a terminal of this size shows.
+/// As it was when it was last painted to its end.
 fn screen_of(running: &Running, columns: u16, rows: u16) -> vt100::Screen {
+    const PAINTED: &[u8] = b"\x1b[?2026l";
+    let all = running.out_bytes();
+    let painted = all.windows(PAINTED.len()).rposition(|part| part == PAINTED).unwrap_or(0);
     let mut terminal = vt100::Parser::new(rows, columns, 0);
-    terminal.process(&running.out_bytes());
+    terminal.process(&all[..painted]);
     terminal.screen().clone()
 }
 
