@@ -266,6 +266,9 @@ fn every_block_is_one_that_a_test_looks_at() {
         ("rsyslog-czmq publisher", "tests/rzlog/pages.rs"),
         ("rsyslog-czmq sender", "tests/rzlog/pages.rs"),
         ("sh", "tests/rzlog/examples.rs"), // docs/rzlog.md's are run; others are read: they need other hosts, or take long
+        ("sh by-hand", "tests/packages/fleet"),
+        ("sh by-hand back", "tests/packages/fleet"),
+        ("sh fleet", "tests/packages/fleet"),
         ("sh hosts", "tests/start.rs"),
         ("sh keys", "tests/harness/pages.rs"),
         ("sh newcomer", "scripts/newcomer"),
