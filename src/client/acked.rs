@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rzmq_delivery::{
@@ -174,9 +175,11 @@ impl AckedSender {
     /// A signal ends the wait.
     pub fn drive(&mut self, patience: Duration) -> Result<(), ClientError> {
         self.keep_open()?;
+        // first what has come: it is no silence that an endpoint is left for
+        let heard = self.listen()?;
         self.choose();
         self.transmit()?;
-        if !self.listen()? && !patience.is_zero() {
+        if !self.listen()? && !heard && !patience.is_zero() {
             let now = self.clock.elapsed();
             let wake = self.sender.wake_at().map_or(patience, |at| at.saturating_sub(now));
             let patience = if self.choice.is_alone() { patience } else { patience.min(LOOK) };
@@ -288,6 +291,8 @@ impl AckedSender {
                 // no more of it may be read
                 Err(why @ LinkError::ManyFrames) => {
                     self.tell(format!("{why}; the connection is made anew"));
+                    // it may answer so each time
+                    thread::sleep(LOOK);
                     self.targets[active].open_anew(&self.context, &self.told)?;
                     self.choice.ended(active);
                     self.sender.lost();

@@ -120,7 +120,6 @@ impl Acked {
     /// Transmits what may be transmitted and takes what is there; waits for an answer for `patience`
     /// at the most. A socket that does not work is closed, and what went over it is in doubt.
     fn drive(&mut self, context: Context<'_>, patience: Duration) -> Result<(), LinkError> {
-        self.targets.choose(context, &mut self.sender);
         let driven = self.exchange(context, patience);
         if driven.is_err() {
             self.targets.close();
@@ -135,8 +134,9 @@ impl Acked {
             self.sender.lost();
         }
         // First what has come since the last step: it answers a hello before another one is due, and is
-        // no silence.
+        // no silence that an endpoint is left for.
         let heard = self.listen(context)?;
+        self.targets.choose(context, &mut self.sender);
         if !self.transmit(context)? {
             thread::sleep(patience);
             return Ok(());

@@ -137,7 +137,7 @@ pub(crate) enum CarrierError {
 /// What is known of each is a `T`.
 ///
 /// Recognised by what they are, not by where they stand: two equal lines are two lines, those that the engine
-/// passes over are given up, and the first line that is another one ends it. So does the engine's giving up.
+/// passes over may come later, and the first line that is another one ends it. So does the engine's giving up.
 #[derive(Debug)]
 pub(crate) struct OfferedAgain<T> {
     hasher: RandomState,
@@ -165,9 +165,11 @@ impl<T> OfferedAgain<T> {
     /// What is known of a line that is offered; it is then no longer remembered.
     pub(crate) fn recognise(&mut self, line: &[u8]) -> Option<T> {
         let offered = self.hasher.hash_one(line);
-        let place = self.lines.iter().position(|(remembered, _)| *remembered == offered);
-        // all of them, where it is another line
-        self.lines.drain(..place.unwrap_or(self.lines.len()));
-        self.lines.pop_front().map(|(_, what)| what)
+        let Some(place) = self.lines.iter().position(|(remembered, _)| *remembered == offered)
+        else {
+            self.lines.clear();
+            return None;
+        };
+        self.lines.remove(place).map(|(_, what)| what)
     }
 }

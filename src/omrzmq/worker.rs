@@ -79,6 +79,8 @@ impl Worker {
                 if self.action.stop.has_begun() {
                     thread::sleep(SLICE);
                 }
+                // it still has the batch, and will ask as often again
+                (self.given_up, self.refusals) = (false, 1);
                 return Verdict::Suspended;
             }
             Patience::GiveUp { retries, .. } if self.refusals > 0 => {
@@ -141,7 +143,10 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let (Some(carrier), Some(running)) = (self.carrier.take(), self.action.running()) {
+        if let (Some(mut carrier), Some(running)) = (self.carrier.take(), self.action.running()) {
+            if self.given_up {
+                carrier.given_up();
+            }
             running.leave(carrier);
         }
     }
