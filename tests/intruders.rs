@@ -240,6 +240,7 @@ fn a_certificate_that_can_no_longer_be_read_stays_in_force() {
     daemon.wait_lines("logs/out.log", 20, SOON);
     open("allowed", 0o755);
     assert!(!daemon.logged(&["no longer allowed"]), "{}", daemon.log());
+    daemon.wait_stats("imrzmq", "in", "both are connected", |c| c["connections"] == 2);
     fs::remove_file(&gone).expect("removed");
     daemon.wait_log(&["no longer allowed: client", "connections closed: 1"], SOON);
 }
@@ -416,6 +417,7 @@ fn a_removed_key_is_cut_at_a_socket_file_whatever_its_name() {
         peer.connect(&endpoint);
         peer.send_numbers(0..3);
         daemon.wait_lines("out.log", 3, SOON);
+        daemon.wait_stats("imrzmq", "in", "it is connected", |c| c["connections"] == 1);
         fs::remove_file(certificate).expect("removed");
         daemon.wait_log(&["no longer allowed: client", "connections closed: 1"], SOON);
         daemon.wait_stats("imrzmq", "in", "nobody is there", |c| c["connections"] == 0);

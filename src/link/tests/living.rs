@@ -38,6 +38,12 @@ impl Served {
         let (web, db) = (open(&context, &client("web")), open(&context, &client("db")));
         Self { pull, web, db, log, keys, _context: context }
     }
+
+    /// A message may come before the monitor's word of its connection, which is then cut as one that has
+    /// just come.
+    fn is_heard_of(&self) {
+        until("the monitor has heard of both", || self.pull.connections() == 2);
+    }
 }
 
 #[test]
@@ -63,6 +69,7 @@ fn a_certificate_that_goes_closes_its_connections_and_no_others() {
         send(push, &[b"hello"]);
         receive(pull);
     }
+    served.is_heard_of();
     let file = keys.path("allowed web db").join("web");
     fs::remove_file(&file).unwrap();
     within(SOON, "web is cut", || web.connections() == 0);
@@ -141,6 +148,7 @@ fn a_key_that_is_given_another_name_is_told_and_cut_and_comes_back() {
     let mut ended = 0;
     // the same file with another name, and one that comes before it
     for (file, before, name) in [("web", "web", "mail"), ("aaa", "mail", "ftp")] {
+        served.is_heard_of();
         fs::write(folder.join(".new"), text.replace("\"web\"", &format!("\"{name}\""))).unwrap();
         fs::rename(folder.join(".new"), folder.join(file)).unwrap();
         within(SOON, "it is cut", || web.connections_ended() > ended);
