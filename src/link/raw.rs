@@ -751,13 +751,27 @@ impl FilterStep {
     }
 }
 
+/// A `sock_fprog` (linux/filter.h) with its padding as a field: the kernel reads all of its bytes, and so does
+/// valgrind.
+#[repr(C)]
+struct Program {
+    len: libc::c_ushort,
+    padding: [u8; mem::offset_of!(libc::sock_fprog, filter) - mem::size_of::<libc::c_ushort>()],
+    filter: *const FilterStep,
+}
+
+const _: () = assert!(
+    mem::size_of::<Program>() == mem::size_of::<libc::sock_fprog>()
+        && mem::offset_of!(Program, filter) == mem::offset_of!(libc::sock_fprog, filter)
+);
+
 /// Puts a program on a socket, in the place of any other; an empty one takes it away, if there is one.
 pub fn filter(socket: &impl AsFd, program: &[FilterStep]) -> Result<(), Errno> {
     let fd = socket.as_fd().as_raw_fd();
     let option = if program.is_empty() { libc::SO_DETACH_FILTER } else { libc::SO_ATTACH_FILTER };
     let len = libc::c_ushort::try_from(program.len()).map_err(|_| Errno(libc::EINVAL))?;
     // A step is a sock_filter (transparent).
-    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+    let program = Program { len, padding: Default::default(), filter: program.as_ptr() };
     let length = mem::size_of_val(&program) as libc::socklen_t;
     // SAFETY: the kernel reads `length` bytes of `program` and, to put it there, `len` steps behind its pointer,
     // and writes nothing. It refuses a program that it cannot run safely.
