@@ -11,13 +11,14 @@ const COLUMNS: u16 = 120;
 const ROWS: u16 = 30;
 
 /// What a terminal of this size shows.
-/// As it was when it was last painted to its end.
+/// Without a picture that has been begun and not been painted to its end.
 fn screen_of(running: &Running, columns: u16, rows: u16) -> vt100::Screen {
-    const PAINTED: &[u8] = b"\x1b[?2026l";
     let all = running.out_bytes();
-    let painted = all.windows(PAINTED.len()).rposition(|part| part == PAINTED).unwrap_or(0);
+    let last = |sign: &[u8]| all.windows(sign.len()).rposition(|part| part == sign);
+    let (begins, ends) = (last(b"\x1b[?2026h"), last(b"\x1b[?2026l"));
+    let end = begins.filter(|_| begins > ends).unwrap_or(all.len());
     let mut terminal = vt100::Parser::new(rows, columns, 0);
-    terminal.process(&all[..painted]);
+    terminal.process(&all[..end]);
     terminal.screen().clone()
 }
 
