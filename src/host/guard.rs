@@ -18,8 +18,9 @@ pub(crate) fn guard(
     callback: impl FnOnce() -> sys::rsRetVal,
 ) -> sys::rsRetVal {
     let _uncancelled = Uncancelled::enter();
-    // What the callback touched may be half changed after a panic. It is only dropped or made anew
-    // by the code behind the entry points, never read on.
+    // What the callback touched may be half changed after a panic: a batch that was being sent may come
+    // twice, or be answered for by the lines before it. Its memory is whole, for nothing behind the entry
+    // points that is safe code can break that.
     catch_unwind(AssertUnwindSafe(callback)).unwrap_or(on_panic)
 }
 

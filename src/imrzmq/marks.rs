@@ -2,6 +2,7 @@
 //! it has. A state file (module/statefile.rs) with marks of fixed size behind its header, each at a
 //! place of its own: one positioned write replaces one, and survives the end of the process.
 
+use crate::params::MOST_SESSIONS;
 use rzmq_delivery::{MARK_BYTES, Mark};
 use rzmq_module::statefile::{HEADER, StateFile, StateFileError};
 use std::collections::HashMap;
@@ -33,14 +34,20 @@ impl Marks {
     pub(crate) fn open(path: &Path, owner: &str) -> Result<(Self, Found), StateFileError> {
         let (file, foreign) = StateFile::open(path, MAGIC, owner)?;
         let mut found = Found { marks: Vec::new(), damaged: 0, foreign };
-        let places = (file.len()?.saturating_sub(HEADER)) / MARK_BYTES as u64;
+        let there = file.len()?.saturating_sub(HEADER) / MARK_BYTES as u64;
+        let places = there.min(MOST_SESSIONS as u64);
+        if there > places {
+            // a length that nothing here has written, and memory may not suffice for
+            found.damaged = u32::try_from(there - places).unwrap_or(u32::MAX);
+            file.truncate(HEADER + places * MARK_BYTES as u64)?;
+        }
         let mut content = vec![0; places as usize * MARK_BYTES];
         file.read(&mut content, HEADER)?;
         for (slot, bytes) in (0..).zip(content.chunks_exact(MARK_BYTES)) {
             match bytes.first_chunk().and_then(|bytes| Mark::decode(slot, bytes)) {
                 Some(mark) => found.marks.push(mark),
                 None if bytes.iter().all(|byte| *byte == 0) => {}
-                None => found.damaged += 1,
+                None => found.damaged = found.damaged.saturating_add(1),
             }
         }
         Ok((Self { file, owed: HashMap::new() }, found))

@@ -3,6 +3,9 @@
 use rzmq_host::{Kind, Param, join};
 use rzmq_module::{INSTANCE, socket_type};
 
+/// As many sessions as a file of marks ever holds.
+pub(crate) const MOST_SESSIONS: i64 = 1_000_000;
+
 const fn param(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Param {
     Param { name, kind, default, required: false, help }
 }
@@ -66,13 +69,13 @@ const OWN: [Param; 17] = [
     ),
     param(
         "maxsessions",
-        Kind::Number(1, 1_000_000),
+        Kind::Number(1, MOST_SESSIONS),
         "65536",
         "Sessions of acknowledged delivery that a ROUTER remembers, 96 bytes each in its file of marks.",
     ),
     param(
         "maxsessionsperkey",
-        Kind::Number(1, 1_000_000),
+        Kind::Number(1, MOST_SESSIONS),
         "1024",
         "Of these, sessions of one key. One more takes the place of the one that its key has not spoken in \
          for longest, if that is a minute; else it is refused.",

@@ -7,7 +7,7 @@
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -103,6 +103,12 @@ impl StateFile {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its path still leads to it: somebody may have tidied up the folder since.
+    pub fn is_in_place(&self) -> bool {
+        let both = self.file.metadata().and_then(|own| Ok((own, fs::metadata(&self.path)?)));
+        both.is_ok_and(|(own, there)| (own.dev(), own.ino()) == (there.dev(), there.ino()))
     }
 
     /// For reading it from one end to the other.

@@ -13,9 +13,7 @@ use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
 use crate::targets::Targets;
-use rzmq_delivery::{
-    COMPRESS_FAST, Event, FRAME_TARGET, Head, RefusedReason, Sender, SenderOptions, SessionId,
-};
+use rzmq_delivery::{COMPRESS_FAST, Event, FRAME_TARGET, Head, Sender, SenderOptions, SessionId};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Received, Sent};
 use std::collections::VecDeque;
@@ -264,7 +262,7 @@ impl Acked {
         for line in self.sender.take_refused() {
             let refused = Refused {
                 session: self.sender.session(),
-                number: Some(line.number),
+                number: line.number,
                 reason: &line.reason,
                 text: Head::split(&line.text).1,
                 bytes: line.bytes as usize,
@@ -403,19 +401,6 @@ impl Carrier for Acked {
             let text = batch.text(index, 0);
             let number = match self.offered_again.recognise(text) {
                 Some(number) => number,
-                None if line.len() > self.sender.longest_line() => {
-                    let refused = Refused {
-                        session: self.sender.session(),
-                        number: None,
-                        reason: &RefusedReason::TooLong,
-                        text,
-                        bytes: line.len(),
-                    };
-                    refused::note(context, &refused);
-                    context.running.counters.sent().add(1);
-                    context.running.counters.bytes().add(text.len() as u64);
-                    None
-                }
                 None => {
                     lines.push(line);
                     self.lengths.push_back(length(text));

@@ -155,7 +155,7 @@ impl Action {
         running: &Running,
         rest: &Rest,
     ) -> Result<(), Unkept> {
-        running.keep(rest, true)?;
+        self.keep(running, rest, true)?;
         self.start_keeper();
         Ok(())
     }
@@ -251,13 +251,16 @@ impl Action {
         // A panic in it was logged where it happened.
         let _ = keeper.map(JoinHandle::join);
         let Some(running) = self.running.get() else { return };
-        let Some(spool) = lock(&running.spool).take() else { return };
-        if spool.lines() > 0 {
-            self.log.info(format!(
-                "{} lines stay in {}; the next start sends them first",
-                spool.lines(),
-                spool.path().display()
+        let Some(mut spool) = lock(&running.spool).take() else { return };
+        let (lines, path) = (spool.lines(), spool.path().display().to_string());
+        if let Err(why) = spool.put_back(&self.statement.digest()) {
+            self.log.error(format!(
+                "{lines} lines are lost: {path} was removed while rsyslogd ran, and {why}"
             ));
+            return;
+        }
+        if lines > 0 {
+            self.log.info(format!("{lines} lines stay in {path}; the next start sends them first"));
         }
         if let Err(why) = spool.close() {
             self.log
@@ -279,40 +282,15 @@ impl Action {
         self.rsyslogd.work_directory().map(|folder| folder.join(self.statement.spool_file()))
     }
 
+    /// At the start.
     fn open_spool(&self, running: &Running) {
-        const AT_STAKE: &str =
-            "what a stop of rsyslogd finds unsent cannot be kept and may be lost";
-        let Some(path) = self.spool_path() else {
-            self.log.error(format!("no spool: global(workDirectory=…) is not set, so {AT_STAKE}"));
-            return;
-        };
-        match Spool::open(&path, &self.statement.digest()) {
-            Ok((spool, findings)) => {
-                for finding in findings {
-                    self.log.error(match finding {
-                        Finding::TornTail(bytes) => format!(
-                            "the spool {} was damaged at its end; {bytes} bytes are cut off, the \
-                             lines before them are sent",
-                            path.display()
-                        ),
-                        Finding::StuckTail(bytes, why) => format!(
-                            "the spool {} is damaged at its end, and the {bytes} bytes there cannot be \
-                             kept elsewhere: {why}; the lines before them are sent, and none can be \
-                             added until there is room",
-                            path.display()
-                        ),
-                        Finding::Foreign(aside) => format!(
-                            "the spool {} was not this action's; it is kept as {}",
-                            path.display(),
-                            aside.display()
-                        ),
-                    });
-                }
+        match self.opened_spool() {
+            Ok(spool) => {
                 if spool.lines() > 0 {
                     self.log.info(format!(
                         "{} lines of a former run wait in {}; they go first",
                         spool.lines(),
-                        path.display()
+                        spool.path().display()
                     ));
                 }
                 running.counters.in_spool().set(spool.lines());
@@ -320,8 +298,61 @@ impl Action {
                 running.has_former_lines.store(spool.lines() > 0, Ordering::Relaxed);
                 *lock(&running.spool) = Some(spool);
             }
-            Err(why) => self.log.error(format!("no spool: {why}; so {AT_STAKE}")),
+            Err(why) => self.log.error(format!(
+                "no spool: {why}; so what a stop of rsyslogd finds unsent may be lost unless that is mended \
+                 before, and lines that may be in it are not sent"
+            )),
         }
+    }
+
+    fn opened_spool(&self) -> Result<Spool, Unkept> {
+        let path = self.spool_path().ok_or(Unkept::NoWorkDirectory)?;
+        let (spool, findings) = Spool::open(&path, &self.statement.digest())?;
+        for finding in findings {
+            self.log.error(match finding {
+                Finding::TornTail(bytes) => format!(
+                    "the spool {} was damaged at its end; {bytes} bytes are cut off, the lines before them \
+                     are sent",
+                    path.display()
+                ),
+                Finding::StuckTail(bytes, why) => format!(
+                    "the spool {} is damaged at its end, and the {bytes} bytes there cannot be kept \
+                     elsewhere: {why}; the lines before them are sent, and none can be added until there is \
+                     room",
+                    path.display()
+                ),
+                Finding::Foreign(aside) => format!(
+                    "the spool {} was not this action's; it is kept as {}",
+                    path.display(),
+                    aside.display()
+                ),
+            });
+        }
+        Ok(spool)
+    }
+
+    /// Puts what is left of a batch into the spool: all of it or nothing. It may have to go before any
+    /// new line of this run. A spool that could not be made at the start is tried again, and one whose file was
+    /// removed since is made anew.
+    pub(crate) fn keep(
+        &self,
+        running: &Running,
+        rest: &Rest,
+        goes_first: bool,
+    ) -> Result<(), Unkept> {
+        let mut spool = running.spool();
+        let spool = match spool.take().filter(|it| !it.is_gone()) {
+            Some(there) => spool.insert(there),
+            None => spool.insert(self.opened_spool()?),
+        };
+        spool.append(&rest.records, rest.lines)?;
+        if goes_first {
+            // under the lock: who finds the spool empty lets commits go on
+            running.behind_spool.store(true, Ordering::Release);
+        }
+        running.counters.spooled().add(rest.lines);
+        running.counters.in_spool().set(spool.lines());
+        Ok(())
     }
 }
 
@@ -383,30 +414,15 @@ impl Running {
     pub(crate) fn leave(&self, carrier: Box<dyn Carrier>) {
         lock(&self.spare).push(carrier);
     }
-
-    /// Puts what is left of a batch into the spool: all of it or nothing. It may have to go before any
-    /// new line of this run.
-    pub(crate) fn keep(&self, rest: &Rest, goes_first: bool) -> Result<(), Unkept> {
-        let mut spool = self.spool();
-        let spool = spool.as_mut().ok_or(Unkept::NoSpool)?;
-        spool.append(&rest.records, rest.lines)?;
-        if goes_first {
-            // under the lock: who finds the spool empty lets commits go on
-            self.behind_spool.store(true, Ordering::Release);
-        }
-        self.counters.spooled().add(rest.lines);
-        self.counters.in_spool().set(spool.lines());
-        Ok(())
-    }
 }
 
-/// Why lines are not in the spool.
+/// Why there is no spool, or lines are not in it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unkept {
-    /// It could not be opened at the start, which was logged.
-    #[error("there is no spool (see the error at the start)")]
-    NoSpool,
-    /// It cannot be written.
+    /// There is no folder for it.
+    #[error("global(workDirectory=…) is not set")]
+    NoWorkDirectory,
+    /// It cannot be opened or written.
     #[error(transparent)]
     Spool(#[from] StateFileError),
 }

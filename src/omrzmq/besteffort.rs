@@ -92,6 +92,12 @@ impl Carrier for BestEffort {
         counters.bytes().add(carried.bytes);
         match sent {
             Some(Ok(Sent::Taken)) => Ok(Advance::Done),
+            Some(Err(why @ LinkError::Group(_))) => {
+                counters.discarded().add(1);
+                let lost = format!("{why}; a line is not sent under it (counted as discarded)");
+                context.action.tell(context.running, "group", &lost);
+                Ok(Advance::Moved)
+            }
             Some(Err(why)) => {
                 self.socket = None;
                 Err(why.into())

@@ -54,7 +54,8 @@ impl Outlet {
 
     /// Sends one line under every topic. `done` counts the topics that are sent; a call after
     /// [`Sent::Full`] goes on there, so that no topic is sent twice. `dynamic` answers the text of a
-    /// dynamic topic.
+    /// dynamic topic. One that cannot be a group, and so was joined by nobody, is passed over with
+    /// [`LinkError::Group`].
     pub(crate) fn send<'a>(
         &self,
         socket: &Socket,
@@ -72,11 +73,15 @@ impl Outlet {
                 Form::Numbered => socket.send_numbered(topic, line),
                 Form::Group => socket.send_group(&String::from_utf8_lossy(topic), line),
                 Form::TopicInFront | Form::Line => socket.send_joined(&[topic, line]),
-            }?;
-            if sent == Sent::Full {
-                return Ok(Sent::Full);
+            };
+            match sent {
+                Ok(Sent::Taken) => *done += 1,
+                Err(LinkError::Group(_)) => {
+                    *done += 1;
+                    return sent;
+                }
+                Ok(Sent::Full) | Err(_) => return sent,
             }
-            *done += 1;
         }
         *done = 0;
         Ok(Sent::Taken)

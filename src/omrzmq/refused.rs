@@ -1,6 +1,7 @@
 //! Lines that a receiver never takes: counted, told in the log, and kept in a file where one is named.
 
 use crate::carrier::Context;
+use rustix::fs::OFlags;
 use rzmq_delivery::SessionId;
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -11,8 +12,7 @@ use std::path::Path;
 /// A refused line.
 pub(crate) struct Refused<'a> {
     pub(crate) session: SessionId,
-    /// `None` where it was refused before it had one.
-    pub(crate) number: Option<u64>,
+    pub(crate) number: u64,
     pub(crate) reason: &'a dyn Display,
     /// The line.
     pub(crate) text: &'a [u8],
@@ -23,8 +23,7 @@ pub(crate) struct Refused<'a> {
 pub(crate) fn note(context: Context<'_>, line: &Refused<'_>) {
     let Context { action, running } = context;
     running.counters.refused().add(1);
-    let number = line.number.map_or("-".to_string(), |number| number.to_string());
-    let what = format!("{}:{number} {} {} bytes", line.session, line.reason, line.bytes);
+    let what = format!("{}:{} {} {} bytes", line.session, line.number, line.reason, line.bytes);
     action.tell(
         running,
         "refused",
@@ -37,10 +36,12 @@ pub(crate) fn note(context: Context<'_>, line: &Refused<'_>) {
     }
 }
 
-/// One write, so that two workers do not mix their lines.
+/// One write, so that two workers do not mix their lines. Nothing waits for the reader of a pipe.
 fn append(path: &Path, what: &str, text: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options.append(true).create(true).mode(0o640).open(path)?;
+    options.append(true).create(true).mode(0o640);
+    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+    let mut file = options.open(path)?;
     let mut record = format!("{what} ").into_bytes();
     record.extend_from_slice(text);
     record.push(b'\n');

@@ -132,9 +132,31 @@ impl Spool {
         self.lines
     }
 
+    /// Whether its file has been taken from its path, and nothing is in it that would be lost with it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lines == 0 && !self.file.is_in_place()
+    }
+
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         self.file.path()
+    }
+
+    /// Where its file has been taken from its path, puts what is unsent into a new one of `owner` there. Offsets
+    /// answered before no longer count.
+    pub(crate) fn put_back(&mut self, owner: &str) -> Result<(), StateFileError> {
+        if self.lines == 0 || self.file.is_in_place() {
+            return Ok(());
+        }
+        let mut rest = vec![0; usize::try_from(self.end - self.next).unwrap_or(usize::MAX)];
+        self.file.read(&mut rest, self.next)?;
+        let (mut new, _) = Self::open(self.path(), owner)?;
+        if new.lines == 0 {
+            new.part = self.part;
+        }
+        new.append(&rest, self.lines)?;
+        *self = new;
+        Ok(())
     }
 
     /// Appends encoded records of so many lines: all of them, or none and an error. They survive the
@@ -276,6 +298,9 @@ impl Spool {
 
     /// Closes the spool: synced if lines wait in it, removed if none do, whether or not the file could be told.
     pub(crate) fn close(mut self) -> Result<(), StateFileError> {
+        if self.is_gone() {
+            return Ok(());
+        }
         let noted = self.note();
         if self.next >= self.end && self.cut_torn_tail().is_ok() {
             return self.file.remove();

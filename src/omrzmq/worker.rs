@@ -238,7 +238,7 @@ fn keep_rest(carrier: &mut dyn Carrier, context: Context<'_>, batch: Batch<'_>) 
         action.tell_loss(running, loss);
         return Verdict::Done;
     }
-    match running.keep(&rest, false) {
+    match action.keep(running, &rest, false) {
         Ok(()) => {
             carrier.let_go();
             running.spool_takes_all();

@@ -95,6 +95,16 @@ fn a_foreign_or_damaged_file_of_marks_is_never_trusted() {
     sender.feed(100..200);
     let lines = receiver.wait_lines("out.log", 200, SOON);
     Oracle::judge(0..200, &lines).once();
+    receiver.end().clean();
+    // longer than memory
+    let marks = std::fs::File::options().write(true).open(marks).unwrap();
+    marks.set_len(1 << 40).unwrap();
+    let mut receiver = site.start();
+    receiver.wait_log(&["imrzmq[in]", "marks are damaged"], SOON);
+    assert!(marks.metadata().unwrap().len() < 100 << 20);
+    sender.feed(200..300);
+    let lines = receiver.wait_lines("out.log", 300, SOON);
+    Oracle::judge(0..300, &lines).once();
     end(&mut [&mut sender, &mut receiver]);
 }
 
