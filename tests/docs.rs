@@ -540,22 +540,107 @@ fn stands_in(text: &str, pieces: &[&str]) -> bool {
     })
 }
 
+/// Page, section, the column of its tables that has log lines, and how many at the least.
+const LOG_LINES: [(&str, &str, usize, usize); 4] = [
+    ("docs/operations.md", "## What the log lines mean", 0, 100),
+    ("docs/operations.md", "## Who is not let in", 1, 8),
+    ("docs/operations.md", "## It connects, nothing arrives", 0, 12),
+    ("docs/security.md", "## Attack by attack", 2, 20),
+];
+
 #[test]
-fn log_lines_of_the_operations_page_are_in_the_source() {
+fn log_lines_of_the_pages_are_in_the_source() {
     let source = source();
-    let page = page("docs/operations.md");
-    let rows = page.section("## What the log lines mean");
-    let rows = rows.iter().filter_map(|row| row.strip_prefix("| `"));
-    let lines: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
-    let missing: Vec<_> = lines
-        .iter()
-        .filter(|line| {
-            let pieces = line.split('…').filter(|piece| !piece.trim().is_empty());
-            !stands_in(&source, &pieces.collect::<Vec<_>>())
-        })
-        .collect();
-    assert!(missing.is_empty(), "not in the source: {missing:#?}");
-    assert!(lines.len() > 30, "only {} log lines found", lines.len());
+    for (name, section, column, least) in LOG_LINES {
+        let page = page(name);
+        let rows = page.section(section);
+        let cells = rows.iter().filter_map(|row| row.strip_prefix("| ")?.split(" | ").nth(column));
+        // Counters, parameters and options are one word each.
+        let lines = cells.flat_map(code_spans).filter(|span| span.contains(' '));
+        let lines: Vec<_> = lines.collect();
+        let missing: Vec<_> = lines
+            .iter()
+            .filter(|line| {
+                let pieces = line.split('…').filter(|piece| !piece.trim().is_empty());
+                !stands_in(&source, &pieces.collect::<Vec<_>>())
+            })
+            .collect();
+        assert!(missing.is_empty(), "{section}: not in the source: {missing:#?}");
+        assert!(lines.len() >= least, "{section}: only {} log lines found", lines.len());
+    }
+}
+
+/// What the pages repeat of the run of `make bench` whose results are kept.
+#[test]
+fn figures_of_speed_are_those_of_the_run() {
+    let path = repository().join("bench/results/speed.json");
+    let run: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path).expect("read")).expect("JSON");
+    let summary = run["summary"].as_array().expect("rows");
+    let row = |name: &str| {
+        summary.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name}"))
+    };
+    let figure = |name: &str, of: &str| row(name)[of].as_f64().expect("a number");
+    let words = |name: &str| {
+        let text = fs::read_to_string(repository().join(name)).expect("a page");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let says = |name: &str, what: &str| {
+        assert!(words(name).contains(what), "{name} does not say \"{what}\"");
+    };
+
+    // The tables of docs/speed.md and README.md.
+    let both = |transport: &str| [1, 2].map(|workers| format!("{transport}/{workers}"));
+    let of_tcp = |transport: &str| {
+        let speed = both(transport).map(|it| figure(&it, "speed_vs_tcp"));
+        format!("{:.2} / {:.2} |", speed[0], speed[1])
+    };
+    for transport in summary.iter().filter_map(|row| row["name"].as_str()?.strip_suffix("/1")) {
+        let thousands = both(transport).map(|it| figure(&it, "lines_per_second") / 1e3);
+        let used = ["sender_us", "receiver_us"].map(|of| figure(&both(transport)[1], of));
+        let cells = format!("| {:.0} / {:.0} | {}", thousands[0], thousands[1], of_tcp(transport));
+        says("docs/speed.md", &format!("{cells} {:.2} + {:.2} |", used[0], used[1]));
+    }
+    for transport in ["tls", "relp-tls", "czmq-curve", "acked-curve"] {
+        says("README.md", &of_tcp(transport));
+    }
+
+    // The sentence of both.
+    let floors = run["floors"].as_array().expect("floors");
+    let times = |peer: &str| {
+        let floor = floors.iter().find(|it| it["peer"] == peer).expect("a floor");
+        floor["found"].as_f64().expect("a number")
+    };
+    let tcp = format!("{:.2} × plain TCP, {:.2} × TLS,", times("tcp/1"), times("tls/1"));
+    let others = ["czmq-curve/1", "relp/1", "relp-tls/1"].map(times);
+    let others = format!(
+        "{:.1} × the C modules with CURVE, {:.1} × RELP and {:.1} × RELP over TLS",
+        others[0], others[1], others[2]
+    );
+    for page in ["README.md", "docs/speed.md"] {
+        says(page, &format!("{tcp} {others}"));
+    }
+
+    // What docs/tuning.md makes of them.
+    let [one, two] = both("acked-curve");
+    let [meta_one, meta_two] = both("acked-meta");
+    let sender = figure(&one, "sender_us");
+    let receiver = [&one, &two].map(|it| figure(it, "receiver_us"));
+    let meta = [&meta_one, &meta_two].map(|it| figure(it, "receiver_us"));
+    let lines = [&one, &two].map(|it| figure(it, "lines_per_second") / 1e3);
+    let speed = [&one, &two].map(|it| figure(it, "speed_vs_tcp"));
+    for said in [
+        format!("{:.1} to {sender:.1} µs a line with CURVE", figure(&two, "sender_us")),
+        format!("10,000 lines a second are {sender:.1} % of such a core"),
+        format!("{:.1} to {:.1} µs a line of one sender", receiver[1], receiver[0]),
+        format!("{:.1} to {:.1} µs with `metadata=\"on\"`", meta[1], meta[0]),
+        format!("{:.0},000 for {:.0},000 lines a second", lines[1], lines[0]),
+        format!("{:.2} for {:.2} × plain TCP", speed[1], speed[0]),
+        format!("{:.1} for {:.1} µs a line with two workers", receiver[1], meta[1]),
+        format!("{:.1} for {:.1} µs with one", receiver[0], meta[0]),
+    ] {
+        says("docs/tuning.md", &said);
+    }
 }
 
 /// A test that is named as the source of a promise must be there.

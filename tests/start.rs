@@ -135,7 +135,10 @@ impl World {
             "rsyslogd -N1" => {
                 host.site.check().clean();
             }
-            "systemctl restart rsyslog" | "systemctl start rsyslog" | "systemctl stop rsyslog" => {
+            "systemctl restart rsyslog"
+            | "systemctl start rsyslog"
+            // the service alone would be started again by its socket, with the next line
+            | "systemctl stop syslog.socket rsyslog.service" => {
                 if let Some(mut daemon) = host.daemon.take() {
                     daemon.stop().clean();
                 }

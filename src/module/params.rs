@@ -50,10 +50,10 @@ pub const SECURITY: [Param; 5] = [
     ),
     text(
         "servercertpath",
-        "Server: the file of its own certificate (NAME_secret is used if it exists, else NAME). \
-         Client: the file of the server's public certificate; while the server's key is being replaced, \
-         two with a comma between them. All endpoints of a client have the one server key. Read again \
-         when it changes.",
+        "Server: the file of its own certificate (NAME_secret is used if it exists, else NAME); two with a \
+         comma between them are one for each of two endpoints, in their order. Client: the file of the \
+         server's public certificate; of two with a comma between them either is accepted, while a key is \
+         replaced or where two receivers have a key each. Read again when it changes.",
     ),
     text(
         "clientcertpath",
@@ -89,8 +89,8 @@ pub const INSTANCE: [Param; 25] = [
     ),
     text(
         "name",
-        "The instance's name in log lines, counters and (omrzmq) the spool's file name. \
-         Default: its endpoints.",
+        "The instance's name in log lines and counters, and in the file names of the spool (omrzmq) and \
+         the marks (imrzmq). Default: its endpoints.",
     ),
     Param {
         name: "topics",
