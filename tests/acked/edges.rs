@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::time::Instant;
 
 use harness::feed::syslog_line;
@@ -46,6 +47,41 @@ fn lines_too_long_for_the_receiver_are_refused_and_the_rest_goes_on() {
     let kept = fs::read_to_string(&refused).expect("refused lines");
     assert_eq!(kept.matches("xxxxx\n").count(), 30, "each refused line is in the file");
     end(&mut [&mut sender, &mut receiver]);
+}
+
+/// What a receiver that is away now took at most says nothing of the next one. Nobody reads the pipe that the
+/// refused lines go to, and rsyslogd stops all the same.
+#[test]
+fn a_long_line_is_refused_by_the_present_receiver_alone_and_a_pipe_holds_nobody_up() {
+    let endpoint = free_endpoint();
+    let site = |limit: &str| {
+        receiving(DIRECT)
+            .global("maxMessageSize=\"256k\"")
+            .with("module(load=\"imrzmq\")")
+            .with(&input(&endpoint, limit))
+    };
+    let sending = Site::new().global("maxMessageSize=\"256k\"");
+    let refused = sending.path("refused.pipe");
+    let made = Command::new("mkfifo").arg(&refused).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    let action = crate::action(&endpoint, &format!("refusedfile=\"{}\"", refused.display()));
+    let mut sender = sending.with(ONE_WORKER).sending("", &action).start();
+    let long = |number| format!("{} {}", numbered(number), "x".repeat(100_000));
+    let narrow = site("maxmsgsize=\"65536\"");
+    let mut receiver = narrow.start();
+    sender.feeder().texts([numbered(0), long(1), numbered(2)]);
+    let lines = receiver.wait_lines("out.log", 2, SOON);
+    assert_eq!(lines.iter().filter_map(|line| number_of(line)).collect::<Vec<_>>(), [0, 2]);
+    sender.wait_log(&["omrzmq[out]", "refusedfile", "cannot be written"], SOON);
+    receiver.stop().clean();
+    sender.feeder().texts([numbered(3), long(4), numbered(5)]);
+    sender.wait_stats("omrzmq", "out", "lines that wait", |stats| stats["waiting"] == 1);
+    let wide = site("maxmsgsize=\"1m\"");
+    let mut receiver = wide.start();
+    let lines = receiver.wait_lines("out.log", 3, SOON);
+    assert_eq!(lines.iter().filter_map(|line| number_of(line)).collect::<Vec<_>>(), [3, 4, 5]);
+    sender.stop().clean().within(secs(2));
+    receiver.stop().clean();
 }
 
 /// Frames are filled to the receiver's limit, and lines have every length about it: with CURVE, what

@@ -4,7 +4,7 @@ use std::fs;
 
 use harness::oracle::numbered;
 use harness::wait::try_until;
-use harness::{Oracle, Peer, SOON, Site, millis, ports::free_endpoint, secs};
+use harness::{Oracle, Peer, Rsyslogd, SOON, Site, Small, millis, ports::free_endpoint, secs};
 
 use crate::{STOP, ends_without_spool, peer_at, pusher, spooled};
 
@@ -303,6 +303,55 @@ fn spool_that_cannot_be_made_is_an_error_at_start() {
     daemon.feed(0..10);
     Oracle::judge(0..10, &peer.take_all(10, SOON)).once_in_order();
     daemon.end().clean().within(STOP);
+}
+
+/// Somebody tidied up the work directory: before anything was in the spool, and again when there was.
+#[test]
+fn spool_that_was_removed_while_rsyslogd_ran_is_made_anew() {
+    let endpoint = free_endpoint();
+    let site = pusher(&endpoint, "");
+    let tidied_up = |daemon: &mut Rsyslogd| {
+        daemon.wait_stats("omrzmq", "out", "lines that wait", |stats| stats["waiting"] == 1);
+        for spool in site.spools() {
+            fs::remove_file(spool).expect("a spool to remove");
+        }
+    };
+    for round in 0..3 {
+        let mut daemon = site.start();
+        daemon.feed(round * 100..(round + 1) * 100);
+        tidied_up(&mut daemon);
+        daemon.stop().clean().within(STOP);
+        assert_eq!(site.spools().len(), 1, "a spool: {:?}", site.spools());
+    }
+    let mut daemon = site.start();
+    Oracle::judge(0..300, &peer_at(&endpoint).take_all(300, SOON)).once_in_order();
+    ends_without_spool(&site, &mut daemon);
+    // nothing is left to be removed
+    let mut daemon = site.start();
+    daemon.feed(300..301);
+    tidied_up(&mut daemon);
+    Oracle::judge(300..301, &peer_at(&endpoint).take_all(1, SOON)).once();
+    daemon.stop().clean().within(STOP);
+    assert!(!daemon.log().contains("error"), "{}", daemon.log());
+}
+
+/// The disk was full at the start, and is not at the stop.
+#[test]
+fn spool_that_could_not_be_made_at_the_start_is_made_at_the_stop() {
+    let endpoint = free_endpoint();
+    let Some(disk) = Small::mount("a full disk at the start", 64) else { return };
+    let site = pusher(&endpoint, "")
+        .without_work_directory()
+        .global(&format!("workDirectory=\"{}\"", disk.path().display()));
+    let ballast = disk.fill();
+    let mut daemon = site.start();
+    daemon.wait_log(&["omrzmq[out]", "no spool", "omrzmq-out.spool"], SOON);
+    fs::remove_file(ballast).expect("ballast");
+    daemon.feed(0..100);
+    daemon.stop().clean().within(STOP);
+    let mut daemon = site.start();
+    Oracle::judge(0..100, &peer_at(&endpoint).take_all(100, SOON)).once_in_order();
+    daemon.stop().clean().within(STOP);
 }
 
 #[test]
