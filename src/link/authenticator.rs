@@ -26,11 +26,12 @@ use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 use crate::error::LinkError;
-use crate::notice::{self, Change, Notice, Notices, Throttle};
+use crate::notice::{self, Change, Notice, Notices};
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
 use crate::security::{Admission, Security};
+use crate::throttle::Throttle;
 use crate::z85;
 
 const ADDRESS: &str = "inproc://zeromq.zap.01";
@@ -89,7 +90,7 @@ impl Authenticator {
         roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
     ) -> Registration {
-        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::default()));
+        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::of_strangers()));
         let domain = Arc::new(Domain { security, roster, refused, notices, throttle });
         lock(&self.domains).insert(name.clone(), Arc::clone(&domain));
         Registration { name, domain, domains: Arc::clone(&self.domains) }

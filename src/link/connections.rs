@@ -25,12 +25,13 @@ use self::ended::{Failure, protocol_failure};
 use crate::calls::Calls;
 use crate::certificate::PublicKey;
 use crate::door::Door;
-use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer, Throttle};
+use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer};
 use crate::raw::{self, Errno};
 use crate::roster::{Arrival, Called, Roster};
 use crate::security::{Admission, Security};
 use crate::servers::Servers;
 use crate::threshold::Threshold;
+use crate::throttle::Throttle;
 use crate::written::Written;
 
 /// What the monitor knows of a socket, readable at any time.
@@ -124,7 +125,7 @@ impl Connections {
             handshake_ivl,
             notices,
             peers,
-            throttle: Throttle::default(),
+            throttle: Throttle::of_strangers(),
             security,
             roster,
             explained: HashSet::new(),

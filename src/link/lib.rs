@@ -43,6 +43,7 @@ mod socket;
 mod socket_type;
 mod teller;
 mod threshold;
+mod throttle;
 mod watcher;
 mod written;
 mod z85;
@@ -72,6 +73,7 @@ pub use security::{Allowed, Security, SecurityError, SecuritySettings};
 pub use signs::misleads;
 pub use socket::{Readiness, Received, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
+pub use throttle::{HeldBack, Throttle};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.
 pub fn has_curve() -> bool {

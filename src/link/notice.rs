@@ -1,16 +1,15 @@
 //! What a socket tells about its peers, without knowing where a log is.
 //!
 //! Notices are given by a thread of this crate's (teller.rs). What peers cause is
-//! reported once a minute, kind, cause and socket at most; the next report says how many were held back.
+//! reported once a minute, kind, cause and socket at most (throttle.rs).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 use crate::credential_notice::CredentialNotice;
+use crate::throttle::HeldBack;
 
 /// Takes the notices of a socket. It is called from other threads than the socket's, so it
 /// must neither wait for the thread that closes the socket or the context, nor own one.
@@ -465,134 +464,13 @@ impl fmt::Display for Notice {
                 write!(f, "a connection at {endpoint} could not be accepted: {reason}")?;
             }
         }
-        match self.held_back() {
-            0 => Ok(()),
-            count => write!(f, " ({count} more of this kind since the last such message)"),
-        }
-    }
-}
-
-/// Lets a cause through once a minute and counts what it held back. Each kind of notice has places of its own: a
-/// stranger who makes one all day hides nothing of another, and what is counted with a line is of its kind.
-#[derive(Default)]
-pub(crate) struct Throttle {
-    kinds: HashMap<&'static str, Causes>,
-}
-
-/// The causes of one kind: since when each may not be told again, and how many it has held back.
-#[derive(Default)]
-struct Causes(HashMap<String, (Instant, u64)>);
-
-impl Throttle {
-    /// How many were held back, if the cause may be told now.
-    pub(crate) fn admit(&mut self, kind: &'static str, cause: &str, now: Instant) -> Option<u64> {
-        self.kinds.entry(kind).or_default().admit(cause, now)
-    }
-}
-
-impl Causes {
-    const EVERY: Duration = Duration::from_secs(60);
-    /// A stranger must fill neither our memory nor the log with causes: those beyond share one
-    /// place.
-    const MOST: usize = 16;
-    const OTHERS: &str = "";
-
-    fn admit(&mut self, cause: &str, now: Instant) -> Option<u64> {
-        let due = |since: Instant| now.saturating_duration_since(since) >= Self::EVERY;
-        if !self.0.contains_key(cause) && self.0.len() >= Self::MOST {
-            let mut untold = 0;
-            self.0.retain(|cause, (since, held_back)| {
-                let stays = cause == Self::OTHERS || !due(*since);
-                untold += if stays { 0 } else { *held_back };
-                stays
-            });
-            if untold > 0 {
-                // told with the next cause that has no place of its own
-                self.0.entry(Self::OTHERS.to_owned()).or_insert((now, 0)).1 += untold;
-            }
-        }
-        let full = self.0.len() >= Self::MOST;
-        let cause = if full && !self.0.contains_key(cause) { Self::OTHERS } else { cause };
-        match self.0.get_mut(cause) {
-            None => {
-                self.0.insert(cause.to_owned(), (now, 0));
-                Some(0)
-            }
-            Some((since, held_back)) if due(*since) => {
-                *since = now;
-                Some(std::mem::take(held_back))
-            }
-            Some((_, held_back)) => {
-                *held_back += 1;
-                None
-            }
-        }
+        HeldBack(self.held_back()).fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cause_speaks_once_a_minute_and_counts() {
-        let mut causes = Causes::default();
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(causes.admit("a", at(0)), Some(0));
-        assert_eq!(causes.admit("a", at(1)), None);
-        assert_eq!(causes.admit("b", at(2)), Some(0));
-        assert_eq!(causes.admit("a", at(59)), None);
-        assert_eq!(causes.admit("a", at(60)), Some(2));
-        assert_eq!(causes.admit("a", at(200)), Some(0));
-    }
-
-    #[test]
-    fn a_flood_of_causes_is_bounded_and_counted() {
-        let mut causes = Causes::default();
-        let start = Instant::now();
-        let told =
-            (0..10_000).filter(|n| causes.admit(&format!("cause {n}"), start).is_some()).count();
-        assert_eq!(told, Causes::MOST + 1);
-        assert_eq!(causes.0.len(), Causes::MOST + 1);
-        let later = start + Causes::EVERY;
-        let held_back = causes.admit("yet another", later);
-        assert_eq!(held_back, Some(0));
-        assert_eq!(causes.admit(Causes::OTHERS, later), Some(10_000 - told as u64));
-    }
-
-    #[test]
-    fn no_flood_of_causes_hides_a_notice_of_another_kind() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for cause in 0..10_000 {
-            throttle.admit("failed", &format!("cause {cause}"), now);
-        }
-        assert_eq!(throttle.admit("lost", "web1", now), Some(0));
-        let later = now + Causes::EVERY;
-        assert_eq!(
-            throttle.admit("lost", "web1", later),
-            Some(0),
-            "none of its kind was held back"
-        );
-    }
-
-    /// What one stranger did once takes a place for a minute, not for ever.
-    #[test]
-    fn old_causes_make_room_and_what_they_held_back_is_told() {
-        let mut causes = Causes::default();
-        let start = Instant::now();
-        for cause in 0..Causes::MOST {
-            assert_eq!(causes.admit(&format!("cause {cause}"), start), Some(0));
-            assert_eq!(causes.admit(&format!("cause {cause}"), start), None);
-        }
-        let mut now = start + Causes::EVERY;
-        for cause in 0..Causes::MOST - 1 {
-            assert_eq!(causes.admit(&format!("new cause {cause}"), now), Some(0));
-        }
-        assert_eq!(causes.admit("one too many", now), None);
-        now += Causes::EVERY;
-        assert_eq!(causes.admit(Causes::OTHERS, now), Some(1 + Causes::MOST as u64));
-    }
 
     #[test]
     fn notices_are_sentences() {

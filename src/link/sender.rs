@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use crate::authenticator::key_of_user;
 use crate::certificate::PublicKey;
-use crate::notice::{self, Change, Notice, Notices, Throttle};
+use crate::notice::{self, Change, Notice, Notices};
 use crate::raw::Frame;
 use crate::roster::Roster;
 use crate::security::{Admission, Security};
+use crate::throttle::Throttle;
 
 /// Connections that are remembered; beyond that the memory begins anew.
 const MOST: usize = 4096;
@@ -49,7 +50,7 @@ impl Senders {
     ) -> Senders {
         let admissions = security.admissions();
         let (last_user, last, known) = (Vec::new(), None, HashMap::new());
-        let throttle = Throttle::default();
+        let throttle = Throttle::of_strangers();
         Senders { security, roster, notices, throttle, admissions, last_user, last, known }
     }
 

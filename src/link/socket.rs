@@ -24,7 +24,7 @@ use crate::connections::Peers;
 use crate::context::{Shared, SocketSpec, show_keys};
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
-use crate::notice::{self, Notice, Notices, Throttle};
+use crate::notice::{self, Notice, Notices};
 use crate::numbering::Numbering;
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
@@ -32,6 +32,7 @@ use crate::roster::{Called, Roster};
 use crate::security::{Keys, Security, Shown};
 use crate::sender::{Sender, Senders};
 use crate::socket_type::SocketType;
+use crate::throttle::Throttle;
 use crate::watcher::Watch;
 
 /// What rsyslog calls the address of a peer on this host that came by no network.
@@ -126,7 +127,7 @@ impl Socket {
             security: Arc::clone(&spec.security),
             peers,
             notices,
-            throttle: RefCell::new(Throttle::default()),
+            throttle: RefCell::new(Throttle::of_strangers()),
             linger: milliseconds(spec.options.linger),
             holds: !spec.options.immediate && !receives && !publishes,
             empty: receives.then(|| Cell::new(Instant::now())),
