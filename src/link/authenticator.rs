@@ -275,7 +275,8 @@ impl Domain {
 mod tests {
     use super::*;
     use crate::certificate::{self, KeyPair};
-    use crate::credentials::{AllowList, OwnKey};
+    use crate::allow_list::AllowList;
+    use crate::credentials::OwnKey;
     use crate::names::Names;
     use crate::roster::Limits;
     use crate::security::Allowed;

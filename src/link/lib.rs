@@ -10,6 +10,7 @@
 //! `notice`, `roster`, `threshold`, `door`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
 //! `context`, `sender`, `socket`.
 
+mod allow_list;
 mod authenticator;
 mod calls;
 mod certificate;
@@ -32,6 +33,7 @@ mod numbering;
 mod options;
 mod random;
 mod raw;
+mod reread;
 mod roster;
 mod security;
 mod sender;
@@ -49,6 +51,7 @@ mod written;
 mod z85;
 mod zpl;
 
+pub use allow_list::AllowList;
 pub use certificate::{
     Certificate, CertificateError, KeyPair, PublicKey, generate, load_own, load_peer,
 };
@@ -58,7 +61,7 @@ pub use certificate_file::{
 pub use certificate_folder::{Directory, is_hidden_or_backup, load_directory};
 pub use context::{Context, SocketSpec};
 pub use credential_notice::CredentialNotice;
-pub use credentials::{AllowList, OwnKey, ServerKeys};
+pub use credentials::{OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
 pub use few_files::{FewFiles, few_files};

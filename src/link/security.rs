@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::allow_list::AllowList;
 use crate::certificate::{Certificate, CertificateError, PublicKey};
-use crate::credentials::{AllowList, Findings, OwnKey, ServerKeys};
+use crate::credentials::{Findings, OwnKey, ServerKeys};
 use crate::names::{Names, NamesError};
 use crate::raw;
 

@@ -1,7 +1,7 @@
 //! Stories of one socket: the events that libzmq tells, and what is counted and told of them.
 
 use super::*;
-use crate::credentials::AllowList;
+use crate::allow_list::AllowList;
 use crate::names::Names;
 use crate::roster::Limits;
 use crate::security::Allowed;
