@@ -274,8 +274,8 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::{self, KeyPair};
     use crate::allow_list::AllowList;
+    use crate::certificate::{self, KeyPair};
     use crate::credentials::OwnKey;
     use crate::names::Names;
     use crate::roster::Limits;
