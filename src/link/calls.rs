@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::notice::HandshakeFailure;
+use crate::handshake_failure::HandshakeFailure;
 use crate::security::Shown;
 
 /// The first pause.

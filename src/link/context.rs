@@ -20,10 +20,10 @@ use crate::error::LinkError;
 use crate::monitor::Monitor;
 use crate::notice::Notices;
 use crate::options::{Options, refused};
+use crate::owner::Owners;
 use crate::raw::{self, Errno};
 use crate::roster::{Limits, Roster};
 use crate::security::Security;
-use crate::sender::Senders;
 use crate::socket::{Socket, Trust, check_group};
 use crate::socket_type::SocketType;
 use crate::teller::Teller;
@@ -200,8 +200,8 @@ impl Shared {
             set(zmq_sys::ZMQ_CURVE_SERVER, 1)?;
             trust.roster = Some(Arc::clone(roster));
             trust.registration = Some(self.register(domain, security, roster, notices)?);
-            let senders = Senders::new(security.clone(), roster.clone(), notices.clone());
-            trust.senders = Some(RefCell::new(senders));
+            let owners = Owners::new(security.clone(), roster.clone(), notices.clone());
+            trust.owners = Some(RefCell::new(owners));
         }
         let mut threads = self.threads();
         let watcher = match &mut threads.watcher {

@@ -8,7 +8,7 @@
 //! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
 //! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `few_files`, `socket_type`, `options` ·
 //! `notice`, `roster`, `threshold`, `door`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
-//! `context`, `sender`, `socket`.
+//! `context`, `owner`, `socket`.
 
 mod allow_list;
 mod authenticator;
@@ -26,17 +26,18 @@ mod error;
 mod events;
 mod few_files;
 mod gaps;
+mod handshake_failure;
 mod monitor;
 mod names;
 mod notice;
 mod numbering;
 mod options;
+mod owner;
 mod random;
 mod raw;
 mod reread;
 mod roster;
 mod security;
-mod sender;
 mod servers;
 // the host layer's list, which is not built into rzlog
 #[path = "../host/signs.rs"]
@@ -66,8 +67,9 @@ pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
 pub use error::LinkError;
 pub use few_files::{FewFiles, few_files};
 pub use gaps::{Gaps, Missed};
+pub use handshake_failure::{FailureKind, HandshakeFailure};
 pub use names::{Names, NamesError};
-pub use notice::{Change, FailureKind, HandshakeFailure, Limit, Notice, Notices};
+pub use notice::{Change, Limit, Notice, Notices};
 pub use numbering::{Next, Numbering};
 pub use options::Options;
 pub use random::random;

@@ -28,10 +28,10 @@ use crate::error::LinkError;
 use crate::notice::Notices;
 use crate::numbering::Numbering;
 use crate::options::milliseconds;
+use crate::owner::Owners;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
 use crate::security::{Keys, Security};
-use crate::sender::Senders;
 use crate::socket_type::SocketType;
 use crate::throttle::Throttle;
 use crate::watcher::Watch;
@@ -76,7 +76,7 @@ pub(crate) struct Trust {
     /// Its connections.
     pub(crate) roster: Option<Arc<Roster>>,
     /// Of a server: whose the messages are. Each must carry the key of its sender.
-    pub(crate) senders: Option<RefCell<Senders>>,
+    pub(crate) owners: Option<RefCell<Owners>>,
     /// Its entry at the watcher.
     pub(crate) watch: Option<Watch>,
 }
@@ -294,9 +294,9 @@ impl Socket {
                 }
             }
         }
-        into.sender = match &self.trust.senders {
+        into.sender = match &self.trust.owners {
             None => From::Anybody,
-            Some(senders) => senders.borrow_mut().of(&into.body).map_or(From::Nobody, From::Sender),
+            Some(owners) => owners.borrow_mut().of(&into.body).map_or(From::Nobody, From::Owner),
         };
         Ok(true)
     }
@@ -304,10 +304,10 @@ impl Socket {
     /// Whether a message that was received here is still of the sender that it was of then: the list of the
     /// allowed may have changed since.
     pub fn still_knows(&self, received: &Received) -> bool {
-        match (&self.trust.senders, &received.sender) {
+        match (&self.trust.owners, &received.sender) {
             (None, _) => true,
-            (Some(senders), From::Sender(sender)) => {
-                senders.borrow_mut().of(&received.body).is_some_and(|now| now == *sender)
+            (Some(owners), From::Owner(owner)) => {
+                owners.borrow_mut().of(&received.body).is_some_and(|now| now == *owner)
             }
             (Some(_), _) => false,
         }

@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use crate::owner::Owner;
 use crate::raw::Frame;
-use crate::sender::Sender;
 use crate::socket_type::SocketType;
 
 /// What rsyslog calls the address of a peer on this host that came by no network.
@@ -25,7 +25,7 @@ pub(super) enum From {
     /// The socket is no CURVE server, so that nothing is known.
     Anybody,
     /// Somebody who was let in.
-    Sender(Arc<Sender>),
+    Owner(Arc<Owner>),
     /// Somebody who is not allowed, at least not any more.
     Nobody,
 }
@@ -87,7 +87,7 @@ impl Received {
     /// anything.
     pub fn key(&self) -> Option<&str> {
         match &self.sender {
-            From::Sender(sender) => Some(&sender.key),
+            From::Owner(owner) => Some(&owner.key),
             From::Anybody | From::Nobody => None,
         }
     }
@@ -95,7 +95,7 @@ impl Received {
     /// The name on the sender's certificate, or of its file; none where any key is let in.
     pub fn sender_name(&self) -> Option<&str> {
         match &self.sender {
-            From::Sender(sender) => sender.name.as_deref(),
+            From::Owner(owner) => owner.name.as_deref(),
             From::Anybody | From::Nobody => None,
         }
     }
