@@ -69,6 +69,19 @@ pub(crate) enum Role {
     },
 }
 
+/// A socket whose connections are to be followed.
+pub(crate) struct Followed {
+    pub(crate) role: Role,
+    pub(crate) security: Arc<Security>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) notices: Arc<dyn Notices>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) written: Written,
+    pub(crate) handshake_ivl: Duration,
+    /// Of a server: failed handshakes of one address within a second that are borne; 0: any number.
+    pub(crate) most_failures: usize,
+}
+
 /// The connections of one socket, followed by its events.
 pub(crate) struct Connections {
     role: Role,
@@ -104,13 +117,17 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(
-        role: Role,
-        (security, roster): (Arc<Security>, Arc<Roster>),
-        (handshake_ivl, most_failures): (Duration, usize),
-        notices: Arc<dyn Notices>,
-        (peers, written): (Arc<Peers>, Written),
-    ) -> Connections {
+    pub(crate) fn new(followed: Followed) -> Connections {
+        let Followed {
+            role,
+            security,
+            roster,
+            notices,
+            peers,
+            written,
+            handshake_ivl,
+            most_failures,
+        } = followed;
         let has_door = role == Role::Server && most_failures > 0;
         let threshold = if role == Role::Plain { None } else { Threshold::new() };
         Connections {

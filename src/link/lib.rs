@@ -5,10 +5,16 @@
 //! [`Security::from_settings`] while the configuration is read (this starts no thread), makes
 //! one [`Context`] at activation, and opens a [`Socket`] for each instance or worker.
 //!
-//! Layers, lower first: `raw` (libzmq's C functions made safe; the only `unsafe`) · `z85`,
-//! `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`, `credentials`, `security` · `endpoint`, `few_files`, `socket_type`, `options` ·
-//! `notice`, `roster`, `threshold`, `door`, `calls`, `written`, `connections`, `numbering`, `gaps` · `authenticator`, `monitor`, `watcher`, `teller` (a thread each, a context) ·
-//! `context`, `owner`, `socket`.
+//! Layers, lower first:
+//! - `z85`, and `raw`: libzmq's C functions made safe, the only `unsafe`.
+//! - Keys and who has them: `random`, `signs`, `zpl`, `certificate`, `certificate_file`, `names`,
+//!   `certificate_folder`; `reread`, `credential_notice`, `credentials`, `allow_list`.
+//! - What a statement says: `endpoint`, `few_files`, `socket_type`, `error`, `options`, `security`, `spec`.
+//! - What is told: `throttle`, `handshake_failure`, `notice`.
+//! - A socket's connections: `threshold`, `door`, `roster`, `servers`, `calls`, `written`, `events`, `connections`; and
+//!   the numbers of its messages: `numbering`, `gaps`.
+//! - A thread each, a context: `authenticator`, `monitor`, `watcher`, `teller`.
+//! - `owner`, `socket`, `context`: a socket keeps its context, so these two know each other.
 
 mod allow_list;
 mod authenticator;
@@ -44,6 +50,7 @@ mod servers;
 mod signs;
 mod socket;
 mod socket_type;
+mod spec;
 mod teller;
 mod threshold;
 mod throttle;
@@ -60,7 +67,7 @@ pub use certificate_file::{
     Existing, Metadata, WriteError, load_metadata, write_pair, write_public,
 };
 pub use certificate_folder::{Directory, is_hidden_or_backup, load_directory};
-pub use context::{Context, SocketSpec};
+pub use context::Context;
 pub use credential_notice::CredentialNotice;
 pub use credentials::{OwnKey, ServerKeys};
 pub use endpoint::{Endpoint, EndpointError, Mode, parse_endpoints};
@@ -78,6 +85,7 @@ pub use security::{Allowed, Security, SecurityError, SecuritySettings};
 pub use signs::misleads;
 pub use socket::{Readiness, Received, Sent, Socket, wait_any};
 pub use socket_type::{SocketType, SocketTypeError};
+pub use spec::SocketSpec;
 pub use throttle::{HeldBack, Throttle};
 
 /// The loaded libzmq can encrypt. One that cannot must not be used.
@@ -90,12 +98,7 @@ pub fn has_drafts() -> bool {
     raw::has_drafts()
 }
 
-/// The version of the loaded libzmq.
-pub fn libzmq_version() -> (i32, i32, i32) {
-    raw::version()
-}
-
-/// The version as people write it.
+/// The version of the loaded libzmq as people write it.
 fn version_text() -> String {
     let (major, minor, patch) = raw::version();
     format!("{major}.{minor}.{patch}")

@@ -22,7 +22,7 @@ use self::received::From;
 pub use self::received::Received;
 use crate::authenticator::Registration;
 use crate::connections::Peers;
-use crate::context::{Shared, SocketSpec, show_keys};
+use crate::context::Shared;
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
 use crate::notice::Notices;
@@ -33,6 +33,7 @@ use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
 use crate::security::{Keys, Security};
 use crate::socket_type::SocketType;
+use crate::spec::{SocketSpec, check_group};
 use crate::throttle::Throttle;
 use crate::watcher::Watch;
 
@@ -160,7 +161,7 @@ impl Socket {
     pub(crate) fn attach(&mut self, endpoint: &Endpoint, index: usize) -> Result<(), LinkError> {
         match endpoint.mode {
             Mode::Bind => {
-                show_keys(&self.raw, &self.security, index, self.trust.turn)?;
+                self.security.show_keys(&self.raw, index, self.trust.turn)?;
                 let failed = |errno: Errno, reason| LinkError::Bind {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
@@ -363,15 +364,6 @@ impl Drop for Socket {
         // before the socket closes, as the monitor module explains
         self.raw.stop_monitor();
     }
-}
-
-/// libzmq takes more than this, but cuts it off without a word.
-pub(crate) fn check_group(group: &str) -> Result<(), LinkError> {
-    const GROUP_MAX: usize = 255; // ZMQ_GROUP_MAX_LENGTH since libzmq 4.3.3
-    if group.len() > GROUP_MAX || group.contains('\0') {
-        return Err(LinkError::Group(group.escape_debug().take(GROUP_MAX).collect()));
-    }
-    Ok(())
 }
 
 fn joined(parts: &[&[u8]]) -> Result<Frame, LinkError> {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::{Socket, look_for, no_interfaces, wait};
 use crate::calls::{Anew, Asked};
-use crate::context::show_keys;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::notice::{self, Notice};
@@ -132,7 +131,7 @@ impl Socket {
         let turn = shown.as_ref().map_or(0, |shown| shown.turn);
         // before libzmq can tell what became of it
         self.peers.calls.call(&endpoint.address, shown, Instant::now());
-        show_keys(&self.raw, &self.security, index, turn)?;
+        self.security.show_keys(&self.raw, index, turn)?;
         let failed = |errno: Errno, reason| LinkError::Connect {
             endpoint: endpoint.clone(),
             errno: errno.0,

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Socket, look_for};
-use crate::context::show_keys;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::raw::Errno;
@@ -39,7 +38,7 @@ impl Socket {
             return Err(LinkError::NoRightToRebind(address.clone()));
         }
         for (address, (endpoint, index)) in self.bound.iter().zip(&self.bound_as) {
-            show_keys(&self.raw, &self.security, *index, self.trust.turn)?;
+            self.security.show_keys(&self.raw, *index, self.trust.turn)?;
             let failed = |errno: Errno| LinkError::Rebind {
                 address: address.clone(),
                 reason: errno.to_string(),
