@@ -11,13 +11,12 @@ use crate::free_space::FreeSpace;
 use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
-use crate::troubles::Troubles;
 use rzmq_delivery::{
     ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
     RefusedReason,
 };
 use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
-use rzmq_link::{Received, Sent, Socket};
+use rzmq_link::{HeldBack, Received, Sent, Socket, Throttle};
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fmt::Write;
@@ -45,7 +44,7 @@ pub(crate) struct Acked {
     log: Log,
     counters: Arc<InputCounters>,
     longest_line: usize,
-    troubles: Troubles,
+    throttle: Throttle,
     forgotten: u64,
 }
 
@@ -92,7 +91,7 @@ impl Acked {
             longest_line: limits.line,
             log,
             counters,
-            troubles: Troubles::default(),
+            throttle: Throttle::of_peers(),
             forgotten: 0,
         }
     }
@@ -189,7 +188,7 @@ impl Acked {
                 if most == 0 && incoming.has_more() {
                     self.counters.delayed_ratelimit().add(1);
                     let pause = rates.pause(sender, now);
-                    if let Some(more) = self.troubles.due("rate", name, now) {
+                    if let Some(more) = self.throttle.admit("rate", name, now).map(HeldBack) {
                         self.log.warning(format!(
                             "{name} has more lines than ratelimit.perpeer lets through: it keeps them and \
                              waits{more}"
@@ -330,7 +329,7 @@ impl Acked {
     }
 
     fn tell(&mut self, kind: &'static str, peer: &str, trouble: &str) {
-        if let Some(more) = self.troubles.due(kind, peer, Instant::now()) {
+        if let Some(more) = self.throttle.admit(kind, peer, Instant::now()).map(HeldBack) {
             let text = format!("{trouble}{more}");
             match kind {
                 "turn" => self.log.info(text),

@@ -2,13 +2,10 @@
 
 use crate::hostname::{LongLines, hostname};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::Received;
-use std::collections::HashMap;
+use rzmq_link::{HeldBack, Received, Throttle};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Between two lines in the log about one certificate.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
 /// Bytes of what a line claims that are shown.
 const SHOWN: usize = 64;
 
@@ -16,14 +13,7 @@ const SHOWN: usize = 64;
 pub(crate) struct HostCheck {
     long: LongLines,
     log: Log,
-    /// By the certificate's name, of which there are as many as files in `clientcertpath`.
-    told: HashMap<String, Told>,
-}
-
-/// When a certificate was last told of, and how often it was not since.
-struct Told {
-    when: Instant,
-    held_back: u64,
+    throttle: Throttle,
 }
 
 /// Who a line came from.
@@ -48,7 +38,7 @@ impl HostCheck {
     pub(crate) fn new(rsyslogd: &Rsyslogd, log: Log) -> Self {
         let long =
             LongLines { longest: rsyslogd.max_message_size(), split: rsyslogd.may_split_lines() };
-        Self { long, log, told: HashMap::new() }
+        Self { long, log, throttle: Throttle::of_peers() }
     }
 
     /// Whether the line may pass. One that may not is told of.
@@ -65,20 +55,8 @@ impl HostCheck {
     /// Writes it to the log, at most once a minute and certificate.
     fn tell(&mut self, line: &[u8], claimed: Option<&str>, sender: Sender<'_>) {
         let name = sender.name.unwrap_or_default();
-        let mut held_back = 0;
-        match self.told.get_mut(name) {
-            Some(told) if told.when.elapsed() < TELL_AGAIN => {
-                told.held_back += 1;
-                return;
-            }
-            Some(told) => {
-                held_back = std::mem::take(&mut told.held_back);
-                told.when = Instant::now();
-            }
-            None => {
-                self.told.insert(name.to_string(), Told { when: Instant::now(), held_back });
-            }
-        }
+        let admitted = self.throttle.admit("host", name, Instant::now());
+        let Some(more) = admitted.map(HeldBack) else { return };
         let mut text = format!("{} ({name}): ", sender.address);
         let _ = match claimed {
             Some(host) => write!(
@@ -92,11 +70,7 @@ impl HostCheck {
                 beginning(line)
             ),
         };
-        if held_back > 0 {
-            let _ =
-                write!(text, " ({held_back} more of this certificate since the last such message)");
-        }
-        self.log.error(text);
+        self.log.error(format!("{text}{more}"));
     }
 }
 

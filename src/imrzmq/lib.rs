@@ -19,7 +19,6 @@ mod marks;
 mod params;
 mod peer_rate;
 mod statement;
-mod troubles;
 
 use listener::Listener;
 use rustix::event::{Timespec, poll};

@@ -12,10 +12,9 @@ use crate::hostcheck::{HostCheck, Sender};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
-use crate::troubles::Troubles;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
 use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, LinkError, Notices, Received, Socket, few_files};
+use rzmq_link::{Context, HeldBack, LinkError, Notices, Received, Socket, Throttle, few_files};
 use rzmq_module::InstanceNotices;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -133,7 +132,7 @@ impl Listener {
             addresses,
             told_unknown: false,
             failed: 0,
-            troubles: Troubles::default(),
+            throttle: Throttle::of_peers(),
             gaps: StreamGaps::default(),
         };
         intake.run(socket, wake);
@@ -283,7 +282,7 @@ struct Intake<'a> {
     told_unknown: bool,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
-    troubles: Troubles,
+    throttle: Throttle,
     gaps: StreamGaps,
 }
 
@@ -429,7 +428,7 @@ impl Intake<'_> {
             if rates.left(sender, now) == 0 {
                 counters.discarded_ratelimit().add(1);
                 let name = PeerRates::name(received);
-                if let Some(more) = self.troubles.due(RATE, name, now) {
+                if let Some(more) = self.throttle.admit(RATE, name, now).map(HeldBack) {
                     listener.log.error(format!(
                         "{name} sends more lines than ratelimit.perpeer lets through{more}"
                     ));
@@ -487,7 +486,7 @@ impl Intake<'_> {
     }
 
     fn tell(&mut self, kind: &'static str, trouble: &dyn Display) {
-        if let Some(more) = self.troubles.due(kind, "", Instant::now()) {
+        if let Some(more) = self.throttle.admit(kind, "", Instant::now()).map(HeldBack) {
             self.listener.log.error(format!("{trouble}{more}"));
         }
     }

@@ -26,11 +26,12 @@ use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 use crate::error::LinkError;
-use crate::notice::{self, Change, Notice, Notices, Throttle};
+use crate::notice::{self, Change, Notice, Notices};
 use crate::options::milliseconds;
 use crate::raw::{self, Awaited, Errno, Frame};
 use crate::roster::Roster;
 use crate::security::{Admission, Security};
+use crate::throttle::Throttle;
 use crate::z85;
 
 const ADDRESS: &str = "inproc://zeromq.zap.01";
@@ -89,7 +90,7 @@ impl Authenticator {
         roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
     ) -> Registration {
-        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::default()));
+        let (refused, throttle) = (AtomicU64::new(0), Mutex::new(Throttle::of_strangers()));
         let domain = Arc::new(Domain { security, roster, refused, notices, throttle });
         lock(&self.domains).insert(name.clone(), Arc::clone(&domain));
         Registration { name, domain, domains: Arc::clone(&self.domains) }
@@ -273,8 +274,9 @@ impl Domain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allow_list::AllowList;
     use crate::certificate::{self, KeyPair};
-    use crate::credentials::{AllowList, OwnKey};
+    use crate::credentials::OwnKey;
     use crate::names::Names;
     use crate::roster::Limits;
     use crate::security::Allowed;

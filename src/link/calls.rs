@@ -4,7 +4,7 @@
 //! After most mishaps libzmq calls again by itself, and says so (CONNECT_RETRIED), with the keys that it was
 //! given when it was told to call. After some it never does: the peer refused our key with a status other
 //! than 300, sent a frame over `maxmsgsize`, or said what is no ZeroMQ (libzmq, session_base.cpp: a protocol
-//! error ends the session). Called anew from here (socket.rs) is what libzmq has given up, and what it calls
+//! error ends the session). Called anew from here (socket/calling.rs) is what libzmq has given up, and what it calls
 //! with keys that are others by now or that do not fit; after pauses that double while it is in vain.
 //!
 //! Locks: one, held for a step. The monitor's thread tells what happened, the socket's calls.
@@ -15,7 +15,7 @@ use std::os::fd::RawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::notice::HandshakeFailure;
+use crate::handshake_failure::HandshakeFailure;
 use crate::security::Shown;
 
 /// The first pause.

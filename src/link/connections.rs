@@ -25,12 +25,14 @@ use self::ended::{Failure, protocol_failure};
 use crate::calls::Calls;
 use crate::certificate::PublicKey;
 use crate::door::Door;
-use crate::notice::{self, Change, HandshakeFailure, Limit, Notice, Notices, Peer, Throttle};
+use crate::handshake_failure::HandshakeFailure;
+use crate::notice::{self, Change, Limit, Notice, Notices, Peer};
 use crate::raw::{self, Errno};
 use crate::roster::{Arrival, Called, Roster};
 use crate::security::{Admission, Security};
 use crate::servers::Servers;
 use crate::threshold::Threshold;
+use crate::throttle::Throttle;
 use crate::written::Written;
 
 /// What the monitor knows of a socket, readable at any time.
@@ -65,6 +67,19 @@ pub(crate) enum Role {
         /// The file of the key we know the server by.
         server: PathBuf,
     },
+}
+
+/// A socket whose connections are to be followed.
+pub(crate) struct Followed {
+    pub(crate) role: Role,
+    pub(crate) security: Arc<Security>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) notices: Arc<dyn Notices>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) written: Written,
+    pub(crate) handshake_ivl: Duration,
+    /// Of a server: failed handshakes of one address within a second that are borne; 0: any number.
+    pub(crate) most_failures: usize,
 }
 
 /// The connections of one socket, followed by its events.
@@ -102,13 +117,17 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(
-        role: Role,
-        (security, roster): (Arc<Security>, Arc<Roster>),
-        (handshake_ivl, most_failures): (Duration, usize),
-        notices: Arc<dyn Notices>,
-        (peers, written): (Arc<Peers>, Written),
-    ) -> Connections {
+    pub(crate) fn new(followed: Followed) -> Connections {
+        let Followed {
+            role,
+            security,
+            roster,
+            notices,
+            peers,
+            written,
+            handshake_ivl,
+            most_failures,
+        } = followed;
         let has_door = role == Role::Server && most_failures > 0;
         let threshold = if role == Role::Plain { None } else { Threshold::new() };
         Connections {
@@ -124,7 +143,7 @@ impl Connections {
             handshake_ivl,
             notices,
             peers,
-            throttle: Throttle::default(),
+            throttle: Throttle::of_strangers(),
             security,
             roster,
             explained: HashSet::new(),

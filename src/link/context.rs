@@ -14,18 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::authenticator::{Authenticator, Registration};
-use crate::connections::{Peers, Role};
-use crate::endpoint::{Endpoint, Mode};
+use crate::connections::{Followed, Peers, Role};
+use crate::endpoint::Mode;
 use crate::error::LinkError;
 use crate::monitor::Monitor;
 use crate::notice::Notices;
-use crate::options::{Options, refused};
+use crate::options::refused;
+use crate::owner::Owners;
 use crate::raw::{self, Errno};
 use crate::roster::{Limits, Roster};
 use crate::security::Security;
-use crate::sender::Senders;
-use crate::socket::{Socket, Trust, check_group};
-use crate::socket_type::SocketType;
+use crate::socket::{Socket, Trust};
+use crate::spec::SocketSpec;
 use crate::teller::Teller;
 use crate::watcher::Watcher;
 use crate::written::Written;
@@ -37,54 +37,6 @@ const SOCKETS_MAX: i32 = 3 * 8192;
 /// Opens sockets. One a module.
 pub struct Context {
     shared: Arc<Shared>,
-}
-
-/// Everything a socket is to be.
-#[derive(Debug, Clone)]
-pub struct SocketSpec {
-    /// The instance's name; part of the authenticator's domain.
-    pub name: String,
-    /// What kind of socket.
-    pub socket_type: SocketType,
-    /// Where it binds and connects; all of it, or the socket is not opened.
-    pub endpoints: Vec<Endpoint>,
-    /// Whom it trusts.
-    pub security: Arc<Security>,
-    /// Everything else.
-    pub options: Options,
-    /// What a SUB subscribes to (nothing: everything) or which groups a DISH joins. Of the
-    /// other types RADIO checks them, and the rest ignores them.
-    pub topics: Vec<String>,
-}
-
-impl SocketSpec {
-    /// The contradictions that can be seen before anything is opened: for the check of a
-    /// configuration.
-    pub fn check(&self) -> Result<(), LinkError> {
-        if self.endpoints.is_empty() {
-            return Err(LinkError::NoEndpoint);
-        }
-        for endpoint in &self.endpoints {
-            if endpoint.needs_ipv6() && !self.options.ipv6 {
-                return Err(LinkError::Ipv6Off(endpoint.clone()));
-            }
-            if self.security.is_curve() && !endpoint.carries_curve() {
-                return Err(LinkError::NoCurveOver(endpoint.clone()));
-            }
-            let publishes = matches!(self.socket_type, SocketType::Pub | SocketType::Sub);
-            if !endpoint.has_connections() && !publishes {
-                let socket_type = self.socket_type.name();
-                return Err(LinkError::Multicast { endpoint: endpoint.clone(), socket_type });
-            }
-        }
-        match self.socket_type {
-            SocketType::Dish if self.topics.is_empty() => Err(LinkError::NoGroups),
-            SocketType::Dish | SocketType::Radio => {
-                self.topics.iter().try_for_each(|topic| check_group(topic))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What the context and its sockets share. Fields are dropped in this order: the threads
@@ -187,7 +139,7 @@ impl Shared {
         if !raw::has(c"curve") {
             return Err(LinkError::NoCurve(crate::version_text()));
         }
-        show_keys(socket, security, 0, turn)?;
+        security.show_keys(socket, 0, turn)?;
         if let Security::Server { .. } = &**security {
             let domain = domain(&spec.name);
             let set = |option, value| {
@@ -200,8 +152,8 @@ impl Shared {
             set(zmq_sys::ZMQ_CURVE_SERVER, 1)?;
             trust.roster = Some(Arc::clone(roster));
             trust.registration = Some(self.register(domain, security, roster, notices)?);
-            let senders = Senders::new(security.clone(), roster.clone(), notices.clone());
-            trust.senders = Some(RefCell::new(senders));
+            let owners = Owners::new(security.clone(), roster.clone(), notices.clone());
+            trust.owners = Some(RefCell::new(owners));
         }
         let mut threads = self.threads();
         let watcher = match &mut threads.watcher {
@@ -249,47 +201,24 @@ impl Shared {
             Some(running) => running,
             none => none.insert(Monitor::start()?),
         };
-        let trust = (Arc::clone(&spec.security), roster);
-        let options = &spec.options;
-        let bounds =
-            (options.handshake_ivl, options.reconnect_ivl_max, options.max_failures_per_address);
-        let written = Written::new(spec.endpoints.iter().map(|it| it.address.clone()));
-        let told = (notices, written);
-        monitor.watch(&self.raw, socket, role, trust, bounds, told).map_err(|errno| {
-            LinkError::Socket {
-                socket_type: spec.socket_type.name(),
-                reason: format!("its monitor: {errno}"),
-            }
-        })
+        let peers = Arc::new(Peers::new(spec.options.reconnect_ivl_max));
+        let followed = Followed {
+            role,
+            security: Arc::clone(&spec.security),
+            roster,
+            notices,
+            peers: Arc::clone(&peers),
+            written: Written::new(spec.endpoints.iter().map(|it| it.address.clone())),
+            handshake_ivl: spec.options.handshake_ivl,
+            most_failures: spec.options.max_failures_per_address,
+        };
+        let watched = monitor.watch(&self.raw, socket, followed);
+        watched.map_err(|errno| LinkError::Socket {
+            socket_type: spec.socket_type.name(),
+            reason: format!("its monitor: {errno}"),
+        })?;
+        Ok(peers)
     }
-}
-
-/// Gives a socket the keys that its next bind or connect, of this endpoint, is made with; `turn` says by
-/// which certificate a client knows its server.
-pub(crate) fn show_keys(
-    socket: &raw::Socket,
-    security: &Security,
-    endpoint: usize,
-    turn: u64,
-) -> Result<(), LinkError> {
-    let set =
-        |name, option, value: &[u8]| socket.set(option, value).map_err(refused(name, "(a key)"));
-    let own = match security {
-        Security::Plaintext => return Ok(()),
-        Security::Server { own, .. } => match own.get(endpoint).or(own.last()) {
-            Some(own) => own.pair(),
-            None => return Ok(()),
-        },
-        Security::Client { servers, own } => {
-            if let Some(server) = servers.of_turn(turn) {
-                let key = server.public;
-                set("ZMQ_CURVE_SERVERKEY", zmq_sys::ZMQ_CURVE_SERVERKEY, key.as_bytes())?;
-            }
-            own.pair()
-        }
-    };
-    set("ZMQ_CURVE_PUBLICKEY", zmq_sys::ZMQ_CURVE_PUBLICKEY, own.public.as_bytes())?;
-    set("ZMQ_CURVE_SECRETKEY", zmq_sys::ZMQ_CURVE_SECRETKEY, own.secret())
 }
 
 /// A name no other socket of this process has: two sockets of one instance (a listener that

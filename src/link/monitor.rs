@@ -16,16 +16,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::connections::{Connections, Peers, Role};
+use crate::connections::{Connections, Followed};
 use crate::error::LinkError;
 use crate::events::{Event, Events};
-use crate::notice::Notices;
 use crate::raw::{self, Awaited, Errno};
-use crate::roster::Roster;
-use crate::security::Security;
-use crate::written::Written;
 
 const THREAD: &str = "rzmq-monitor";
 
@@ -75,11 +71,8 @@ impl Monitor {
         &self,
         context: &Arc<raw::Context>,
         socket: &raw::Socket,
-        role: Role,
-        trust: (Arc<Security>, Arc<Roster>),
-        (handshake_ivl, longest_pause, failures): (Duration, Duration, usize),
-        (notices, written): (Arc<dyn Notices>, Written),
-    ) -> Result<Arc<Peers>, Errno> {
+        followed: Followed,
+    ) -> Result<(), Errno> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let address = format!("inproc://rzmq.monitor.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let pair = context.socket(zmq_sys::ZMQ_PAIR)?;
@@ -90,17 +83,14 @@ impl Monitor {
             socket.stop_monitor();
             return Err(errno);
         }
-        let peers = Arc::new(Peers::new(longest_pause));
-        let known = (Arc::clone(&peers), written);
-        let bounds = (handshake_ivl, failures);
-        let connections = Connections::new(role, trust, bounds, notices, known);
+        let connections = Connections::new(followed);
         let watched = Watched { events: Events::new(pair), connections };
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(watched);
         if let Some(mut wake) = self.wake.as_ref() {
             // a full pipe wakes as well as one byte more
             let _ = wake.write(&[1]);
         }
-        Ok(peers)
+        Ok(())
     }
 }
 

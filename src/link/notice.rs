@@ -1,16 +1,15 @@
 //! What a socket tells about its peers, without knowing where a log is.
 //!
 //! Notices are given by a thread of this crate's (teller.rs). What peers cause is
-//! reported once a minute, kind, cause and socket at most; the next report says how many were held back.
+//! reported once a minute, kind, cause and socket at most (throttle.rs).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
 use crate::credential_notice::CredentialNotice;
+use crate::handshake_failure::{FailureKind, HandshakeFailure};
+use crate::throttle::HeldBack;
 
 /// Takes the notices of a socket. It is called from other threads than the socket's, so it
 /// must neither wait for the thread that closes the socket or the context, nor own one.
@@ -43,23 +42,6 @@ pub enum Change {
     HeldOff,
     /// This many connections were closed, because their key is no longer allowed.
     Cut(usize),
-}
-
-/// What failed handshakes are counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The peer broke off, for a reason it kept to itself.
-    BrokenOff,
-    /// The peer fell silent until the deadline.
-    Silent,
-    /// One side speaks CURVE, the other does not.
-    Mechanism,
-    /// The keys do not fit.
-    Keys,
-    /// What was said is not ZeroMQ, or not as libzmq speaks it.
-    Protocol,
-    /// The server refused our key.
-    Refused,
 }
 
 /// Gives a notice. A taker that panics must not take the thread along: without the monitor's,
@@ -242,134 +224,6 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Why a handshake failed, as far as this side can know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HandshakeFailure {
-    /// The server showed its key and did not answer ours until the deadline: what a server does that
-    /// does not allow it.
-    Ignored {
-        /// The key we showed.
-        key: PublicKey,
-    },
-    /// The server has not even shown its key, and did not hang up either.
-    Unanswered,
-    /// The server hung up on us at once, but not before it had answered our key with as much as it should.
-    HungUpMidway,
-    /// The peer hung up at once, on a CURVE client.
-    HungUpOnClient {
-        /// The file of the key we know the server by.
-        file: PathBuf,
-    },
-    /// The peer hung up, on a CURVE server.
-    HungUpOnServer,
-    /// The peer hung up, without CURVE.
-    HungUpPlain,
-    /// The peer said nothing more until the deadline.
-    Silent,
-    /// The peer said more than a handshake has in it.
-    TooMuch,
-    /// One side speaks CURVE and the other does not.
-    Mechanism,
-    /// The keys don't fit: the peer takes us for another server.
-    Cryptographic,
-    /// The server said no.
-    Refused {
-        /// The key we showed.
-        key: Option<PublicKey>,
-        /// The server's ZAP status.
-        status: u32,
-    },
-    /// The peer speaks no ZeroMQ that libzmq understands.
-    Protocol {
-        /// libzmq's number for what was wrong.
-        code: u32,
-    },
-}
-
-impl HandshakeFailure {
-    /// Whether a server that holds another key than the one it is known by looks like this. One that has
-    /// answered our key has shown its own, whatever it thinks of ours.
-    pub(crate) fn may_be_of_servers_key(&self) -> bool {
-        matches!(
-            self,
-            HandshakeFailure::HungUpOnClient { .. }
-                | HandshakeFailure::Unanswered
-                | HandshakeFailure::Cryptographic
-        )
-    }
-
-    /// What it is counted by.
-    pub fn kind(&self) -> FailureKind {
-        match self {
-            HandshakeFailure::HungUpOnServer
-            | HandshakeFailure::HungUpPlain
-            | HandshakeFailure::HungUpMidway => FailureKind::BrokenOff,
-            HandshakeFailure::Silent | HandshakeFailure::Unanswered => FailureKind::Silent,
-            HandshakeFailure::Mechanism => FailureKind::Mechanism,
-            HandshakeFailure::HungUpOnClient { .. } | HandshakeFailure::Cryptographic => {
-                FailureKind::Keys
-            }
-            HandshakeFailure::Ignored { .. } | HandshakeFailure::Refused { .. } => {
-                FailureKind::Refused
-            }
-            HandshakeFailure::Protocol { .. } | HandshakeFailure::TooMuch => FailureKind::Protocol,
-        }
-    }
-}
-
-impl fmt::Display for HandshakeFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            HandshakeFailure::Ignored { key } => write!(
-                f,
-                "the server refused our key {key}: it does not answer it, as a server does that has \
-                 no certificate of it, or as many connections of it as it takes"
-            ),
-            HandshakeFailure::HungUpOnClient { file } => write!(
-                f,
-                "the server's key is not the one in {}: it hung up at once (so does a server without \
-                 CURVE, one that is just being stopped, or one that has as many connections as it takes)",
-                file.display()
-            ),
-            HandshakeFailure::Unanswered => f.write_str(
-                "it does not answer: it stands still, is only about to start, or speaks no ZeroMQ",
-            ),
-            HandshakeFailure::HungUpMidway => f.write_str(
-                "it hung up in the middle of the handshake: the two socket types do not match, it does \
-                 not let us in, or it is just being stopped",
-            ),
-            HandshakeFailure::HungUpOnServer => f.write_str(
-                "it broke off: it may hold another key of this server, speak no CURVE or no ZeroMQ",
-            ),
-            HandshakeFailure::HungUpPlain => {
-                f.write_str("it broke off: it may ask for CURVE, or speak no ZeroMQ")
-            }
-            HandshakeFailure::Silent => {
-                f.write_str("it said nothing more until the deadline (handshakeivl)")
-            }
-            HandshakeFailure::TooMuch => {
-                f.write_str("it said more than a handshake has in it, and was closed")
-            }
-            HandshakeFailure::Mechanism => {
-                f.write_str("one side speaks CURVE and the other plaintext: check authtype on both")
-            }
-            HandshakeFailure::Cryptographic => {
-                f.write_str("the keys do not fit: it may hold another key of this server")
-            }
-            HandshakeFailure::Refused { key: Some(key), status } => {
-                write!(f, "the server refused our key {key} (status {status})")
-            }
-            HandshakeFailure::Refused { key: None, status } => {
-                write!(f, "the server refused us (status {status})")
-            }
-            HandshakeFailure::Protocol { code } => {
-                write!(f, "it does not speak ZeroMQ as libzmq does (protocol error {code:#x})")
-            }
-        }
-    }
-}
-
 impl Notice {
     /// Whether an administrator should hear of it where only errors are shown.
     pub fn is_trouble(&self) -> bool {
@@ -465,134 +319,13 @@ impl fmt::Display for Notice {
                 write!(f, "a connection at {endpoint} could not be accepted: {reason}")?;
             }
         }
-        match self.held_back() {
-            0 => Ok(()),
-            count => write!(f, " ({count} more of this kind since the last such message)"),
-        }
-    }
-}
-
-/// Lets a cause through once a minute and counts what it held back. Each kind of notice has places of its own: a
-/// stranger who makes one all day hides nothing of another, and what is counted with a line is of its kind.
-#[derive(Default)]
-pub(crate) struct Throttle {
-    kinds: HashMap<&'static str, Causes>,
-}
-
-/// The causes of one kind: since when each may not be told again, and how many it has held back.
-#[derive(Default)]
-struct Causes(HashMap<String, (Instant, u64)>);
-
-impl Throttle {
-    /// How many were held back, if the cause may be told now.
-    pub(crate) fn admit(&mut self, kind: &'static str, cause: &str, now: Instant) -> Option<u64> {
-        self.kinds.entry(kind).or_default().admit(cause, now)
-    }
-}
-
-impl Causes {
-    const EVERY: Duration = Duration::from_secs(60);
-    /// A stranger must fill neither our memory nor the log with causes: those beyond share one
-    /// place.
-    const MOST: usize = 16;
-    const OTHERS: &str = "";
-
-    fn admit(&mut self, cause: &str, now: Instant) -> Option<u64> {
-        let due = |since: Instant| now.saturating_duration_since(since) >= Self::EVERY;
-        if !self.0.contains_key(cause) && self.0.len() >= Self::MOST {
-            let mut untold = 0;
-            self.0.retain(|cause, (since, held_back)| {
-                let stays = cause == Self::OTHERS || !due(*since);
-                untold += if stays { 0 } else { *held_back };
-                stays
-            });
-            if untold > 0 {
-                // told with the next cause that has no place of its own
-                self.0.entry(Self::OTHERS.to_owned()).or_insert((now, 0)).1 += untold;
-            }
-        }
-        let full = self.0.len() >= Self::MOST;
-        let cause = if full && !self.0.contains_key(cause) { Self::OTHERS } else { cause };
-        match self.0.get_mut(cause) {
-            None => {
-                self.0.insert(cause.to_owned(), (now, 0));
-                Some(0)
-            }
-            Some((since, held_back)) if due(*since) => {
-                *since = now;
-                Some(std::mem::take(held_back))
-            }
-            Some((_, held_back)) => {
-                *held_back += 1;
-                None
-            }
-        }
+        HeldBack(self.held_back()).fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cause_speaks_once_a_minute_and_counts() {
-        let mut causes = Causes::default();
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(causes.admit("a", at(0)), Some(0));
-        assert_eq!(causes.admit("a", at(1)), None);
-        assert_eq!(causes.admit("b", at(2)), Some(0));
-        assert_eq!(causes.admit("a", at(59)), None);
-        assert_eq!(causes.admit("a", at(60)), Some(2));
-        assert_eq!(causes.admit("a", at(200)), Some(0));
-    }
-
-    #[test]
-    fn a_flood_of_causes_is_bounded_and_counted() {
-        let mut causes = Causes::default();
-        let start = Instant::now();
-        let told =
-            (0..10_000).filter(|n| causes.admit(&format!("cause {n}"), start).is_some()).count();
-        assert_eq!(told, Causes::MOST + 1);
-        assert_eq!(causes.0.len(), Causes::MOST + 1);
-        let later = start + Causes::EVERY;
-        let held_back = causes.admit("yet another", later);
-        assert_eq!(held_back, Some(0));
-        assert_eq!(causes.admit(Causes::OTHERS, later), Some(10_000 - told as u64));
-    }
-
-    #[test]
-    fn no_flood_of_causes_hides_a_notice_of_another_kind() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for cause in 0..10_000 {
-            throttle.admit("failed", &format!("cause {cause}"), now);
-        }
-        assert_eq!(throttle.admit("lost", "web1", now), Some(0));
-        let later = now + Causes::EVERY;
-        assert_eq!(
-            throttle.admit("lost", "web1", later),
-            Some(0),
-            "none of its kind was held back"
-        );
-    }
-
-    /// What one stranger did once takes a place for a minute, not for ever.
-    #[test]
-    fn old_causes_make_room_and_what_they_held_back_is_told() {
-        let mut causes = Causes::default();
-        let start = Instant::now();
-        for cause in 0..Causes::MOST {
-            assert_eq!(causes.admit(&format!("cause {cause}"), start), Some(0));
-            assert_eq!(causes.admit(&format!("cause {cause}"), start), None);
-        }
-        let mut now = start + Causes::EVERY;
-        for cause in 0..Causes::MOST - 1 {
-            assert_eq!(causes.admit(&format!("new cause {cause}"), now), Some(0));
-        }
-        assert_eq!(causes.admit("one too many", now), None);
-        now += Causes::EVERY;
-        assert_eq!(causes.admit(Causes::OTHERS, now), Some(1 + Causes::MOST as u64));
-    }
 
     #[test]
     fn notices_are_sentences() {

@@ -1,5 +1,6 @@
 //! The one file of this crate with `unsafe`: libzmq's C functions, and some of libc's, as
-//! safe calls.
+//! safe calls. libzmq comes first, and a thread that gets no signals; then what the kernel knows of descriptors that
+//! are libzmq's own, each of which may be closed, or another file, by the time it is asked.
 //!
 //! Why not the `zmq` crate throughout: version 0.9.2, the last that links the distribution's
 //! libzmq, panics on every errno it does not know (ENETUNREACH, ENOTDIR, EROFS of a bind …),
@@ -60,7 +61,8 @@ impl Errno {
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if i64::from(self.0) >= i64::from(zmq_sys::ZMQ_HAUSNUMERO) {
-            // SAFETY: for its own numbers libzmq returns pointers to string literals.
+            // SAFETY: for the numbers that it knows libzmq returns pointers to string literals. For others it is
+            // strerror's text, with NUL at its end, in a buffer of this thread (glibc 2.32), which is copied at once.
             let text = unsafe { CStr::from_ptr(zmq_sys::zmq_strerror(self.0)) };
             return f.write_str(&text.to_string_lossy());
         }
@@ -440,11 +442,12 @@ pub fn version() -> (i32, i32, i32) {
 
 /// A key in Z85 with the NUL that libzmq writes and wants.
 type KeyText = [u8; z85::KEY_CHARACTERS + 1];
+const NO_KEY: KeyText = [0; z85::KEY_CHARACTERS + 1];
 
 /// A fresh pair of keys in Z85: public, secret.
 pub fn key_pair() -> Result<(KeyText, KeyText), Errno> {
-    let (mut public, mut secret) = ([0; 41], [0; 41]);
-    // SAFETY: libzmq writes 41 bytes into each.
+    let (mut public, mut secret) = (NO_KEY, NO_KEY);
+    // SAFETY: libzmq writes a key and NUL into each, as many bytes as it has.
     check(unsafe {
         zmq_sys::zmq_curve_keypair(public.as_mut_ptr().cast(), secret.as_mut_ptr().cast())
     })?;
@@ -456,8 +459,8 @@ pub fn public_of(secret: &KeyText) -> Result<KeyText, Errno> {
     if secret.last() != Some(&0) {
         return Err(Errno(libc::EINVAL));
     }
-    let mut public = [0; 41];
-    // SAFETY: the secret ends with NUL (checked above); libzmq writes 41 bytes.
+    let mut public = NO_KEY;
+    // SAFETY: the secret ends with NUL (checked above); libzmq writes a key and NUL, as many bytes as there are.
     check(unsafe { zmq_curve_public(public.as_mut_ptr().cast(), secret.as_ptr().cast()) })?;
     Ok(public)
 }
@@ -545,6 +548,8 @@ pub fn spawn_without_signals(
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     thread
 }
+
+// From here on the kernel is asked: of libzmq's own descriptors, and of the host's interfaces.
 
 /// The other end of a connected TCP socket that belongs to libzmq; none if it is gone by now
 /// or no TCP socket.
@@ -705,59 +710,13 @@ fn listens(fd: RawFd) -> bool {
     result == 0 && answer != 0
 }
 
-/// A step of a program of the system's packet filter. It jumps forwards, by a number of steps.
-#[derive(Debug, Clone, Copy)]
-#[repr(transparent)]
-pub struct FilterStep(libc::sock_filter);
-
-impl FilterStep {
-    /// The packet is taken as if there were no filter.
-    pub const PASS: FilterStep = FilterStep::new(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX);
-    /// The packet is taken for one that never came.
-    pub const OVERLOOK: FilterStep = FilterStep::new(libc::BPF_RET | libc::BPF_K, 0, 0, 0);
-
-    const fn new(code: u32, jt: u8, jf: u8, k: u32) -> FilterStep {
-        FilterStep(libc::sock_filter { code: code as u16, jt, jf, k })
-    }
-
-    /// A byte of the data.
-    pub fn load_byte(at: u32) -> FilterStep {
-        FilterStep::new(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, at)
-    }
-
-    /// A byte of the IP header.
-    pub fn load_byte_of_ip(at: u32) -> FilterStep {
-        FilterStep::load_byte((libc::SKF_NET_OFF as u32).wrapping_add(at))
-    }
-
-    /// Four bytes of the IP header.
-    pub fn load_word_of_ip(at: u32) -> FilterStep {
-        let at = (libc::SKF_NET_OFF as u32).wrapping_add(at);
-        FilterStep::new(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at)
-    }
-
-    pub fn shift_right(bits: u32) -> FilterStep {
-        FilterStep::new(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 0, 0, bits)
-    }
-
-    /// Goes on this many steps later if what was loaded has one of these bits.
-    pub fn if_any_of(bits: u32, later: u8) -> FilterStep {
-        FilterStep::new(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, later, 0, bits)
-    }
-
-    /// Goes on this many steps later if it is something else.
-    pub fn unless_equal(value: u32, later: u8) -> FilterStep {
-        FilterStep::new(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, later, value)
-    }
-}
-
 /// A `sock_fprog` (linux/filter.h) with its padding as a field: the kernel reads all of its bytes, and so does
 /// valgrind.
 #[repr(C)]
 struct Program {
     len: libc::c_ushort,
     padding: [u8; mem::offset_of!(libc::sock_fprog, filter) - mem::size_of::<libc::c_ushort>()],
-    filter: *const FilterStep,
+    filter: *const libc::sock_filter,
 }
 
 const _: () = assert!(
@@ -766,11 +725,10 @@ const _: () = assert!(
 );
 
 /// Puts a program on a socket, in the place of any other; an empty one takes it away, if there is one.
-pub fn filter(socket: &impl AsFd, program: &[FilterStep]) -> Result<(), Errno> {
+pub fn filter(socket: &impl AsFd, program: &[libc::sock_filter]) -> Result<(), Errno> {
     let fd = socket.as_fd().as_raw_fd();
     let option = if program.is_empty() { libc::SO_DETACH_FILTER } else { libc::SO_ATTACH_FILTER };
     let len = libc::c_ushort::try_from(program.len()).map_err(|_| Errno(libc::EINVAL))?;
-    // A step is a sock_filter (transparent).
     let program = Program { len, padding: Default::default(), filter: program.as_ptr() };
     let length = mem::size_of_val(&program) as libc::socklen_t;
     // SAFETY: the kernel reads `length` bytes of `program` and, to put it there, `len` steps behind its pointer,
@@ -799,96 +757,4 @@ pub fn lock_filter(socket: &impl AsFd) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::{Duration, Instant};
-
-    fn blocked_signals() -> Vec<c_int> {
-        let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: without a new mask pthread_sigmask only writes the present one.
-        let mask = unsafe {
-            libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), mask.as_mut_ptr());
-            mask.assume_init()
-        };
-        // SAFETY: the mask is initialised.
-        (1..32).filter(|signal| unsafe { libc::sigismember(&mask, *signal) } == 1).collect()
-    }
-
-    #[test]
-    fn threads_get_no_signals_and_their_maker_keeps_its_own() {
-        let before = blocked_signals();
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread =
-            spawn_without_signals("test", move || tell.send(blocked_signals()).unwrap()).unwrap();
-        let blocked = told.recv().unwrap();
-        thread.join().unwrap();
-        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGTTIN, libc::SIGUSR1, libc::SIGALRM] {
-            assert!(blocked.contains(&signal), "{signal}");
-        }
-        assert_eq!(blocked_signals(), before);
-    }
-
-    #[test]
-    fn a_signal_ends_a_wait() {
-        extern "C" fn nothing(_: c_int) {}
-        let handler: extern "C" fn(c_int) = nothing;
-        // SAFETY: the handler does nothing; without SA_RESTART it interrupts system calls.
-        unsafe {
-            let mut action: libc::sigaction = mem::zeroed();
-            action.sa_sigaction = handler as usize;
-            libc::sigaction(libc::SIGTTIN, &action, ptr::null_mut());
-        }
-        let context = Context::new().unwrap();
-        let socket = context.socket(zmq_sys::ZMQ_PULL).unwrap();
-        // SAFETY: no preconditions.
-        let waiting = unsafe { libc::pthread_self() };
-        let signaller = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(100));
-            // SAFETY: the thread is alive, for it joins this one.
-            unsafe { libc::pthread_kill(waiting, libc::SIGTTIN) };
-        });
-        let start = Instant::now();
-        let result = wait(&mut [Awaited::message(&socket)], 10_000);
-        assert!(result.is_err_and(Errno::is_interrupted));
-        assert!(start.elapsed() < Duration::from_secs(5));
-        signaller.join().unwrap();
-    }
-
-    #[test]
-    fn errnos_are_sentences() {
-        for (errno, text) in [
-            (libc::ENETUNREACH, "Network is unreachable"),
-            (libc::ENOTDIR, "Not a directory"),
-            (zmq_sys::ZMQ_HAUSNUMERO as i32 + 53, "Context was terminated"),
-            (zmq_sys::ZMQ_HAUSNUMERO as i32 + 52, "The protocol is not compatible"),
-        ] {
-            let sentence = Errno(errno).to_string();
-            assert!(sentence.starts_with(text), "{sentence}");
-        }
-        assert!(!Errno(i32::MAX).to_string().is_empty());
-    }
-
-    #[test]
-    fn text_for_libzmq_has_no_nul() {
-        let socket = Context::new().unwrap().socket(zmq_sys::ZMQ_PULL).unwrap();
-        assert_eq!(socket.bind("tcp://127.0.0.1:*\0"), Err(Errno(libc::EINVAL)));
-        assert_eq!(socket.connect("\0"), Err(Errno(libc::EINVAL)));
-        assert_eq!(public_of(&[b'0'; 41]), Err(Errno(libc::EINVAL)));
-    }
-
-    #[test]
-    fn descriptors_that_are_no_connection_have_no_peer() {
-        let file = std::fs::File::open("/dev/null").unwrap();
-        for fd in [-1, 1_000_000, std::os::fd::AsRawFd::as_raw_fd(&file)] {
-            assert_eq!(peer_of(fd), None);
-        }
-        for address in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(listener) = std::net::TcpListener::bind(address) else {
-                continue;
-            };
-            let target = listener.local_addr().unwrap();
-            let stream = std::net::TcpStream::connect(target).unwrap();
-            assert_eq!(peer_of(std::os::fd::AsRawFd::as_raw_fd(&stream)), Some(target));
-        }
-    }
-}
+mod tests;

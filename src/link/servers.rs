@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::certificate::PublicKey;
-use crate::notice::HandshakeFailure;
+use crate::handshake_failure::HandshakeFailure;
 use crate::raw;
 use crate::threshold::{Said, Threshold};
 

@@ -1,41 +1,41 @@
 //! An open socket: the way every log line takes.
 //!
 //! Sending and receiving never wait and allocate nothing beyond libzmq's own message;
-//! waiting is a call of its own, with a time limit, and ends early at a signal.
+//! waiting is a call of its own, with a time limit, and ends early at a signal. What came is in received.rs. Calling
+//! endpoints anew (calling.rs) and binding them anew (rebinding.rs) may wait, and say for how long.
 //!
 //! Threads: a socket may move from thread to thread but not be shared. Closing is `drop`: it
 //! returns at once, and libzmq goes on delivering for the linger time.
 
+mod calling;
+mod rebinding;
+mod received;
+
 use std::cell::{Cell, RefCell};
-use std::ffi::CStr;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-
+use self::received::From;
+pub use self::received::Received;
 use crate::authenticator::Registration;
-use crate::calls::{Anew, Asked};
 use crate::connections::Peers;
-use crate::context::{Shared, SocketSpec, show_keys};
+use crate::context::Shared;
 use crate::endpoint::{Endpoint, Mode};
 use crate::error::LinkError;
-use crate::notice::{self, Notice, Notices, Throttle};
+use crate::notice::Notices;
 use crate::numbering::Numbering;
 use crate::options::milliseconds;
+use crate::owner::Owners;
 use crate::raw::{self, Awaited, Errno, Frame};
-use crate::roster::{Called, Roster};
-use crate::security::{Keys, Security, Shown};
-use crate::sender::{Sender, Senders};
+use crate::roster::Roster;
+use crate::security::{Keys, Security};
 use crate::socket_type::SocketType;
+use crate::spec::{SocketSpec, check_group};
+use crate::throttle::Throttle;
 use crate::watcher::Watch;
-
-/// What rsyslog calls the address of a peer on this host that came by no network.
-const LOCAL: &str = "127.0.0.1";
 
 /// An open socket. Dropping it closes it.
 pub struct Socket {
@@ -77,7 +77,7 @@ pub(crate) struct Trust {
     /// Its connections.
     pub(crate) roster: Option<Arc<Roster>>,
     /// Of a server: whose the messages are. Each must carry the key of its sender.
-    pub(crate) senders: Option<RefCell<Senders>>,
+    pub(crate) owners: Option<RefCell<Owners>>,
     /// Its entry at the watcher.
     pub(crate) watch: Option<Watch>,
 }
@@ -101,12 +101,8 @@ pub struct Readiness {
     pub woken: bool,
 }
 
-/// How long an address that was given up may go on being taken.
-const REBIND: Duration = Duration::from_secs(2);
 /// A publisher that is full has no way to say when it no longer is.
 const PUBLISHER_PAUSE: Duration = Duration::from_millis(2);
-/// So long libzmq may take to end a call that it was told to forget: a switch of threads or two.
-const SETTLE: Duration = Duration::from_millis(10);
 
 impl Socket {
     pub(crate) fn new(
@@ -126,7 +122,7 @@ impl Socket {
             security: Arc::clone(&spec.security),
             peers,
             notices,
-            throttle: RefCell::new(Throttle::default()),
+            throttle: RefCell::new(Throttle::of_strangers()),
             linger: milliseconds(spec.options.linger),
             holds: !spec.options.immediate && !receives && !publishes,
             empty: receives.then(|| Cell::new(Instant::now())),
@@ -165,7 +161,7 @@ impl Socket {
     pub(crate) fn attach(&mut self, endpoint: &Endpoint, index: usize) -> Result<(), LinkError> {
         match endpoint.mode {
             Mode::Bind => {
-                show_keys(&self.raw, &self.security, index, self.trust.turn)?;
+                self.security.show_keys(&self.raw, index, self.trust.turn)?;
                 let failed = |errno: Errno, reason| LinkError::Bind {
                     endpoint: endpoint.clone(),
                     errno: errno.0,
@@ -299,9 +295,9 @@ impl Socket {
                 }
             }
         }
-        into.sender = match &self.trust.senders {
+        into.sender = match &self.trust.owners {
             None => From::Anybody,
-            Some(senders) => senders.borrow_mut().of(&into.body).map_or(From::Nobody, From::Sender),
+            Some(owners) => owners.borrow_mut().of(&into.body).map_or(From::Nobody, From::Owner),
         };
         Ok(true)
     }
@@ -309,10 +305,10 @@ impl Socket {
     /// Whether a message that was received here is still of the sender that it was of then: the list of the
     /// allowed may have changed since.
     pub fn still_knows(&self, received: &Received) -> bool {
-        match (&self.trust.senders, &received.sender) {
+        match (&self.trust.owners, &received.sender) {
             (None, _) => true,
-            (Some(senders), From::Sender(sender)) => {
-                senders.borrow_mut().of(&received.body).is_some_and(|now| now == *sender)
+            (Some(owners), From::Owner(owner)) => {
+                owners.borrow_mut().of(&received.body).is_some_and(|now| now == *owner)
             }
             (Some(_), _) => false,
         }
@@ -361,331 +357,13 @@ impl Socket {
     pub fn bound(&self) -> &[String] {
         &self.bound
     }
-
-    /// Calls endpoints anew that libzmq has given up (calls.rs), those where nobody is and where other keys
-    /// are to be shown now, and those where the server does not hold the key that it is known by, as there is
-    /// another certificate of it to try. To be asked now and then.
-    ///
-    /// What libzmq holds for a peer that is not there (`immediate="off"`) is lost where it is called anew,
-    /// which is told. Keys that have changed are therefore shown there only once the old ones have failed.
-    pub fn call_again(&self) {
-        if self.called.is_empty() {
-            return;
-        }
-        // libzmq ends a call that it was told to forget only when its socket is looked at
-        let _ = self.raw.get_int(zmq_sys::ZMQ_EVENTS);
-        let now = Instant::now();
-        let asked = Asked {
-            now,
-            read_until: self.empty.as_ref().map_or(now, Cell::get),
-            received: self.received.get(),
-            enough: self.rcv_hwm.saturating_mul(self.connections() + self.called.len() as u64),
-            holds: self.holds,
-            has_another: self.security.has_another(),
-        };
-        // an address that several of the names may lead to: which of them is up is not known
-        let is_written = |it: &str| self.called.iter().any(|(endpoint, _)| endpoint.address == it);
-        let is_blind = self.connections() > 0 && !self.peers.calls.are_all(is_written);
-        for given_up in self.peers.calls.given_up(asked).iter().filter(|it| is_written(it)) {
-            self.forget(given_up);
-        }
-        for due in self.peers.calls.due(asked) {
-            if !is_written(&due) && is_blind {
-                self.peers.calls.postpone(&due, now);
-            }
-            let may_be = |address: &str| {
-                address == due || !is_written(&due) && !is_blind && is_one_port(address, &due)
-            };
-            for (endpoint, index) in self.called.iter().filter(|(it, _)| may_be(&it.address)) {
-                let before = self.peers.calls.shown(&endpoint.address);
-                let now = self.security.shown(*index, before.as_ref().map_or(0, |it| it.turn));
-                let changed =
-                    before.zip(now.as_ref()).is_some_and(|(before, now)| !now.is(&before));
-                self.call_anew(endpoint, *index, now, changed);
-            }
-        }
-        if !self.security.is_curve() || is_blind {
-            return;
-        }
-        for (endpoint, index) in &self.called {
-            let shows = |turn| self.security.shown(*index, turn);
-            match self.peers.calls.anew(&endpoint.address, asked, shows) {
-                None => {}
-                Some(Anew::Changed(shown)) => self.call_anew(endpoint, *index, Some(shown), true),
-                Some(Anew::InTurn(shown)) => {
-                    self.security.begin_with(shown.turn);
-                    self.call_anew(endpoint, *index, Some(shown), false);
-                }
-            }
-        }
-    }
-
-    /// Calls an endpoint where nobody is, once more.
-    fn call_anew(&self, endpoint: &Endpoint, index: usize, shown: Option<Shown>, changed: bool) {
-        let now = Instant::now();
-        if look_for(endpoint).is_err() {
-            return self.peers.calls.postpone(&endpoint.address, now);
-        }
-        self.forget(&endpoint.address);
-        let before = self.peers.calls.shown(&endpoint.address);
-        if self.call(endpoint, index, shown).is_err() {
-            if changed {
-                // not shown to anybody: the next call says that it has changed
-                self.peers.calls.call(&endpoint.address, before, now);
-            }
-            self.peers.calls.forget(&endpoint.address);
-            return self.peers.calls.postpone(&endpoint.address, now);
-        }
-        let cause = format!("{} {changed}", endpoint.address);
-        let told = changed || self.holds;
-        let held_back =
-            told.then(|| self.throttle.borrow_mut().admit("anew", &cause, now)).flatten();
-        if let Some(held_back) = held_back {
-            let (endpoint, loses) = (endpoint.address.clone(), self.holds);
-            let notice = Notice::CalledAnew { endpoint, changed, loses, held_back };
-            notice::give(&*self.notices, &notice);
-        }
-    }
-
-    /// Tells libzmq to call an endpoint no more.
-    fn forget(&self, address: &str) {
-        if self.peers.calls.forget(address) {
-            return;
-        }
-        // It would go on for the linger time, as it was told to before.
-        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, 0);
-        let _ = self.raw.disconnect(address);
-        let _ = self.raw.set_int(zmq_sys::ZMQ_LINGER, self.linger);
-        // Its end takes an answer of ours, without which it would go on as well: nobody may look at an idle
-        // socket for a long time.
-        let _ = wait(&mut [Awaited::message(&self.raw)], SETTLE);
-        if self.holds {
-            // what it held was sent, for all that whoever sent it knows
-            self.peers.ended.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    fn call(
-        &self,
-        endpoint: &Endpoint,
-        index: usize,
-        shown: Option<Shown>,
-    ) -> Result<(), LinkError> {
-        let turn = shown.as_ref().map_or(0, |shown| shown.turn);
-        // before libzmq can tell what became of it
-        self.peers.calls.call(&endpoint.address, shown, Instant::now());
-        show_keys(&self.raw, &self.security, index, turn)?;
-        let failed = |errno: Errno, reason| LinkError::Connect {
-            endpoint: endpoint.clone(),
-            errno: errno.0,
-            reason,
-        };
-        look_for(endpoint).map_err(|errno| failed(errno, no_interfaces(errno)))?;
-        self.raw.connect(&endpoint.address).map_err(|errno| failed(errno, errno.to_string()))
-    }
-
-    /// Whether keys that endpoints were bound with have changed: [`Socket::rebind`].
-    pub fn is_bound_with_old_keys(&self) -> bool {
-        !self.bound.is_empty() && self.trust.keys != self.security.keys(self.trust.turn)
-    }
-
-    /// Binds anew with the keys that its credentials have now. Its peers are cut once, and come
-    /// back; what has arrived from them can be received still.
-    ///
-    /// # Errors
-    /// [`LinkError::NoRightToRebind`]: nothing has changed, and the old keys stay. Any other: an
-    /// address is lost, and the socket is good for nothing but to be dropped.
-    pub fn rebind(&mut self) -> Result<(), LinkError> {
-        self.trust.keys = self.security.keys(self.trust.turn);
-        let mut bound = self.bound.iter().zip(&self.bound_as);
-        if let Some((address, _)) = bound.find(|(at, (as_it, _))| !self.may_bind_again(at, as_it)) {
-            return Err(LinkError::NoRightToRebind(address.clone()));
-        }
-        for (address, (endpoint, index)) in self.bound.iter().zip(&self.bound_as) {
-            show_keys(&self.raw, &self.security, *index, self.trust.turn)?;
-            let failed = |errno: Errno| LinkError::Rebind {
-                address: address.clone(),
-                reason: errno.to_string(),
-            };
-            self.raw.unbind(address).map_err(failed)?;
-            let again = again(endpoint, address);
-            let given_up = Instant::now();
-            while let Err(errno) = self.raw.bind(&again) {
-                // libzmq closes the old one in a thread of its own
-                if errno.0 != libc::EADDRINUSE || given_up.elapsed() > REBIND {
-                    return Err(failed(errno));
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
-        // libzmq lets one live on whose messages have not all been received
-        if let Some(roster) = &self.trust.roster {
-            roster.close_accepted();
-        }
-        Ok(())
-    }
-
-    /// The right may be gone with the privileges: to a low port, to a socket file's folder, to ask for
-    /// the host's addresses.
-    fn may_bind_again(&self, address: &str, endpoint: &Endpoint) -> bool {
-        let again = again(endpoint, address);
-        match Called::at(&again) {
-            _ if look_for(endpoint).is_err() => false,
-            // The system says so before it says that the address is taken, which it is.
-            Called::Port(_) => {
-                self.raw.bind(&again).map_or_else(|errno| errno.0 != libc::EACCES, |()| true)
-            }
-            // libzmq would not say that it could not remove the old one
-            Called::File(path) => path.starts_with('@') || may_be_replaced(Path::new(path)),
-            Called::Other => true,
-        }
-    }
 }
-
-/// Whether two addresses have one port.
-fn is_one_port(one: &str, other: &str) -> bool {
-    match (Called::at(one), Called::at(other)) {
-        (Called::Port(one), Called::Port(other)) => one == other,
-        _ => false,
-    }
-}
-
-/// Whether this process may put another socket file in the place of this one.
-fn may_be_replaced(file: &Path) -> bool {
-    let folder = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let needed = Access::WRITE_OK | Access::EXEC_OK;
-    // a folder that is gone is no matter of rights
-    if let Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS) =
-        accessat(CWD, folder, needed, AtFlags::EACCESS)
-    {
-        return false;
-    }
-    let (Ok(folder), Ok(file)) = (folder.metadata(), file.symlink_metadata()) else { return true };
-    let own = rustix::process::geteuid().as_raw();
-    let is_sticky = folder.mode() & STICKY != 0;
-    !is_sticky || own == 0 || [folder.uid(), file.uid()].contains(&own)
-}
-
-/// In a folder like this, as /tmp is, each one's files are his own.
-const STICKY: u32 = 0o1000;
 
 impl Drop for Socket {
     fn drop(&mut self) {
         // before the socket closes, as the monitor module explains
         self.raw.stop_monitor();
     }
-}
-
-/// One received message; made once and used again and again.
-pub struct Received {
-    first: Frame,
-    second: Frame,
-    pub(crate) body: Frame,
-    frames: usize,
-    sender: From,
-    socket_type: SocketType,
-}
-
-/// Whom a message is from.
-enum From {
-    /// The socket is no CURVE server, so that nothing is known.
-    Anybody,
-    /// Somebody who was let in.
-    Sender(Arc<Sender>),
-    /// Somebody who is not allowed, at least not any more.
-    Nobody,
-}
-
-impl Received {
-    /// Room for a message.
-    pub fn new() -> Received {
-        Received {
-            first: Frame::new(),
-            second: Frame::new(),
-            body: Frame::new(),
-            frames: 0,
-            sender: From::Anybody,
-            socket_type: SocketType::Pull,
-        }
-    }
-
-    /// The log line: the message's last frame.
-    pub fn body(&self) -> &[u8] {
-        self.body.bytes()
-    }
-
-    /// The routing id of the connection it came on (ROUTER): the first frame of an answer.
-    pub fn routing_id(&self) -> Option<&[u8]> {
-        (self.socket_type == SocketType::Router && self.frames > 1).then(|| self.first.bytes())
-    }
-
-    /// How many frames the message had, with identity and topic.
-    pub fn frames(&self) -> usize {
-        self.frames
-    }
-
-    /// The topic, where it came in a frame of its own (SUB), or the group (DISH).
-    pub fn topic(&self) -> Option<&[u8]> {
-        match self.socket_type {
-            SocketType::Sub if self.frames > 1 => Some(self.first.bytes()),
-            SocketType::Dish => self.body.group().map(CStr::to_bytes),
-            _ => None,
-        }
-    }
-
-    /// The frame between topic and line (SUB), where [`Gaps`](crate::Gaps) may find a number.
-    pub fn number(&self) -> Option<&[u8]> {
-        (self.socket_type == SocketType::Sub && self.frames == 3).then(|| self.second.bytes())
-    }
-
-    /// The peer's IP address as text, an IPv4 address as such even over IPv6; 127.0.0.1 of a peer
-    /// on this host that came by ipc. None, where libzmq knows none, as of peers that speak ZMTP 1 or 2.
-    pub fn peer_address(&self) -> Option<&str> {
-        let address = self.body.property(c"Peer-Address")?.to_str().ok()?;
-        // what libzmq makes of an ipc peer: localhost:UID:GID:PID
-        if address.starts_with("localhost:") {
-            return Some(LOCAL);
-        }
-        Some(address.strip_prefix("::ffff:").unwrap_or(address))
-    }
-
-    /// The key the sender proved to have, in Z85; only on a CURVE server. Elsewhere a peer could say
-    /// anything.
-    pub fn key(&self) -> Option<&str> {
-        match &self.sender {
-            From::Sender(sender) => Some(&sender.key),
-            From::Anybody | From::Nobody => None,
-        }
-    }
-
-    /// The name on the sender's certificate, or of its file; none where any key is let in.
-    pub fn sender_name(&self) -> Option<&str> {
-        match &self.sender {
-            From::Sender(sender) => sender.name.as_deref(),
-            From::Anybody | From::Nobody => None,
-        }
-    }
-
-    /// False, if the message came to a CURVE server from nobody it allows, now: such a message must
-    /// be dropped.
-    pub fn authenticated(&self) -> bool {
-        !matches!(self.sender, From::Nobody)
-    }
-}
-
-impl Default for Received {
-    fn default() -> Received {
-        Received::new()
-    }
-}
-
-/// libzmq takes more than this, but cuts it off without a word.
-pub(crate) fn check_group(group: &str) -> Result<(), LinkError> {
-    const GROUP_MAX: usize = 255; // ZMQ_GROUP_MAX_LENGTH since libzmq 4.3.3
-    if group.len() > GROUP_MAX || group.contains('\0') {
-        return Err(LinkError::Group(group.escape_debug().take(GROUP_MAX).collect()));
-    }
-    Ok(())
 }
 
 fn joined(parts: &[&[u8]]) -> Result<Frame, LinkError> {
@@ -707,15 +385,6 @@ fn wait(items: &mut [Awaited<'_>], timeout: Duration) -> Result<(), LinkError> {
     match raw::wait(items, milliseconds(timeout).into()) {
         Err(errno) if !errno.is_interrupted() => Err(LinkError::Wait(errno.to_string())),
         _ => Ok(()),
-    }
-}
-
-/// The address at which an endpoint that was bound at `address` is bound again. `*` stays what it is: any
-/// other is looked for among the interfaces, for which there may be no right.
-fn again(endpoint: &Endpoint, address: &str) -> String {
-    match address.rsplit_once(':') {
-        Some((_, port)) if endpoint.is_any() => format!("tcp://*:{port}"),
-        _ => address.to_owned(),
     }
 }
 

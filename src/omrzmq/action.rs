@@ -3,7 +3,7 @@
 //! Threads: the workers of its queue, each in its own commit, and at most one keeper (keeper.rs).
 //! Locks, each held for one step: the binding socket (some sends or a short wait), the spool (an
 //! append, a read or a note of what is settled; taken after the socket where both are needed), the
-//! spare carriers, the time of the last line in the log, and the keeper's handle. A connecting worker
+//! spare carriers, the throttle of lines in the log, and the keeper's handle. A connecting worker
 //! takes none of them on the way of a line.
 
 use crate::acked::Acked;
@@ -15,18 +15,14 @@ use crate::spool::{Finding, Spool};
 use crate::statement::{Delivery, Statement};
 use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec, few_files};
+use rzmq_link::{Context, HeldBack, LinkError, Notices, Socket, SocketSpec, Throttle, few_files};
 use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// Between two lines in the log about the same trouble.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// An action: what its statement says, and from activation on what it runs with.
 pub(crate) struct Action {
@@ -63,7 +59,7 @@ pub(crate) struct Running {
     refusals: AtomicU64,
     /// There were some since a line last got through.
     key_refused: AtomicBool,
-    told: Mutex<HashMap<&'static str, Instant>>,
+    throttle: Mutex<Throttle>,
     told_loss: AtomicBool,
     /// The stop has put lines into the spool: later ones follow them there, so that order holds.
     spooling: AtomicBool,
@@ -103,7 +99,7 @@ impl Action {
                 has_former_lines: AtomicBool::new(false),
                 refusals: AtomicU64::new(0),
                 key_refused: AtomicBool::new(false),
-                told: Mutex::new(HashMap::new()),
+                throttle: Mutex::new(Throttle::of_peers()),
                 told_loss: AtomicBool::new(false),
                 spooling: AtomicBool::new(false),
             }
@@ -234,14 +230,12 @@ impl Action {
 
     /// Writes a trouble to the log, at most once a minute for each kind. Answers whether it did.
     pub(crate) fn tell(&self, running: &Running, kind: &'static str, trouble: &str) -> bool {
-        let mut told = lock(&running.told);
-        let due = told.get(kind).is_none_or(|told| told.elapsed() >= TELL_AGAIN);
-        if due {
-            told.insert(kind, Instant::now());
-            drop(told);
-            self.log.error(trouble);
+        // not under the lock: a line in the log may wait
+        let admitted = lock(&running.throttle).admit(kind, "", Instant::now());
+        if let Some(more) = admitted.map(HeldBack) {
+            self.log.error(format!("{trouble}{more}"));
         }
-        due
+        admitted.is_some()
     }
 
     /// The workers are gone: ends the keeper and closes the spool. Once is enough.

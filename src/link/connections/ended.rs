@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::{Connections, Role};
 use crate::certificate::PublicKey;
-use crate::notice::{self, Change, HandshakeFailure, Notice};
+use crate::handshake_failure::HandshakeFailure;
+use crate::notice::{self, Change, Notice};
 use crate::roster::Ended;
 use crate::servers::{self, Server};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Connections, Role};
 use crate::certificate::PublicKey;
 use crate::door::Door;
-use crate::notice::HandshakeFailure;
+use crate::handshake_failure::HandshakeFailure;
 use crate::security::Admission;
 use crate::threshold::{Step, Threshold};
 

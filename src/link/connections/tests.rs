@@ -1,7 +1,7 @@
 //! Stories of one socket: the events that libzmq tells, and what is counted and told of them.
 
 use super::*;
-use crate::credentials::AllowList;
+use crate::allow_list::AllowList;
 use crate::names::Names;
 use crate::roster::Limits;
 use crate::security::Allowed;
@@ -51,9 +51,16 @@ impl Story {
         let ivl = Duration::from_secs(3);
         let limits = Limits { connections: 100, of_one_key: 100, handshake: ivl };
         let roster = Arc::new(Roster::new(limits));
-        let trust = (Arc::new(Security::Plaintext), roster);
-        let peers = (Arc::new(Peers::new(ivl)), Written::default());
-        let connections = Connections::new(role, trust, (ivl, 100), log.clone(), peers);
+        let connections = Connections::new(Followed {
+            role,
+            security: Arc::new(Security::Plaintext),
+            roster,
+            notices: log.clone(),
+            peers: Arc::new(Peers::new(ivl)),
+            written: Written::default(),
+            handshake_ivl: ivl,
+            most_failures: 100,
+        });
         Story { connections, log, now: Instant::now() }
     }
 
@@ -545,10 +552,16 @@ fn the_door_is_a_servers_with_the_limit() {
         [(Role::Server, 1, true), (Role::Server, 0, false), (Role::Plain, 1, false)]
     {
         let Story { connections, log, .. } = Story::new(Role::Plain);
-        let trust = (Arc::clone(&connections.security), Arc::clone(&connections.roster));
-        let known = (Arc::clone(&connections.peers), Written::default());
-        let bounds = (Duration::from_secs(3), failures);
-        let made = Connections::new(role, trust, bounds, log, known);
+        let made = Connections::new(Followed {
+            role,
+            security: connections.security,
+            roster: connections.roster,
+            notices: log,
+            peers: connections.peers,
+            written: Written::default(),
+            handshake_ivl: Duration::from_secs(3),
+            most_failures: failures,
+        });
         assert_eq!(made.door.is_some(), expected);
     }
 }

@@ -7,7 +7,14 @@
 use std::net::IpAddr;
 
 use super::Source;
-use crate::raw::FilterStep as Step;
+
+/// A step of the program. It jumps forwards, by a number of steps.
+type Step = libc::sock_filter;
+
+/// The packet is taken as if there were no filter.
+const PASS: Step = step(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX);
+/// The packet is taken for one that never came.
+const OVERLOOK: Step = step(libc::BPF_RET | libc::BPF_K, 0, 0, 0);
 
 /// Where the flags are in a TCP header, and SYN among them.
 const FLAGS: u32 = 13;
@@ -22,38 +29,72 @@ pub(super) fn program(held: impl Iterator<Item = Source>) -> Vec<Step> {
     for source in held {
         let (address, words) = match source {
             Source::Address(IpAddr::V4(it)) => {
-                v4.extend([Step::unless_equal(it.to_bits(), 1), Step::OVERLOOK]);
+                v4.extend([unless_equal(it.to_bits(), 1), OVERLOOK]);
                 continue;
             }
             Source::Address(IpAddr::V6(it)) => (it, 4),
             Source::Network(it) => (it, 2),
         };
         for word in 0..words {
-            v6.push(Step::load_word_of_ip(SOURCE_V6 + 4 * word));
+            v6.push(load_word_of_ip(SOURCE_V6 + 4 * word));
             // to behind the last of these steps
             let later = 2 * (words - 1 - word) + 1;
             let value = (address.to_bits() >> (96 - 32 * word)) as u32;
-            v6.push(Step::unless_equal(value, later as u8));
+            v6.push(unless_equal(value, later as u8));
         }
-        v6.push(Step::OVERLOOK);
+        v6.push(OVERLOOK);
     }
     if v4.is_empty() && v6.is_empty() {
         return Vec::new();
     }
     let of_v4 = 1 + v4.len() + 1;
     let mut program = vec![
-        Step::load_byte(FLAGS),
-        Step::if_any_of(SYN, 1),
-        Step::PASS,
-        Step::load_byte_of_ip(0),
-        Step::shift_right(4),
+        load_byte(FLAGS),
+        if_any_of(SYN, 1),
+        PASS,
+        load_byte_of_ip(0),
+        shift_right(4),
         // at most 34 steps
-        Step::unless_equal(4, of_v4 as u8),
-        Step::load_word_of_ip(SOURCE_V4),
+        unless_equal(4, of_v4 as u8),
+        load_word_of_ip(SOURCE_V4),
     ];
     program.append(&mut v4);
-    program.push(Step::PASS);
+    program.push(PASS);
     program.append(&mut v6);
-    program.push(Step::PASS);
+    program.push(PASS);
     program
+}
+
+const fn step(code: u32, jt: u8, jf: u8, k: u32) -> Step {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+/// A byte of the data.
+fn load_byte(at: u32) -> Step {
+    step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, at)
+}
+
+/// A byte of the IP header.
+fn load_byte_of_ip(at: u32) -> Step {
+    load_byte((libc::SKF_NET_OFF as u32).wrapping_add(at))
+}
+
+/// Four bytes of the IP header.
+fn load_word_of_ip(at: u32) -> Step {
+    let at = (libc::SKF_NET_OFF as u32).wrapping_add(at);
+    step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at)
+}
+
+fn shift_right(bits: u32) -> Step {
+    step(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 0, 0, bits)
+}
+
+/// Goes on this many steps later if what was loaded has one of these bits.
+fn if_any_of(bits: u32, later: u8) -> Step {
+    step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, later, 0, bits)
+}
+
+/// Goes on this many steps later if it is something else.
+fn unless_equal(value: u32, later: u8) -> Step {
+    step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, later, value)
 }

@@ -11,25 +11,26 @@ use std::time::Instant;
 
 use crate::authenticator::key_of_user;
 use crate::certificate::PublicKey;
-use crate::notice::{self, Change, Notice, Notices, Throttle};
+use crate::notice::{self, Change, Notice, Notices};
 use crate::raw::Frame;
 use crate::roster::Roster;
 use crate::security::{Admission, Security};
+use crate::throttle::Throttle;
 
 /// Connections that are remembered; beyond that the memory begins anew.
 const MOST: usize = 4096;
 
 /// The owner of a key that was let in.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Sender {
+pub(crate) struct Owner {
     /// The key in Z85.
     pub(crate) key: String,
     /// The name on its certificate, if it has one.
     pub(crate) name: Option<String>,
 }
 
-/// The senders of a socket's messages.
-pub(crate) struct Senders {
+/// The owners of the keys that a socket's messages came with.
+pub(crate) struct Owners {
     security: Arc<Security>,
     roster: Arc<Roster>,
     notices: Arc<dyn Notices>,
@@ -37,24 +38,24 @@ pub(crate) struct Senders {
     admissions: u64,
     /// Most messages come from the one that the last came from.
     last_user: Vec<u8>,
-    last: Option<Arc<Sender>>,
-    known: HashMap<Vec<u8>, Option<Arc<Sender>>>,
+    last: Option<Arc<Owner>>,
+    known: HashMap<Vec<u8>, Option<Arc<Owner>>>,
 }
 
-impl Senders {
+impl Owners {
     pub(crate) fn new(
         security: Arc<Security>,
         roster: Arc<Roster>,
         notices: Arc<dyn Notices>,
-    ) -> Senders {
+    ) -> Owners {
         let admissions = security.admissions();
         let (last_user, last, known) = (Vec::new(), None, HashMap::new());
-        let throttle = Throttle::default();
-        Senders { security, roster, notices, throttle, admissions, last_user, last, known }
+        let throttle = Throttle::of_strangers();
+        Owners { security, roster, notices, throttle, admissions, last_user, last, known }
     }
 
     /// None: nobody who is allowed, now.
-    pub(crate) fn of(&mut self, message: &Frame) -> Option<Arc<Sender>> {
+    pub(crate) fn of(&mut self, message: &Frame) -> Option<Arc<Owner>> {
         let user = message.property(c"User-Id")?.to_bytes();
         let admissions = self.security.admissions();
         if admissions != self.admissions {
@@ -63,8 +64,8 @@ impl Senders {
             self.known.clear();
         }
         if self.last_user != user {
-            let Some(sender) = self.known.get(user) else { return self.meet(user, message) };
-            self.last = sender.clone();
+            let Some(owner) = self.known.get(user) else { return self.meet(user, message) };
+            self.last = owner.clone();
             self.last_user.clear();
             self.last_user.extend_from_slice(user);
         }
@@ -72,26 +73,26 @@ impl Senders {
     }
 
     /// The first message of a connection, or the first since the allow list has changed.
-    fn meet(&mut self, user: &[u8], message: &Frame) -> Option<Arc<Sender>> {
+    fn meet(&mut self, user: &[u8], message: &Frame) -> Option<Arc<Owner>> {
         let key = key_of_user(user)?;
         let is_known = message.source().is_none_or(|fd| self.roster.proven(fd, key));
-        let sender = match self.security.admission(&key) {
-            Admission::Anybody => Some(Sender::new(&key, None)),
-            Admission::Known(certificate) => Some(Sender::new(&key, Some(certificate.label()))),
+        let owner = match self.security.admission(&key) {
+            Admission::Anybody => Some(Owner::new(&key, None)),
+            Admission::Known(certificate) => Some(Owner::new(&key, Some(certificate.label()))),
             Admission::Refused => {
                 self.cut(key, message);
                 None
             }
         };
         // the next message proves it, once the monitor has told of the connection
-        if !is_known && sender.is_some() {
-            return sender;
+        if !is_known && owner.is_some() {
+            return owner;
         }
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        self.known.insert(user.to_owned(), sender.clone());
-        sender
+        self.known.insert(user.to_owned(), owner.clone());
+        owner
     }
 
     /// Whoever took the key off the list has closed its connections; one may have been known too late.
@@ -109,9 +110,9 @@ impl Senders {
     }
 }
 
-impl Sender {
-    fn new(key: &PublicKey, name: Option<String>) -> Arc<Sender> {
-        Arc::new(Sender { key: key.to_string(), name })
+impl Owner {
+    fn new(key: &PublicKey, name: Option<String>) -> Arc<Owner> {
+        Arc::new(Owner { key: key.to_string(), name })
     }
 }
 
@@ -191,18 +192,18 @@ mod tests {
         let handshake = Duration::from_secs(3);
         let limits = Limits { connections: 9, of_one_key: 9, handshake };
         let roster = Arc::new(Roster::new(limits));
-        let mut senders = Senders::new(Arc::clone(&server), Arc::clone(&roster), Arc::new(Nobody));
+        let mut owners = Owners::new(Arc::clone(&server), Arc::clone(&roster), Arc::new(Nobody));
         let (own, neighbour) =
             (PublicKey::from_bytes(pair.public_key), PublicKey::from_bytes([7; 32]));
         let first = receive();
-        assert_eq!(senders.of(&first.body).unwrap().key, public);
+        assert_eq!(owners.of(&first.body).unwrap().key, public);
         let now = Instant::now();
         for key in [neighbour, own] {
             roster.admit("127.0.0.1", key, now).unwrap();
         }
         let fd = first.body.source().unwrap();
         roster.accepted(fd, Called::at(&pull.bound()[0]).peer_of(fd), true, now);
-        assert_eq!(senders.of(&receive().body).unwrap().key, public);
+        assert_eq!(owners.of(&receive().body).unwrap().key, public);
         assert_eq!(roster.close_all_of(&neighbour), 0, "a neighbour's end was its own");
         assert_eq!(roster.ended(fd, now).unwrap().key, Some(own));
     }
