@@ -178,7 +178,7 @@ pub const INSTANCE: [Param; 25] = [
         default: "16m",
         required: false,
         help: "The longest frame in bytes that is accepted; a peer that sends a longer one is \
-               disconnected.",
+               disconnected. Acknowledged delivery takes no line above 16 MiB, whatever is written here.",
     },
     number(
         "linger",

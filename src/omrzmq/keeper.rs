@@ -101,7 +101,7 @@ fn tell_waiting(carrier: &dyn Carrier, context: Context<'_>, since: Instant) {
         running,
         "wait",
         &format!(
-            "{} lines of a former run wait in the spool for {} s: {}. Nothing is lost",
+            "{} lines that go first wait in the spool for {} s: {}. Nothing is lost",
             running.counters.in_spool().get(),
             since.elapsed().as_secs(),
             carrier.why_stuck(context).sentence(&action.statement.endpoints_text)

@@ -6,6 +6,7 @@
 //! sends, bytes 56 to 63 how many of the lines that this record has left are settled. It has one owner, who holds it under a mutex; this file knows neither threads nor locks.
 
 use crate::record::{self, Record};
+use rustix::fs::{FlockOperation, flock};
 use rzmq_module::statefile::{HEADER, StateFile, StateFileError};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -336,13 +337,14 @@ impl Read for Cursor<'_> {
     }
 }
 
-/// Lines that wait in a spool file, `None` when it is none.
+/// Lines that wait in a spool file, `None` when it is none or another process has it open.
 pub(crate) fn count_lines(path: &Path) -> Option<u64> {
     // A FIFO of this name would keep whoever opens it waiting.
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;
     }
     let mut file = File::open(path).ok()?;
+    flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
     let mut header = [0; HEADER as usize];
     file.read_exact(&mut header).ok()?;
     let settled = Settled::read(*header.get(SETTLED as usize..)?.first_chunk()?);
@@ -406,12 +408,13 @@ mod tests {
         assert_eq!(line(record), [b"one".to_vec()]);
         spool.settled(1, behind);
         spool.note().unwrap();
+        assert_eq!(count_lines(&path), None, "in use");
         spool.close().unwrap();
 
+        assert_eq!(count_lines(&path), Some(2));
         let (mut spool, findings) = Spool::open(&path, "a").unwrap();
         assert!(findings.is_empty());
         assert_eq!(spool.lines(), 2);
-        assert_eq!(count_lines(&path), Some(2));
         lines(&mut spool, &["four"]);
         assert_eq!(drain(&mut spool), ["", "three", "four"]);
         spool.close().unwrap();
@@ -445,7 +448,7 @@ mod tests {
         spool.append(&block, 3).unwrap();
         drop(spool);
         let (spool, _) = Spool::open(&path, "a").unwrap();
-        assert_eq!((spool.lines(), count_lines(&path)), (3, Some(3)));
+        assert_eq!(spool.lines(), 3);
         assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame, 0));
     }
 
@@ -469,8 +472,9 @@ mod tests {
         spool.note().unwrap();
         assert_eq!(spool.lines(), 14);
         drop(spool); // as a kill -9 leaves it
+        assert_eq!(count_lines(&path), Some(14));
         let (mut spool, _) = Spool::open(&path, "a").unwrap();
-        assert_eq!((spool.lines(), count_lines(&path)), (14, Some(14)));
+        assert_eq!(spool.lines(), 14);
         let (record, behind) = spool.first().unwrap().unwrap();
         assert_eq!(record, Record::Frame(frame(0), 6));
         spool.settled(record.lines(), behind);
