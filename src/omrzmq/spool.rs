@@ -480,7 +480,9 @@ mod tests {
         spool.settled(record.lines(), behind);
         spool.note().unwrap();
         assert_eq!(spool.first().unwrap().unwrap().0, Record::Frame(frame(10), 0));
-        assert_eq!((spool.lines(), count_lines(&path)), (10, Some(10)));
+        assert_eq!(spool.lines(), 10);
+        drop(spool);
+        assert_eq!(count_lines(&path), Some(10));
     }
 
     #[test]
