@@ -89,13 +89,14 @@ test-newest: ## what hangs on the release, against the rsyslogd of Debian sid, a
 	scripts/test-newest
 
 # Acceptance in its long form: hundreds of thousands of lines, twenty kills and stops a case.
+ACKED_LONG := kills:: stops:: cuts:: clock:: memory:: chaos::
 .PHONY: test-acked-long
 test-acked-long: ## acknowledged delivery, long: 400,000 lines, 20 kills and stops, about 15 minutes
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
+	scripts/has-tests --test acked -- $(ACKED_LONG)
 	RZMQ_ACKED_ROUNDS=20 RZMQ_ACKED_LINES=400000 RZMQ_ACKED_AWAY=2000000 \
-	$(ON_RELEASE) $(CARGO) test --locked --workspace --test acked -- --test-threads=1 \
-		kills:: stops:: cuts:: clock:: memory:: chaos::
+	$(ON_RELEASE) $(CARGO) test --locked --workspace --test acked -- --test-threads=1 $(ACKED_LONG)
 
 .PHONY: abi-check
 abi-check: ## rsyslog's module interface, release by release, against what src/host takes it for
@@ -107,6 +108,7 @@ abi-check: ## rsyslog's module interface, release by release, against what src/h
 hostile: ## lines/s of honest senders without and with each attack; RZMQ_ATTACKS=http,keys for these alone
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build
+	CARGO_PROFILE_DEV_OPT_LEVEL=1 scripts/has-tests --test hostile -- throughput::
 	CARGO_PROFILE_DEV_OPT_LEVEL=1 $(CARGO) test --locked --workspace --test hostile -- --ignored throughput::
 
 .PHONY: test-czmq
@@ -126,7 +128,7 @@ test-asan: ## the tests on modules built with AddressSanitizer, a selection; ARG
 	scripts/test-asan $(ARGS)
 
 .PHONY: miri
-miri: ## the protocol's machines and the parameter tables in an interpreter that sees undefined behaviour
+miri: ## the protocol's machines, the parameter tables, the reader of lines in an interpreter that sees undefined behaviour
 	@scripts/setup build
 	scripts/miri
 

@@ -1,7 +1,8 @@
 /* Asks a stock rsyslogd what it is made of: loaded as a module (scripts/abi-check), it writes one row a
  * fact to the file named by RZMQ_PROBE, and does not let itself be loaded. Facts are what was seen:
- * interface versions that were granted, places in a message that changed when its setters were
- * called, functions that are there (names in RZMQ_PROBE_NAMES, with blanks between them).
+ * interface versions that were granted and how long their tables are, places in a message that changed
+ * when its setters were called, functions that are there (names in RZMQ_PROBE_NAMES, with blanks
+ * between them).
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -28,13 +29,22 @@ static int granted(obj_if_t *objects, const char *name, void *table, size_t size
 	return objects->UseObj("probe", (uchar *)name, NULL, head) == RS_RET_OK;
 }
 
+/* The bytes of a table: it is ours and was empty, so that what is there now was written by the core. All are
+ * pointers, whose last bytes are 0. */
+static size_t filled(const char *table, size_t size)
+{
+	while (size > sizeof(interface_t) && table[size - 1] == 0)
+		size--;
+	return (size + sizeof(void *) - 1) / sizeof(void *) * sizeof(void *);
+}
+
 static void versions(obj_if_t *objects, const char *name)
 {
 	static char table[4096];
 	int version;
 	for (version = 1; version <= NEWEST; version++)
 		if (granted(objects, name, table, sizeof(table), version))
-			fprintf(out, "interface %s\t%d\n", name, version);
+			fprintf(out, "interface %s\t%d:%zu\n", name, version, filled(table, sizeof(table)));
 }
 
 /* the place of a value of so many bytes that is there now and was not before */

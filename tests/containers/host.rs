@@ -112,9 +112,11 @@ impl<'a> Host<'a> {
         self.is_ready();
     }
 
-    /// A clean stop; then a container of another image takes the volume over.
+    /// A clean stop; then a container of another image takes the volume over. The old one goes first: Debian
+    /// bookworm's docker-compose cannot replace one where the engine is newer.
     pub fn becomes(&mut self, image: &str) {
         self.stop();
+        docker(&["rm", &self.container()]);
         image.clone_into(&mut self.image);
         start(&[self]);
     }
@@ -270,7 +272,7 @@ impl Drop for Host<'_> {
     }
 }
 
-/// Starts these hosts' containers, or new ones where the image is another one.
+/// Starts these hosts' containers, new ones where there are none.
 #[track_caller]
 pub fn start(hosts: &[&Host]) {
     let Some(first) = hosts.first() else { return };

@@ -76,7 +76,7 @@ impl Lab {
         format!("{}-{host}", self.name)
     }
 
-    /// Starts these hosts' containers, and replaces those of another image.
+    /// Starts these hosts' containers, new ones where there are none.
     pub fn up(&self, hosts: &[(&str, &str)]) {
         for (host, image) in hosts {
             let variable = host.to_uppercase().replace('-', "_");

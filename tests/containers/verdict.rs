@@ -16,6 +16,8 @@ pub struct Verdict {
     lost: usize,
     doubled: usize,
     doubled_by_id: usize,
+    /// Lines that went with another one of the same id, or that have none.
+    lost_by_id: usize,
     /// Unknown where there are two archives.
     disordered: Option<usize>,
     foreign: usize,
@@ -81,6 +83,7 @@ pub fn judge(archives: &[&Host], senders: &[&Host]) -> Verdict {
         verdict.lost += all.lost.len();
         verdict.doubled += doubled(&all);
         verdict.doubled_by_id += doubled(&by_id);
+        verdict.lost_by_id += by_id.lost.len();
         verdict.disordered = verdict.disordered.map(|count| count + all.disordered.len());
         verdict.foreign += all.foreign.len();
         verdict.details.push(format!("{}: {all}", sender.name()));
@@ -108,14 +111,15 @@ impl Verdict {
         self.at_most_doubled(0).in_order()
     }
 
-    /// None lost, so many doubled at most, and none after dropping by id.
+    /// None lost, so many doubled at most; and where any may be, none doubled or lost after dropping by id.
     #[track_caller]
     pub fn at_most_doubled(self, most: usize) -> Self {
         let right = self.lost == 0
             && self.foreign == 0
             && self.doubled <= most
-            && (most == 0 || self.doubled_by_id == 0);
-        assert!(right, "{self}, and {most} may be doubled: {:#?}", self.details);
+            && (most == 0 || (self.doubled_by_id == 0 && self.lost_by_id == 0));
+        let by_id = self.lost_by_id;
+        assert!(right, "{self}, lost by id {by_id}, {most} may be doubled: {:#?}", self.details);
         self
     }
 
@@ -132,6 +136,7 @@ impl Verdict {
         self.lost += other.lost;
         self.doubled += other.doubled;
         self.doubled_by_id += other.doubled_by_id;
+        self.lost_by_id += other.lost_by_id;
         self.disordered = self.disordered.zip(other.disordered).map(|(one, two)| one + two);
         self.foreign += other.foreign;
         self.details.extend(other.details);

@@ -7,7 +7,7 @@
 //! Neither of the two is restarted, so that what they leak adds up. Memory, descriptors and threads of
 //! both go to a CSV file. In the end it tells what was lost and doubled, whether the counters add up,
 //! and how memory grew; status 1 when a line was lost or doubled, a sum is wrong, or memory, descriptors or
-//! threads grew (`growth`). `scripts/soak` cleans up when it is interrupted.
+//! threads grew (`growth`), and then the folders stay. `scripts/soak` cleans up when it is interrupted.
 
 mod deeds;
 mod growth;
@@ -19,7 +19,7 @@ mod place;
 mod samples;
 mod verdict;
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -37,10 +37,13 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    // What fails in between has said so, and whatever was started has been ended on the way here.
-    match catch_unwind(|| run(&options)) {
+    println!("soak: {options}");
+    let mut place = Place::new();
+    // What fails in between has said so; the daemons go with the place.
+    match catch_unwind(AssertUnwindSafe(|| run(&options, &mut place))) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) | Err(_) => {
+            place.keep();
             eprintln!("soak: FAILED (--seed={})", options.seed);
             ExitCode::FAILURE
         }
@@ -48,10 +51,8 @@ fn main() -> ExitCode {
 }
 
 /// The whole run; whether all is well in the end.
-fn run(options: &Options) -> bool {
-    println!("soak: {options}");
-    let mut place = Place::new();
-    let load = Load::start(options, &place);
+fn run(options: &Options, place: &mut Place) -> bool {
+    let load = Load::start(options, place);
     let mut dice = Dice(options.seed);
     let mut samples = Samples::new(&options.csv);
     let start = Instant::now();
@@ -60,12 +61,12 @@ fn run(options: &Options) -> bool {
         place.read();
         let now = start.elapsed();
         if now >= next_deed {
-            deeds::any(&mut place, &load, &mut dice, start);
+            deeds::any(place, &load, &mut dice, start);
             next_deed = start.elapsed() + options.every;
         }
         // Between two deeds: all are connected and nothing is behind.
         if now >= next_sample {
-            samples.take(start.elapsed(), &place, &load);
+            samples.take(start.elapsed(), place, &load);
             next_sample += options.sample;
         }
         std::thread::sleep(harness::millis(100));

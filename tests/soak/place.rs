@@ -228,6 +228,23 @@ impl Place {
         self.server = new;
     }
 
+    /// Gives each folder another name, under which nobody removes it, and says which.
+    pub fn keep(&self) {
+        for (name, host) in [
+            ("sender", &self.sender),
+            ("receiver", &self.receiver),
+            ("visitor", &self.visitor),
+            ("partner", &self.partner),
+        ] {
+            let folder = host.site.path("");
+            let kept = format!("{}.{name}", folder.display().to_string().trim_end_matches('/'));
+            match fs::rename(&folder, &kept) {
+                Ok(()) => eprintln!("soak: {name}: {kept}"),
+                Err(error) => eprintln!("soak: {name}: its folder is lost: {error}"),
+            }
+        }
+    }
+
     /// The other half: at the clients the next certificate is the present one.
     pub fn settle_key(&self) {
         fs::rename(self.known.next(), self.known.present()).expect("the present certificate");

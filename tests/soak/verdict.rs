@@ -22,10 +22,10 @@ type Number = fn(&Holdings) -> u64;
 type Grew = fn(&Thirds, Duration) -> bool;
 
 /// Ends the load, waits for the last line, and says whether all is well; each finding is a line.
-pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) -> bool {
+pub fn of(place: &mut Place, load: Load, mut samples: Samples, start: Instant) -> bool {
     let length = start.elapsed();
-    arrives(&mut place, &load);
-    samples.take(start.elapsed(), &place, &load);
+    arrives(place, &load);
+    samples.take(start.elapsed(), place, &load);
     let (sender, visitor) = load.end();
     // The load has gone on while the sample was taken.
     harness::wait_until("the last lines", harness::secs(90), || {
@@ -73,7 +73,7 @@ pub fn of(mut place: Place, load: Load, mut samples: Samples, start: Instant) ->
             news.missing(sender)
         ),
     );
-    for (name, counted, truth) in sums(&place, sender, visitor) {
+    for (name, counted, truth) in sums(place, sender, visitor) {
         finding(counted == truth as i64, format!("counter {name}: {counted}, in truth {truth}"));
     }
     for (who, name) in WHO.iter().enumerate() {
