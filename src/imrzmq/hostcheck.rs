@@ -26,16 +26,16 @@ struct Told {
     held_back: u64,
 }
 
-/// Who a line came from.
+/// Who says whose line it is.
 #[derive(Clone, Copy)]
-pub(crate) struct Sender<'a> {
+pub(crate) struct Claimant<'a> {
     address: &'a str,
     /// The name in its certificate.
     name: Option<&'a str>,
 }
 
-impl<'a> Sender<'a> {
-    /// The sender of a message that came from this socket.
+impl<'a> Claimant<'a> {
+    /// The sender of a message.
     pub(crate) fn of(received: &'a Received) -> Self {
         Self {
             address: received.peer_address().unwrap_or("an unknown peer"),
@@ -52,19 +52,19 @@ impl HostCheck {
     }
 
     /// Whether the line may pass. One that may not is told of.
-    pub(crate) fn passes(&mut self, line: &[u8], sender: Sender<'_>) -> bool {
+    pub(crate) fn passes(&mut self, line: &[u8], claimant: Claimant<'_>) -> bool {
         let claimed = hostname(line, self.long);
-        let is_own = |host: &str| sender.name.is_some_and(|own| own.eq_ignore_ascii_case(host));
+        let is_own = |host: &str| claimant.name.is_some_and(|own| own.eq_ignore_ascii_case(host));
         if claimed.is_some_and(is_own) {
             return true;
         }
-        self.tell(line, claimed, sender);
+        self.tell(line, claimed, claimant);
         false
     }
 
     /// Writes it to the log, at most once a minute and certificate.
-    fn tell(&mut self, line: &[u8], claimed: Option<&str>, sender: Sender<'_>) {
-        let name = sender.name.unwrap_or_default();
+    fn tell(&mut self, line: &[u8], claimed: Option<&str>, claimant: Claimant<'_>) {
+        let name = claimant.name.unwrap_or_default();
         let mut held_back = 0;
         match self.told.get_mut(name) {
             Some(told) if told.when.elapsed() < TELL_AGAIN => {
@@ -79,7 +79,7 @@ impl HostCheck {
                 self.told.insert(name.to_string(), Told { when: Instant::now(), held_back });
             }
         }
-        let mut text = format!("{} ({name}): ", sender.address);
+        let mut text = format!("{} ({name}): ", claimant.address);
         let _ = match claimed {
             Some(host) => write!(
                 text,

@@ -1,11 +1,11 @@
 //! imrzmq: the input module. Glue of host (rsyslog) and link (ZeroMQ).
 //!
-//! The walk of a line: libzmq's thread decrypts a message; the input's listener (listener.rs) takes
-//! it from the socket, gives it the sender's address, and submits it with its neighbours to the
-//! queue of the input's ruleset. statement.rs is what the configuration says.
+//! The walk of a line: libzmq's thread decrypts a message; the input's listener (listener.rs) has the
+//! intake (intake.rs) take it from the socket, give it the sender's address, and submit it with its
+//! neighbours to the queue of the input's ruleset. statement.rs is what the configuration says.
 //!
 //! Threads: rsyslog's input thread, which waits for the stop; a listener an input;
-//! the link's authenticator and monitor; libzmq's own.
+//! the link's authenticator, monitor, watcher of keys (rzmq-keys) and teller (rzmq-log); libzmq's own.
 //! Locks: none on the way of a line but the queue's.
 
 mod acked;
@@ -14,6 +14,7 @@ mod free_space;
 mod gaps;
 mod hostcheck;
 mod hostname;
+mod intake;
 mod listener;
 mod marks;
 mod params;

@@ -26,9 +26,6 @@ mod state;
 mod text;
 mod window;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::PathBuf;
 
 use clap::Args;
@@ -107,3 +104,6 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
 fn channels(config: &Config) -> Result<Vec<Channel>, Error> {
     config.receivers.iter().map(Channel::new).collect()
 }
+
+#[cfg(test)]
+mod tests;
