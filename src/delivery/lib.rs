@@ -16,6 +16,7 @@
 
 mod block;
 mod choice;
+mod codes;
 mod event;
 mod frames;
 mod head;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use block::{Block, BlockError};
 pub use choice::{Choice, Turn};
+pub use codes::{ErrorCode, LaterReason, RefusedReason};
 pub use event::{Doubt, Event, RefusedLine};
 pub use head::Head;
 pub use marks::{MARK_BYTES, Mark};
@@ -34,6 +36,6 @@ pub use outframe::SpooledFrame;
 pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
 pub use sender::{COMPRESS_FAST, FRAME_TARGET, Sender, SenderOptions};
 pub use wire::{
-    Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
-    Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,
+    Ack, Codec, Data, ErrorFrame, FRAME_MIN, Frame, Hello, Later, Limits, Refused, SessionId,
+    Welcome, WireError, decode, is_frame,
 };

@@ -8,10 +8,11 @@
 //! in other messages between two chunks asks [`Receiver::holds`] before each further chunk.
 
 use crate::block::{self, Block};
+use crate::codes::{ErrorCode, LaterReason, RefusedReason};
 use crate::marks::Mark;
 use crate::wire::{
-    Ack, Data, ErrorCode, ErrorFrame, Frame, Hello, Later, LaterReason, Limits, Refused,
-    RefusedReason, SessionId, VERSION, Welcome, decode,
+    Ack, Data, ErrorFrame, Frame, Hello, Later, Limits, Refused, SessionId, VERSION, Welcome,
+    decode,
 };
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

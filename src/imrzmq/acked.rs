@@ -127,12 +127,12 @@ impl Acked {
                     ErrorCode::NoSession | ErrorCode::Fenced => (
                         self.counters.out_of_turn(),
                         "turn",
-                        format!("{who} sent lines out of turn ({code:?}): {text}"),
+                        format!("{who} sent lines out of turn ({code}): {text}"),
                     ),
                     _ => (
                         self.counters.protocol_errors(),
                         "protocol",
-                        format!("{who} broke the protocol ({code:?}): {text}"),
+                        format!("{who} broke the protocol ({code}): {text}"),
                     ),
                 };
                 counter.add(1);
