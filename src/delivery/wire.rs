@@ -447,6 +447,12 @@ impl Welcome {
 }
 
 impl Data<'_> {
+    /// Number of the first line behind it.
+    pub(crate) fn end(&self) -> u64 {
+        // Reading a frame has made sure that it fits.
+        self.first + u64::from(self.count)
+    }
+
     /// Appends the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
         head(DATA, out);
