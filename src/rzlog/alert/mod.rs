@@ -11,6 +11,7 @@
 mod age;
 mod channel;
 mod clock;
+mod command;
 mod config;
 mod core;
 mod dry;
@@ -22,8 +23,10 @@ mod pattern;
 mod payload;
 mod route;
 mod rule;
+mod secret;
 mod state;
 mod text;
+mod webhook;
 mod window;
 
 use std::path::PathBuf;
