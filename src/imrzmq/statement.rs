@@ -154,7 +154,7 @@ impl Statement {
 
     /// Finds what it names, now that the whole configuration is known.
     pub(crate) fn find_names(&mut self, rsyslogd: &Rsyslogd) {
-        if let Some(Err(why)) = self.limit.as_ref().map(|limit| limit.check(rsyslogd)) {
+        if let Some(Err(why)) = self.limit.as_ref().map(|limit| limit.check(rsyslogd, "imrzmq")) {
             self.log().error(format!("{why}; this input does not work"));
         }
         let Some(name) = &self.ruleset_name else {

@@ -6,9 +6,8 @@
 //! targets.rs.
 
 use crate::action::Action;
-use crate::carrier::{
-    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
-};
+use crate::carrier::{Advance, Carrier, CarrierError, Context, Rest, SpoolStep, Stuck};
+use crate::offered_again::OfferedAgain;
 use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
