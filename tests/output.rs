@@ -369,7 +369,7 @@ fn counters_add_up() {
 /// The main job at speed: two daemons, CURVE, PUSH to PULL.
 #[test]
 fn hundred_thousand_lines_arrive_once_and_in_order() {
-    let _alone = harness::quiet::alone();
+    let _alone = harness::alone();
     let endpoint = free_endpoint();
     // With more than one worker for its main queue, rsyslog itself gives up the order.
     let one_worker = "main_queue(queue.workerThreads=\"1\")";

@@ -307,21 +307,15 @@ impl AckedSender {
             let turn = self.choice.note(now, &event, settled);
             self.tell_turn(turn);
             self.in_vain &= !settled;
-            match event {
-                Ok(Event::Nothing) => {}
-                Ok(Event::Welcome) => self.answered = true,
-                Ok(Event::Later(reason)) => {
-                    self.tell(format!("the receiver takes nothing now: {reason:?}"));
-                }
-                Ok(Event::Trouble(code, text)) => {
-                    self.tell(format!("the receiver answers an error ({code:?}): {text}"));
-                }
-                Ok(Event::SessionLost(code, text)) => {
-                    self.tell(format!(
-                        "the session is lost ({code:?}): {text}. What is unsettled goes on in a new \
-                         one, and may arrive twice"
-                    ));
-                    self.sender.renumber(SessionId(random()));
+            match &event {
+                Ok(event) => {
+                    if let Some(trouble) = event.sentence("the session") {
+                        self.tell(trouble);
+                    }
+                    self.answered |= *event == Event::Welcome;
+                    if matches!(event, Event::SessionLost(..)) {
+                        self.sender.renumber(SessionId(random()));
+                    }
                 }
                 Err(doubt) => self.tell(doubt.to_string()),
             }

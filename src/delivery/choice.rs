@@ -8,9 +8,9 @@
 //! The driver has the connections: it says which are up, when one has ended, and what the active one
 //! answered. All times are of one clock of the driver's, which need not be that of the [`Sender`].
 
+use crate::codes::LaterReason;
 use crate::event::{Doubt, Event};
 use crate::sender::Sender;
-use crate::wire::LaterReason;
 use std::time::Duration;
 
 /// A receiver that takes nothing for this long is left for the next one.
@@ -138,9 +138,9 @@ impl Choice {
                 }
             }
             Ok(Event::Later(LaterReason::Rate)) => self.held = true,
-            Ok(Event::Later(reason)) => self.trouble = Some(format!("later: {reason:?}")),
+            Ok(Event::Later(reason)) => self.trouble = Some(format!("later: {reason}")),
             Ok(Event::Trouble(code, text) | Event::SessionLost(code, text)) => {
-                self.trouble = Some(format!("{code:?}: {text}"));
+                self.trouble = Some(format!("{code}: {text}"));
             }
             Ok(Event::Nothing) => {}
             // An answer, but none that takes a line.

@@ -1,6 +1,8 @@
 //! What a sender hears of its receiver, beyond the numbers.
 
-use crate::wire::{ErrorCode, LaterReason, RefusedReason, WireError};
+use crate::codes::{ErrorCode, LaterReason, RefusedReason};
+use crate::wire::WireError;
+use std::fmt::Display;
 
 /// A line that the receiver will never take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,23 @@ pub enum Event {
     /// The session is lost to this sender: the driver gives it a new one with
     /// [`Sender::renumber`](crate::Sender::renumber).
     SessionLost(ErrorCode, String),
+}
+
+impl Event {
+    /// What people should hear of it, if anything. `session` is what the session is called.
+    pub fn sentence(&self, session: impl Display) -> Option<String> {
+        match self {
+            Self::Nothing | Self::Welcome => None,
+            Self::Later(reason) => Some(format!("the receiver takes nothing now: {reason}")),
+            Self::Trouble(code, text) => {
+                Some(format!("the receiver answers an error ({code}): {text}"))
+            }
+            Self::SessionLost(code, text) => Some(format!(
+                "{session} is lost ({code}): {text}. What is unsettled goes on in a new one, and may arrive \
+                 twice"
+            )),
+        }
+    }
 }
 
 /// Why a frame of the receiver makes no sense.

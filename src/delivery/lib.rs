@@ -1,11 +1,13 @@
 //! Acknowledged delivery as a pure state machine: bytes, lines and the time go in; bytes, verdicts
 //! and deadlines come out. No sockets, no threads, no clock, no files, no rsyslog, no ZeroMQ.
 //!
-//! docs/protocol.md defines every byte. `wire` is the codec and holds no state; `block` is the lines
-//! of a frame; [`Sender`] is one session on the sending side, `frames` how its lines are packed, [`Choice`]
-//! which of several receivers it speaks to; [`Receiver`] is all sessions of one
-//! input; `marks` is what a receiver writes down. Each has its driver in the modules: omrzmq's
-//! channel and imrzmq's listener, which alone know sockets and clocks.
+//! docs/protocol.md defines every byte. `wire` is the codec and holds no state, `codes` its numbers with
+//! their words; `block` is the lines of a frame, `head` what may stand before one of them. [`Sender`] is one
+//! session on the sending side, `frames` how its lines are packed, `outframe` a frame until it is settled,
+//! `event` what the driver hears; [`Choice`] says which of several receivers it speaks to. [`Receiver`] is
+//! the receiving side of one input, `sessions` its table, `incoming` the new lines of a frame, `marks` what
+//! is written down. The drivers, which alone know sockets and clocks, are the files acked.rs of omrzmq,
+//! imrzmq and the client.
 //!
 //! Invariants, which the simulation holds against every schedule:
 //! - a line is settled at the sender only after the receiver accepted or refused it;
@@ -16,24 +18,29 @@
 
 mod block;
 mod choice;
+mod codes;
 mod event;
 mod frames;
 mod head;
+mod incoming;
 mod marks;
 mod outframe;
 mod receiver;
 mod sender;
+mod sessions;
 mod wire;
 
 pub use block::{Block, BlockError};
 pub use choice::{Choice, Turn};
+pub use codes::{ErrorCode, LaterReason, RefusedReason};
 pub use event::{Doubt, Event, RefusedLine};
 pub use head::Head;
+pub use incoming::Incoming;
 pub use marks::{MARK_BYTES, Mark};
 pub use outframe::SpooledFrame;
-pub use receiver::{Accepted, Incoming, Key, PeerId, Reaction, Receiver, ReceiverLimits};
+pub use receiver::{Accepted, Key, PeerId, Reaction, Receiver, ReceiverLimits};
 pub use sender::{COMPRESS_FAST, FRAME_TARGET, Sender, SenderOptions};
 pub use wire::{
-    Ack, Codec, Data, ErrorCode, ErrorFrame, FRAME_MIN, Frame, Hello, Later, LaterReason, Limits,
-    Refused, RefusedReason, SessionId, Welcome, WireError, decode, is_frame,
+    Ack, Codec, Data, ErrorFrame, FRAME_MIN, Frame, Hello, Later, Limits, Refused, SessionId,
+    Welcome, WireError, decode, is_frame,
 };

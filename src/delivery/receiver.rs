@@ -1,4 +1,4 @@
-//! All sessions of one input.
+//! The receiving side of one input: what it answers to the frames of all its senders.
 //!
 //! The driver hands in each message with the connection it came on and the key it was authenticated
 //! with. The answer is nothing, a frame to send back on that connection, or lines. For lines the
@@ -8,13 +8,15 @@
 //! in other messages between two chunks asks [`Receiver::holds`] before each further chunk.
 
 use crate::block::{self, Block};
+use crate::codes::{ErrorCode, LaterReason, RefusedReason};
+use crate::incoming::Incoming;
 use crate::marks::Mark;
+use crate::sessions::{Session, Sessions};
 use crate::wire::{
-    Ack, Data, ErrorCode, ErrorFrame, Frame, Hello, Later, LaterReason, Limits, Refused,
-    RefusedReason, SessionId, VERSION, Welcome, decode,
+    Ack, Data, ErrorFrame, Frame, Hello, Later, Limits, Refused, SessionId, VERSION, Welcome,
+    decode,
 };
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// A connection, as the driver numbers them; never used twice.
@@ -30,7 +32,7 @@ pub struct Key(pub [u8; 32]);
 pub struct ReceiverLimits {
     /// What a sender is told.
     pub frames: Limits,
-    /// The longest line taken; longer ones are refused for good.
+    /// Bytes of the longest line taken; longer ones are refused for good.
     pub line: usize,
     /// Sessions remembered.
     pub sessions: usize,
@@ -65,28 +67,6 @@ pub enum Reaction<'a> {
     Lines(Incoming<'a>),
 }
 
-/// The lines of one DATA frame that are new.
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    /// The session.
-    pub session: SessionId,
-    /// The lines were sent before.
-    pub resend: bool,
-    /// Lines of the frame that were settled already.
-    pub duplicates: u32,
-    peer: PeerId,
-    welcome: u64,
-    frame: u64,
-    crc: u32,
-    /// First line of the chunk that was given last.
-    given_from: u64,
-    next: u64,
-    raw: Cow<'a, [u8]>,
-    /// Lines of `raw` already given out.
-    given: u32,
-    count: u32,
-}
-
 /// What was accepted: first the mark is written, then the frames are sent.
 #[derive(Debug)]
 pub struct Accepted {
@@ -94,38 +74,6 @@ pub struct Accepted {
     pub mark: Mark,
     /// To be sent back then, on the same connection.
     pub reply: Vec<u8>,
-}
-
-#[derive(Debug, Clone)]
-struct Session {
-    slot: u32,
-    have: u64,
-    frame: u64,
-    crc: u32,
-    count: u32,
-    key: Option<Key>,
-    owner: Option<PeerId>,
-    /// Which welcome it speaks under: what was received under an earlier one is void.
-    welcome: u64,
-    /// Lines of it were accepted, and a mark written.
-    marked: bool,
-    heard: Duration,
-}
-
-impl Session {
-    /// How long it was not heard of. What the clock says of a time to come is of one that was wrong,
-    /// and as far away: it is not waited for.
-    fn silent(&self, now: Duration) -> Duration {
-        now.abs_diff(self.heard)
-    }
-}
-
-/// The sessions of one key.
-#[derive(Debug, Clone, Default)]
-struct OfKey {
-    sessions: HashSet<SessionId>,
-    /// When room among them was last looked for: each key has its own turn.
-    swept: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -138,31 +86,16 @@ struct Peer {
     muted: bool,
 }
 
-/// All sessions of one input.
+/// The receiving side of one input.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     software: String,
     limits: ReceiverLimits,
-    sessions: HashMap<SessionId, Session>,
+    sessions: Sessions,
     peers: HashMap<PeerId, Peer>,
-    free: Vec<u32>,
-    slots: u32,
-    forgotten: u64,
     welcomes: u64,
-    /// When room for sessions was last looked for.
-    swept: Option<Duration>,
-    of_key: HashMap<Key, OfKey>,
 }
 
-/// Between two searches for sessions that can be forgotten.
-const SWEEP_AGAIN: Duration = Duration::from_secs(1);
-/// A session of which nothing was accepted costs its sender only another hello when it is forgotten.
-const FORGET_UNMARKED: Duration = Duration::from_secs(60);
-/// A session that is silent for this long gives way where nothing else does.
-const GIVE_WAY: Duration = Duration::from_secs(60);
-/// Of a full table, so much gives way at once: strangers who take a place with each hello would else
-/// take the only one.
-const GIVE_WAY_SHARE: usize = 64;
 const OTHER_KEY: &str = "the session belongs to another key";
 /// Connections remembered; more are forgotten, the longest silent first, and say hello again.
 const PEERS_MAX: usize = 65_536;
@@ -174,47 +107,13 @@ impl Receiver {
         limits: ReceiverLimits,
         marks: impl IntoIterator<Item = Mark>,
     ) -> Self {
-        let mut receiver = Self {
+        Self {
             software: software.to_string(),
             limits,
-            sessions: HashMap::new(),
+            sessions: Sessions::new(&limits, marks),
             peers: HashMap::new(),
-            free: Vec::new(),
-            slots: 0,
-            forgotten: 0,
             welcomes: 0,
-            swept: None,
-            of_key: HashMap::new(),
-        };
-        let mut used = std::collections::BTreeSet::new();
-        for mark in marks {
-            receiver.slots = receiver.slots.max(mark.slot.saturating_add(1));
-            let session = Session {
-                slot: mark.slot,
-                have: mark.have,
-                frame: mark.frame,
-                crc: mark.crc,
-                count: mark.count,
-                key: mark.key,
-                owner: None,
-                welcome: 0,
-                marked: true,
-                heard: Duration::from_secs(mark.heard),
-            };
-            // Twice the same session: the later state counts.
-            let known = receiver.sessions.get(&mark.session).is_none_or(|old| old.have < mark.have);
-            if known {
-                receiver.sessions.insert(mark.session, session);
-            }
         }
-        for (id, session) in &receiver.sessions {
-            if let Some(key) = session.key {
-                receiver.of_key.entry(key).or_default().sessions.insert(*id);
-            }
-        }
-        used.extend(receiver.sessions.values().map(|session| session.slot));
-        receiver.free = (0..receiver.slots).filter(|slot| !used.contains(slot)).collect();
-        receiver
     }
 
     /// Sessions remembered.
@@ -224,7 +123,7 @@ impl Receiver {
 
     /// Sessions forgotten so far, because they were not heard of for too long.
     pub fn forgotten(&self) -> u64 {
-        self.forgotten
+        self.sessions.forgotten()
     }
 
     /// Takes a message of a connection. `now` is the time since 1970.
@@ -297,32 +196,8 @@ impl Receiver {
             );
             return self.refuse(peer, hello.number, ErrorCode::Version, text);
         }
-        if !self.sessions.contains_key(&hello.session) {
-            if !self.makes_room_for_own(now, key) {
-                let most = self.limits.sessions_of_key;
-                let text = format!("{most} sessions of this key are remembered here, no more");
-                return self.refuse(peer, hello.number, ErrorCode::Sessions, text);
-            }
-            let Some(slot) = self.slot(now) else {
-                let text = format!("{} sessions are remembered here, no more", self.sessions.len());
-                return self.refuse(peer, hello.number, ErrorCode::Sessions, text);
-            };
-            let session = Session {
-                slot,
-                have: hello.first,
-                frame: hello.first,
-                crc: 0,
-                count: 0,
-                key,
-                owner: None,
-                welcome: 0,
-                marked: false,
-                heard: now,
-            };
-            self.sessions.insert(hello.session, session);
-            if let Some(key) = key {
-                self.of_key.entry(key).or_default().sessions.insert(hello.session);
-            }
+        if let Err(text) = self.sessions.open(now, hello.session, key, hello.first) {
+            return self.refuse(peer, hello.number, ErrorCode::Sessions, text);
         }
         let Some(session) = self.sessions.get_mut(&hello.session) else { return Reaction::Nothing };
         if session.key != key {
@@ -359,77 +234,6 @@ impl Receiver {
         Reaction::Reply(reply)
     }
 
-    /// Whether a key may have one more session. One that has as many as it may gives up the one it has
-    /// not spoken in for longest, if that is a while: a sender makes a session with each start.
-    fn makes_room_for_own(&mut self, now: Duration, key: Option<Key>) -> bool {
-        let Some(own) = key.and_then(|key| self.of_key.get_mut(&key)) else { return true };
-        if own.sessions.len() < self.limits.sessions_of_key {
-            return true;
-        }
-        if own.swept.is_some_and(|swept| now.abs_diff(swept) < SWEEP_AGAIN) {
-            return false;
-        }
-        own.swept = Some(now);
-        let sessions = own.sessions.iter().filter_map(|id| Some((self.sessions.get(id)?, *id)));
-        let silent = sessions.filter(|(session, _)| session.silent(now) >= GIVE_WAY);
-        let Some((_, oldest)) = silent.min_by_key(|(session, id)| (session.heard, *id)) else {
-            return false;
-        };
-        self.forget(oldest);
-        true
-    }
-
-    fn forget(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        self.forgotten += 1;
-        self.free.push(session.slot);
-        let Some(key) = session.key else { return };
-        if let Some(own) = self.of_key.get_mut(&key) {
-            own.sessions.remove(&id);
-            if own.sessions.is_empty() {
-                self.of_key.remove(&key);
-            }
-        }
-    }
-
-    /// A place for one more session: a free one, or that of a session not heard of for too long. Where
-    /// there is none, those that were silent for longest give way: what they had in doubt may come
-    /// twice, but without a session a sender delivers nothing.
-    fn slot(&mut self, now: Duration) -> Option<u32> {
-        if let Some(slot) = self.free.pop() {
-            return Some(slot);
-        }
-        if self.sessions.len() < self.limits.sessions {
-            self.slots += 1;
-            return Some(self.slots - 1);
-        }
-        // Looking through all of them is dear, and a stranger's hello costs him nothing.
-        if self.swept.is_some_and(|swept| now.abs_diff(swept) < SWEEP_AGAIN) {
-            return None;
-        }
-        self.swept = Some(now);
-        let due = |session: &Session| {
-            let after = if session.marked { self.limits.forget_after } else { FORGET_UNMARKED };
-            session.silent(now) >= after
-        };
-        let mut gone = self.oldest(due);
-        if gone.is_empty() {
-            gone = self.oldest(|session| session.silent(now) >= GIVE_WAY);
-            gone.truncate((self.limits.sessions / GIVE_WAY_SHARE).max(1));
-        }
-        gone.into_iter().for_each(|(_, id)| self.forget(id));
-        self.free.pop()
-    }
-
-    /// Sessions of this kind, the one not heard of for longest first; the map's own order is another
-    /// one in each process, and what follows from the same input is not.
-    fn oldest(&self, kind: impl Fn(&Session) -> bool) -> Vec<(Duration, SessionId)> {
-        let kind = self.sessions.iter().filter(|(_, session)| kind(session));
-        let mut found: Vec<_> = kind.map(|(id, session)| (session.heard, *id)).collect();
-        found.sort_unstable();
-        found
-    }
-
     fn data<'a>(
         &mut self,
         now: Duration,
@@ -453,30 +257,13 @@ impl Receiver {
             return self.wrong(peer, ErrorCode::Key, OTHER_KEY.into());
         }
         session.heard = now;
-        let Session { have, frame, crc, welcome, .. } = *session;
         let limits = &self.limits.frames;
-        let expanded = data.block.len() as u64 * u64::from(limits.expansion);
-        if bytes > limits.frame as usize || data.count > limits.lines || data.raw > limits.frame {
-            let text = format!("a frame of {bytes} bytes, {} lines, {} raw", data.count, data.raw);
-            return self.wrong(peer, ErrorCode::Limit, text);
+        if let Some((code, text)) = objection(&data, bytes, limits, session) {
+            return self.wrong(peer, code, text);
         }
-        if u64::from(data.raw) > expanded {
-            let text = format!("{} bytes unpack into {}", data.block.len(), data.raw);
-            return self.wrong(peer, ErrorCode::Limit, text);
-        }
-        if data.first > have {
-            let text = format!("line {have} is awaited, the frame begins at {}", data.first);
-            return self.wrong(peer, ErrorCode::Gap, text);
-        }
-        let end = data.first + u64::from(data.count);
-        if end <= have {
+        let Session { have, welcome, .. } = *session;
+        if data.end() <= have {
             return Reaction::Reply(self.ack(have, hello));
-        }
-        // A frame that is partly settled must be the one in which `have` lies, if that one is known.
-        let partly = data.first < have && frame < have;
-        if partly && (data.first != frame || data.crc != crc) {
-            let text = format!("line {} comes again with other content", data.first);
-            return self.wrong(peer, ErrorCode::Content, text);
         }
         let raw = match block::unpack(&data, limits.frame) {
             Ok(raw) => raw,
@@ -546,16 +333,7 @@ impl Receiver {
         session.count = incoming.count;
         session.marked = true;
         session.heard = now;
-        let mark = Mark {
-            slot: session.slot,
-            session: incoming.session,
-            have: session.have,
-            frame: session.frame,
-            crc: session.crc,
-            count: session.count,
-            key: session.key,
-            heard: now.as_secs(),
-        };
+        let mark = session.mark(incoming.session);
         let mut reply = Vec::new();
         if !refused.is_empty() {
             Refused::encode(hello, refused, &mut reply);
@@ -590,25 +368,32 @@ impl Receiver {
     }
 }
 
-impl Incoming<'_> {
-    /// Whether there is another chunk.
-    pub fn has_more(&self) -> bool {
-        self.given < self.count
+/// What is wrong with a frame of `bytes` that its session sends now.
+fn objection(
+    data: &Data<'_>,
+    bytes: usize,
+    limits: &Limits,
+    session: &Session,
+) -> Option<(ErrorCode, String)> {
+    let Session { have, frame, crc, .. } = *session;
+    if bytes > limits.frame as usize || data.count > limits.lines || data.raw > limits.frame {
+        let text = format!("a frame of {bytes} bytes, {} lines, {} raw", data.count, data.raw);
+        return Some((ErrorCode::Limit, text));
     }
-
-    /// The next lines, up to `most` of them, with the number of the first; `None` when all are given.
-    pub fn chunk(&mut self, most: u32) -> Option<(u64, Block<'_>)> {
-        let left = self.count - self.given;
-        if left == 0 {
-            return None;
-        }
-        let mut block = Block::parse(&self.raw, self.count).ok()?;
-        block.split(self.given as usize);
-        let taken = left.min(most);
-        let chunk = block.split(taken as usize);
-        self.given_from = self.next;
-        self.given += taken;
-        self.next += u64::from(taken);
-        Some((self.given_from, chunk))
+    let expanded = data.block.len() as u64 * u64::from(limits.expansion);
+    if u64::from(data.raw) > expanded {
+        let text = format!("{} bytes unpack into {}", data.block.len(), data.raw);
+        return Some((ErrorCode::Limit, text));
     }
+    if data.first > have {
+        let text = format!("line {have} is awaited, the frame begins at {}", data.first);
+        return Some((ErrorCode::Gap, text));
+    }
+    // A frame that is partly settled must be the one in which `have` lies, if that one is known.
+    let partly = data.first < have && have < data.end() && frame < have;
+    if partly && (data.first != frame || data.crc != crc) {
+        let text = format!("line {} comes again with other content", data.first);
+        return Some((ErrorCode::Content, text));
+    }
+    None
 }

@@ -7,13 +7,11 @@
 //! Time is whatever the driver's clock says since some beginning; it only has to go forward, and if it
 //! jumps the worst is a hello too many.
 
+use crate::codes::{ErrorCode, RefusedReason};
 use crate::event::{Doubt, Event, RefusedLine};
 use crate::frames::{Frames, longest_line};
 use crate::outframe::{OutFrame, SpooledFrame};
-use crate::wire::{
-    Data, ErrorCode, ErrorFrame, Frame, Hello, Limits, RefusedReason, SessionId, VERSION, Welcome,
-    decode,
-};
+use crate::wire::{Data, ErrorFrame, Frame, Hello, Limits, SessionId, VERSION, Welcome, decode};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

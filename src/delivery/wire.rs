@@ -1,5 +1,6 @@
 //! The codec: frames of docs/protocol.md to bytes and back. Holds no state, trusts no length.
 
+use crate::codes::{ErrorCode, LaterReason, RefusedReason};
 use std::fmt;
 
 const MAGIC: [u8; 3] = *b"\0RZ";
@@ -152,9 +153,15 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
     /// As it is.
-    Raw,
+    Raw = 0,
     /// zstd.
-    Zstd,
+    Zstd = 1,
+}
+
+impl Codec {
+    fn of(number: u8) -> Option<Self> {
+        [Self::Raw, Self::Zstd].into_iter().find(|codec| *codec as u8 == number)
+    }
 }
 
 /// DATA.
@@ -197,27 +204,6 @@ pub struct Refused<'a> {
     entries: &'a [u8],
 }
 
-/// Why a line is never taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusedReason {
-    /// Longer than the receiver takes.
-    TooLong,
-    /// Of another host than the sender's certificate names.
-    Host,
-    /// One that this version does not know.
-    Other(u16),
-}
-
-impl fmt::Display for RefusedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong => f.write_str("too long"),
-            Self::Host => f.write_str("not this host's"),
-            Self::Other(number) => write!(f, "reason {number}"),
-        }
-    }
-}
-
 /// LATER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Later {
@@ -231,19 +217,6 @@ pub struct Later {
     pub hello: u32,
 }
 
-/// Why a receiver does not take lines now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaterReason {
-    /// Its queue answered an error.
-    QueueError,
-    /// It stops.
-    Stopping,
-    /// The sender hands over more than it may in this time.
-    Rate,
-    /// One that this version does not know.
-    Other(u32),
-}
-
 /// ERROR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorFrame<'a> {
@@ -253,58 +226,6 @@ pub struct ErrorFrame<'a> {
     pub hello: u32,
     /// A sentence.
     pub text: &'a str,
-}
-
-/// What a peer did wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorCode {
-    /// No session on this connection.
-    NoSession,
-    /// No common version.
-    Version,
-    /// The session belongs to another key.
-    Key,
-    /// The session speaks from another connection now.
-    Fenced,
-    /// A malformed frame.
-    Malformed,
-    /// Same number, other content.
-    Content,
-    /// A gap in the numbers.
-    Gap,
-    /// Over a limit.
-    Limit,
-    /// Too many sessions.
-    Sessions,
-    /// One that this version does not know.
-    Other(u16),
-}
-
-const ERROR_CODES: [(u16, ErrorCode); 9] = [
-    (1, ErrorCode::NoSession),
-    (2, ErrorCode::Version),
-    (3, ErrorCode::Key),
-    (4, ErrorCode::Fenced),
-    (5, ErrorCode::Malformed),
-    (6, ErrorCode::Content),
-    (7, ErrorCode::Gap),
-    (8, ErrorCode::Limit),
-    (9, ErrorCode::Sessions),
-];
-
-impl ErrorCode {
-    /// As it travels; docs/protocol.md has the table.
-    pub fn number(self) -> u16 {
-        if let Self::Other(number) = self {
-            return number;
-        }
-        ERROR_CODES.iter().find(|(_, code)| *code == self).map_or(0, |(number, _)| *number)
-    }
-
-    fn of(number: u16) -> Self {
-        let known = ERROR_CODES.iter().find(|(known, _)| *known == number);
-        known.map_or(Self::Other(number), |(_, code)| *code)
-    }
 }
 
 /// Reads a frame; what it answers borrows from `bytes`.
@@ -337,12 +258,7 @@ pub fn decode(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
         LATER => Frame::Later(Later {
             have: reader.u64("LATER")?,
             milliseconds: reader.u32("LATER")?,
-            reason: match reader.u32("LATER")? {
-                1 => LaterReason::QueueError,
-                2 => LaterReason::Stopping,
-                3 => LaterReason::Rate,
-                other => LaterReason::Other(other),
-            },
+            reason: LaterReason::of(reader.u32("LATER")?),
             hello: reader.u32("LATER")?,
         }),
         ERROR => {
@@ -414,11 +330,8 @@ fn data(mut reader: Reader<'_>) -> Result<Data<'_>, WireError> {
         return Err(WireError::Value("lines", count.into()));
     }
     let (raw, crc) = (reader.u32("DATA")?, reader.u32("DATA")?);
-    let codec = match reader.u8("DATA")? {
-        0 => Codec::Raw,
-        1 => Codec::Zstd,
-        other => return Err(WireError::Value("codec", other.into())),
-    };
+    let codec = reader.u8("DATA")?;
+    let codec = Codec::of(codec).ok_or(WireError::Value("codec", codec.into()))?;
     let resend = reader.u8("DATA")? & 1 != 0;
     let fields = reader.u16("DATA")?.into();
     let fields = reader.take(fields, "optional fields")?;
@@ -534,6 +447,12 @@ impl Welcome {
 }
 
 impl Data<'_> {
+    /// Number of the first line behind it.
+    pub(crate) fn end(&self) -> u64 {
+        // Reading a frame has made sure that it fits.
+        self.first + u64::from(self.count)
+    }
+
     /// Appends the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
         head(DATA, out);
@@ -541,10 +460,7 @@ impl Data<'_> {
         out.extend_from_slice(&self.count.to_le_bytes());
         out.extend_from_slice(&self.raw.to_le_bytes());
         out.extend_from_slice(&self.crc.to_le_bytes());
-        out.push(match self.codec {
-            Codec::Raw => 0,
-            Codec::Zstd => 1,
-        });
+        out.push(self.codec as u8);
         out.push(u8::from(self.resend));
         out.extend_from_slice(&(self.fields.len() as u16).to_le_bytes());
         out.extend_from_slice(self.fields);
@@ -575,11 +491,7 @@ impl Refused<'_> {
         self.entries.chunks_exact(16).filter_map(|entry| {
             let mut reader = Reader { rest: entry };
             let number = reader.u64("entry").ok()?;
-            let reason = match reader.u16("entry").ok()? {
-                1 => RefusedReason::TooLong,
-                2 => RefusedReason::Host,
-                other => RefusedReason::Other(other),
-            };
+            let reason = RefusedReason::of(reader.u16("entry").ok()?);
             reader.take(2, "entry").ok()?;
             Some((number, reason, reader.u32("entry").ok()?))
         })
@@ -591,13 +503,8 @@ impl Refused<'_> {
         out.extend_from_slice(&(lines.len() as u32).to_le_bytes());
         out.extend_from_slice(&hello.to_le_bytes());
         for (number, reason, bytes) in lines {
-            let reason = match reason {
-                RefusedReason::TooLong => 1,
-                RefusedReason::Host => 2,
-                RefusedReason::Other(other) => *other,
-            };
             out.extend_from_slice(&number.to_le_bytes());
-            out.extend_from_slice(&reason.to_le_bytes());
+            out.extend_from_slice(&reason.number().to_le_bytes());
             out.extend_from_slice(&[0; 2]);
             out.extend_from_slice(&bytes.to_le_bytes());
         }
@@ -610,13 +517,7 @@ impl Later {
         head(LATER, out);
         out.extend_from_slice(&self.have.to_le_bytes());
         out.extend_from_slice(&self.milliseconds.to_le_bytes());
-        let reason: u32 = match self.reason {
-            LaterReason::QueueError => 1,
-            LaterReason::Stopping => 2,
-            LaterReason::Rate => 3,
-            LaterReason::Other(other) => other,
-        };
-        out.extend_from_slice(&reason.to_le_bytes());
+        out.extend_from_slice(&self.reason.number().to_le_bytes());
         out.extend_from_slice(&self.hello.to_le_bytes());
     }
 }

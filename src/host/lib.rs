@@ -27,6 +27,7 @@ mod log;
 mod message;
 mod output;
 mod params;
+mod ratelimit;
 mod registration;
 mod rsyslogd;
 mod secure_defaults;
@@ -45,11 +46,10 @@ pub use error::Error;
 pub use fault::fault_point;
 pub use input::InputModule;
 pub use log::Log;
-pub use message::{
-    FlowControl, LineContext, Property, RateLimit, RateLimitError, Ruleset, SubmitError, Submitter,
-};
+pub use message::{FlowControl, LineContext, Property, Ruleset, SubmitError, Submitter};
 pub use output::{Batch, OutputModule, Verdict};
 pub use params::{Kind, Param, ParamError, Values, join, reference};
+pub use ratelimit::{RateLimit, RateLimitError};
 pub use registration::{LoadError, Module, ModuleCell, Registered};
 pub use rsyslogd::Rsyslogd;
 pub use secure_defaults::SecureDefaults;

@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// The versions of glbl whose beginning is the one described: 8.2302 to 8.2504, 8.2608 to 8.2610.
 const GLBL_VERSIONS: [c_int; 2] = [11, 10];
+const GLBL_UNKNOWN: LoadError = LoadError::Interface { name: "glbl", known: "10, 11" };
+const PROP_UNKNOWN: LoadError = LoadError::Interface { name: "prop", known: "1" };
 
 /// The rsyslogd around us. Shared by the instances of a module; any thread may ask it.
 pub struct Rsyslogd {
@@ -84,16 +86,18 @@ impl Rsyslogd {
         let objects = unsafe { Objects::obtain(query) }?;
 
         let mut glbl: sys::glbl_if_t = zeroed_interface();
-        let glbl_version = objects.newest(c"glbl", &GLBL_VERSIONS, &mut glbl)?;
+        let glbl_version =
+            objects.newest(c"glbl", &GLBL_VERSIONS, &mut glbl).ok_or(GLBL_UNKNOWN)?;
         let mut prop: sys::prop_if_t = zeroed_interface();
-        objects.newest(c"prop", &[sys::propCURR_IF_VERSION as c_int], &mut prop)?;
+        let version = sys::propCURR_IF_VERSION as c_int;
+        objects.newest(c"prop", &[version], &mut prop).ok_or(PROP_UNKNOWN)?;
         let (Some(stopping), Some(max_line)) = (glbl.GetGlobalInputTermState, glbl.GetMaxLine)
         else {
-            return Err(LoadError::Interface { name: "glbl", known: "10, 11" });
+            return Err(GLBL_UNKNOWN);
         };
         let mut datetime: sys::datetime_if_t = zeroed_interface();
         let version = sys::datetimeCURR_IF_VERSION as c_int;
-        let clock = objects.newest(c"datetime", &[version], &mut datetime).ok();
+        let clock = objects.newest(c"datetime", &[version], &mut datetime);
         let clock = clock.and(datetime.getCurrTime).filter(|&clock| layout::time_fits(clock));
         let parsers = clock.and_then(|_| objects.parsers(&datetime));
         let rsyslogd = Self {
@@ -174,11 +178,6 @@ impl Rsyslogd {
         // SAFETY: the function has had this signature in every release that exports it
         // (runtime/ratelimit.h; 8.2608, 8.2610).
         Some(unsafe { std::mem::transmute::<*mut c_void, NamedLimiter>(found) })
-    }
-
-    /// Whether the release has `ratelimit()` objects.
-    pub fn has_rate_policies(&self) -> bool {
-        self.named_limiter().is_some()
     }
 
     /// The work directory of the configuration, if one is set.
@@ -286,7 +285,7 @@ impl Objects {
         name: &'static CStr,
         versions: &[c_int],
         table: &mut T,
-    ) -> Result<c_int, LoadError> {
+    ) -> Option<c_int> {
         for &version in versions {
             *table = zeroed_interface();
             let version = version + fault::future(name);
@@ -305,20 +304,17 @@ impl Objects {
                 })
             };
             if code == sys::RS_RET_OK {
-                return Ok(version);
+                return Some(version);
             }
         }
-        Err(match name.to_bytes() {
-            b"glbl" => LoadError::Interface { name: "glbl", known: "10, 11" },
-            _ => LoadError::Interface { name: "prop", known: "1" },
-        })
+        None
     }
 
     fn parsers(&self, datetime: &sys::datetime_if_t) -> Option<CoreParsers> {
         let mut parser: sys::parser_if_t = zeroed_interface();
-        self.newest(c"parser", &[sys::parserCURR_IF_VERSION as c_int], &mut parser).ok()?;
+        self.newest(c"parser", &[sys::parserCURR_IF_VERSION as c_int], &mut parser)?;
         let mut ruleset: sys::ruleset_if_t = zeroed_interface();
-        self.newest(c"ruleset", &[sys::rulesetCURR_IF_VERSION as c_int], &mut ruleset).ok()?;
+        self.newest(c"ruleset", &[sys::rulesetCURR_IF_VERSION as c_int], &mut ruleset)?;
         Some(CoreParsers {
             read_stamp: datetime.ParseTIMESTAMP3339?,
             parse: parser.ParseMsg?,
@@ -328,7 +324,7 @@ impl Objects {
 
     fn statistics(&self) -> Option<Statistics> {
         let mut v17: sys::statsobj_if_v17_t = zeroed_interface();
-        if self.newest(c"statsobj", &[17], &mut v17).is_ok() {
+        if self.newest(c"statsobj", &[17], &mut v17).is_some() {
             return Some(Statistics {
                 version: 17,
                 common: v17.common,
@@ -336,7 +332,7 @@ impl Objects {
             });
         }
         let mut v16: sys::statsobj_if_v16_t = zeroed_interface();
-        if self.newest(c"statsobj", &[16], &mut v16).is_ok() {
+        if self.newest(c"statsobj", &[16], &mut v16).is_some() {
             return Some(Statistics {
                 version: 16,
                 common: v16.common,
@@ -344,7 +340,7 @@ impl Objects {
             });
         }
         let mut v13: sys::statsobj_if_v13_t = zeroed_interface();
-        self.newest(c"statsobj", &[13], &mut v13).ok()?;
+        self.newest(c"statsobj", &[13], &mut v13)?;
         Some(Statistics { version: 13, common: v13.common, add_counter: v13.AddCounter? })
     }
 }

@@ -8,11 +8,11 @@
 
 use crate::counters::InputCounters;
 use crate::free_space::FreeSpace;
-use crate::hostcheck::{HostCheck, Sender};
+use crate::hostcheck::{Claimant, HostCheck};
 use crate::marks::Marks;
 use crate::peer_rate::PeerRates;
 use rzmq_delivery::{
-    ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
+    Block, ErrorCode, Head, Incoming, Key, LaterReason, PeerId, Reaction, Receiver, ReceiverLimits,
     RefusedReason,
 };
 use rzmq_host::{LineContext, Log, Property, SubmitError, Submitter};
@@ -28,7 +28,7 @@ const CHUNK: u32 = 128;
 /// Between two acknowledgements within a frame: only a slow queue comes to a second one.
 const ANSWER_AGAIN: Duration = Duration::from_millis(5);
 /// What a sender waits when the queue answered an error, or would have no room.
-const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const QUEUE_PAUSE: Duration = Duration::from_secs(1);
 /// What a sender waits when this side stops.
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 /// Connections that are remembered; beyond that the memory begins anew and they say hello again.
@@ -44,12 +44,15 @@ pub(crate) struct Acked {
     log: Log,
     counters: Arc<InputCounters>,
     longest_line: usize,
+    /// When the queue answered an error, until it takes a line: a single one is tried then, once a pause, for
+    /// nobody frees those that it does not take.
+    failed_at: Option<Instant>,
     throttle: Throttle,
     forgotten: u64,
 }
 
 /// Where lines go, and what they bring with them.
-pub(crate) struct Intake<'a> {
+pub(crate) struct Destination<'a> {
     pub(crate) socket: &'a Socket,
     pub(crate) submitter: &'a mut Submitter,
     pub(crate) from: &'a Property,
@@ -60,7 +63,7 @@ pub(crate) struct Intake<'a> {
     /// How much the sender may hand over; `None` = any number of lines.
     pub(crate) rate: Option<Rate<'a>>,
     /// The check that its lines are the sender's own; `None` = whoever is let in may say anything.
-    pub(crate) host_check: Option<(&'a mut HostCheck, Sender<'a>)>,
+    pub(crate) host_check: Option<(&'a mut HostCheck, Claimant<'a>)>,
 }
 
 /// The limit of each sender's lines, and what stands for this one: there, and in the log.
@@ -89,6 +92,7 @@ impl Acked {
             peers: HashMap::new(),
             next_peer: 0,
             longest_line: limits.line,
+            failed_at: None,
             log,
             counters,
             throttle: Throttle::of_peers(),
@@ -97,7 +101,7 @@ impl Acked {
     }
 
     /// Takes one frame of the protocol.
-    pub(crate) fn take(&mut self, received: &Received, intake: Intake<'_>) {
+    pub(crate) fn take(&mut self, received: &Received, destination: Destination<'_>) {
         let Some(routing_id) = received.routing_id() else { return };
         let peer = self.peer(routing_id);
         let key = received.key().and_then(key_of);
@@ -109,7 +113,7 @@ impl Acked {
                 let forgotten = self.receiver.forgotten();
                 self.counters.sessions_forgotten().add(forgotten - self.forgotten);
                 self.forgotten = forgotten;
-                self.answer(intake.socket, routing_id, &reply);
+                self.answer(destination.socket, routing_id, &reply);
             }
             Reaction::Wrong(code, text, reply) => {
                 let address = received.peer_address().unwrap_or("an unknown peer");
@@ -126,20 +130,20 @@ impl Acked {
                     ErrorCode::NoSession | ErrorCode::Fenced => (
                         self.counters.out_of_turn(),
                         "turn",
-                        format!("{who} sent lines out of turn ({code:?}): {text}"),
+                        format!("{who} sent lines out of turn ({code}): {text}"),
                     ),
                     _ => (
                         self.counters.protocol_errors(),
                         "protocol",
-                        format!("{who} broke the protocol ({code:?}): {text}"),
+                        format!("{who} broke the protocol ({code}): {text}"),
                     ),
                 };
                 counter.add(1);
                 self.tell(kind, &who, &trouble);
-                self.answer(intake.socket, routing_id, &reply);
+                self.answer(destination.socket, routing_id, &reply);
             }
             Reaction::Lines(mut incoming) => {
-                self.lines(now, (received, routing_id), &mut incoming, intake);
+                self.lines(now, (received, routing_id), &mut incoming, destination);
             }
         }
     }
@@ -156,103 +160,43 @@ impl Acked {
         now: Duration,
         (received, routing_id): (&Received, &[u8]),
         incoming: &mut Incoming<'_>,
-        intake: Intake<'_>,
+        mut destination: Destination<'_>,
     ) {
-        let Intake { socket, submitter, from, metadata, trusts_relays, mut host_check, mut rate } =
-            intake;
+        let socket = destination.socket;
         self.counters.duplicates().add(incoming.duplicates.into());
+        let session = destination.metadata.map(|_| incoming.session.to_string());
         let resend = if incoming.resend { "1" } else { "0" };
-        let session = metadata.map(|_| incoming.session.to_string());
-        let mut id = String::new();
         let mut refused = Vec::new();
         let mut answered = Instant::now();
         loop {
-            if submitter.is_stopping() {
-                let later = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
-                return self.answer_if(socket, routing_id, later);
-            }
             // a slow queue takes long over a frame
             if incoming.has_more() && !socket.still_knows(received) {
                 // Its connection is closed, so that it would not hear this.
                 let _ = self.receiver.later(incoming, STOP_PAUSE, LaterReason::Stopping);
                 return;
             }
-            if incoming.has_more() && self.has_no_room() {
-                let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);
-                return self.answer_if(socket, routing_id, later);
-            }
-            let mut most = CHUNK;
-            if let Some(Rate { rates, sender, name }) = &mut rate {
-                let now = Instant::now();
-                most = most.min(rates.left(sender, now));
-                if most == 0 && incoming.has_more() {
-                    self.counters.delayed_ratelimit().add(1);
-                    let pause = rates.pause(sender, now);
-                    if let Some(more) = self.throttle.admit("rate", name, now).map(HeldBack) {
-                        self.log.warning(format!(
-                            "{name} has more lines than ratelimit.perpeer lets through: it keeps them and \
-                             waits{more}"
-                        ));
-                    }
-                    let later = self.receiver.later(incoming, pause, LaterReason::Rate);
+            let most = match self.may_take(incoming.has_more(), &mut destination) {
+                Ok(most) => most,
+                Err((pause, reason)) => {
+                    let later = self.receiver.later(incoming, pause, reason);
                     return self.answer_if(socket, routing_id, later);
                 }
-            }
+            };
             let Some((first, block)) = incoming.chunk(most) else { return };
             let count = block.len() as u64;
-            let mut tally = Tally::default();
-            let mut submitted = Ok(());
             self.counters.received().add(count);
-            for (line, number) in block.lines().zip(first..) {
-                let (mut head, line) = Head::split(line);
-                if !trusts_relays {
-                    head = Head { uuid: head.uuid, ..Head::default() };
-                }
-                let bytes = u32::try_from(line.len()).unwrap_or(u32::MAX);
-                tally.bytes += u64::from(bytes);
-                if line.is_empty() {
-                    tally.empty += 1;
-                    continue;
-                }
-                if line.len() > self.longest_line {
-                    tally.too_long += 1;
-                    refused.push((number, RefusedReason::TooLong, bytes));
-                    continue;
-                }
-                if host_check.as_mut().is_some_and(|(check, sender)| !check.passes(line, *sender)) {
-                    tally.of_others += 1;
-                    refused.push((number, RefusedReason::Host, bytes));
-                    continue;
-                }
-                let added = match (metadata, &session) {
-                    (Some(shared), Some(session)) => {
-                        id.clear();
-                        // Writing to a String cannot fail.
-                        let _ = write!(id, "{session}:{number}");
-                        let context = LineContext { from, metadata: shared };
-                        add_with_id(submitter, line, context, head, (&id, resend))
-                    }
-                    _ => submitter.add(line, LineContext { from, metadata: &[] }),
-                };
-                match added {
-                    Ok(true) => {}
-                    Ok(false) => tally.over_rate += 1,
-                    // What follows comes again with these, and in order.
-                    Err(why) => {
-                        submitted = Err(why);
-                        break;
-                    }
-                }
-            }
-            if let Err(why) = submitted.and(submitter.flush()) {
+            let ids = session.as_deref().map(|session| (session, resend));
+            let (tally, submitted) = self.submit(first, block, ids, &mut destination, &mut refused);
+            if let Err(why) = submitted {
                 self.queue_failed(&why, count);
                 let later = self.receiver.later(incoming, QUEUE_PAUSE, LaterReason::QueueError);
                 return self.answer_if(socket, routing_id, later);
             }
             tally.count(&self.counters, count);
-            if let Some(Rate { rates, sender, .. }) = &mut rate {
+            if let Some(Rate { rates, sender, .. }) = &mut destination.rate {
                 rates.take(sender, count as u32, Instant::now());
             }
+            self.failed_at = None;
             let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
             refused.clear();
             if let Some(Err(why)) = self.marks.as_mut().map(|marks| marks.write(&accepted.mark)) {
@@ -271,6 +215,96 @@ impl Acked {
                 self.answer_if(socket, routing_id, acknowledgement);
             }
         }
+    }
+
+    /// How many lines may be taken now, or how long the sender has to wait, and why.
+    fn may_take(
+        &mut self,
+        has_more: bool,
+        destination: &mut Destination<'_>,
+    ) -> Result<u32, (Duration, LaterReason)> {
+        if destination.submitter.is_stopping() {
+            return Err((STOP_PAUSE, LaterReason::Stopping));
+        }
+        let is_pausing = self.failed_at.is_some_and(|at| at.elapsed() < QUEUE_PAUSE);
+        if has_more && (is_pausing || self.has_no_room()) {
+            return Err((QUEUE_PAUSE, LaterReason::QueueError));
+        }
+        let most = if self.failed_at.is_some() { 1 } else { CHUNK };
+        let Some(Rate { rates, sender, name }) = &mut destination.rate else { return Ok(most) };
+        let now = Instant::now();
+        let most = most.min(rates.left(sender, now));
+        if most == 0 && has_more {
+            self.counters.delayed_ratelimit().add(1);
+            let pause = rates.pause(sender, now);
+            if let Some(more) = self.throttle.admit("rate", name, now).map(HeldBack) {
+                self.log.warning(format!(
+                    "{name} has more lines than ratelimit.perpeer lets through: it keeps them and \
+                     waits{more}"
+                ));
+            }
+            return Err((pause, LaterReason::Rate));
+        }
+        Ok(most)
+    }
+
+    /// Submits the lines from number `first` on, up to the first that the queue answers an error for, and
+    /// notes those that are refused. `ids` is what their metadata says: of which session, and whether they
+    /// were sent before.
+    fn submit(
+        &self,
+        first: u64,
+        block: Block<'_>,
+        ids: Option<(&str, &str)>,
+        destination: &mut Destination<'_>,
+        refused: &mut Vec<(u64, RefusedReason, u32)>,
+    ) -> (Tally, Result<(), SubmitError>) {
+        let Destination { submitter, from, metadata, trusts_relays, host_check, .. } = destination;
+        let (mut tally, mut submitted) = (Tally::default(), Ok(()));
+        let mut id = String::new();
+        for (line, number) in block.lines().zip(first..) {
+            let (mut head, line) = Head::split(line);
+            if !*trusts_relays {
+                head = Head { uuid: head.uuid, ..Head::default() };
+            }
+            let bytes = u32::try_from(line.len()).unwrap_or(u32::MAX);
+            tally.bytes += u64::from(bytes);
+            if line.is_empty() {
+                tally.empty += 1;
+                continue;
+            }
+            if line.len() > self.longest_line {
+                tally.too_long += 1;
+                refused.push((number, RefusedReason::TooLong, bytes));
+                continue;
+            }
+            if host_check.as_mut().is_some_and(|(check, claimant)| !check.passes(line, *claimant)) {
+                tally.of_others += 1;
+                refused.push((number, RefusedReason::Host, bytes));
+                continue;
+            }
+            let added = match (*metadata, ids) {
+                (Some(shared), Some((session, resend))) => {
+                    id.clear();
+                    // Writing to a String cannot fail.
+                    let _ = write!(id, "{session}:{number}");
+                    let context = LineContext { from, metadata: shared };
+                    add_with_id(submitter, line, context, head, (&id, resend))
+                }
+                _ => submitter.add(line, LineContext { from, metadata: &[] }),
+            };
+            match added {
+                Ok(true) => {}
+                Ok(false) => tally.over_rate += 1,
+                // What follows comes again with these, and in order.
+                Err(why) => {
+                    submitted = Err(why);
+                    break;
+                }
+            }
+        }
+        let flushed = submitter.flush();
+        (tally, submitted.and(flushed))
     }
 
     /// Whether the file system has too little room for what comes.
@@ -293,6 +327,7 @@ impl Acked {
     }
 
     fn queue_failed(&mut self, why: &SubmitError, count: u64) {
+        self.failed_at = Some(Instant::now());
         self.counters.failed().add(count);
         self.tell(
             "queue",

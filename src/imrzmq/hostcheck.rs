@@ -16,16 +16,16 @@ pub(crate) struct HostCheck {
     throttle: Throttle,
 }
 
-/// Who a line came from.
+/// Who says whose line it is.
 #[derive(Clone, Copy)]
-pub(crate) struct Sender<'a> {
+pub(crate) struct Claimant<'a> {
     address: &'a str,
     /// The name in its certificate.
     name: Option<&'a str>,
 }
 
-impl<'a> Sender<'a> {
-    /// The sender of a message that came from this socket.
+impl<'a> Claimant<'a> {
+    /// The sender of a message.
     pub(crate) fn of(received: &'a Received) -> Self {
         Self {
             address: received.peer_address().unwrap_or("an unknown peer"),
@@ -42,22 +42,22 @@ impl HostCheck {
     }
 
     /// Whether the line may pass. One that may not is told of.
-    pub(crate) fn passes(&mut self, line: &[u8], sender: Sender<'_>) -> bool {
+    pub(crate) fn passes(&mut self, line: &[u8], claimant: Claimant<'_>) -> bool {
         let claimed = hostname(line, self.long);
-        let is_own = |host: &str| sender.name.is_some_and(|own| own.eq_ignore_ascii_case(host));
+        let is_own = |host: &str| claimant.name.is_some_and(|own| own.eq_ignore_ascii_case(host));
         if claimed.is_some_and(is_own) {
             return true;
         }
-        self.tell(line, claimed, sender);
+        self.tell(line, claimed, claimant);
         false
     }
 
     /// Writes it to the log, at most once a minute and certificate.
-    fn tell(&mut self, line: &[u8], claimed: Option<&str>, sender: Sender<'_>) {
-        let name = sender.name.unwrap_or_default();
+    fn tell(&mut self, line: &[u8], claimed: Option<&str>, claimant: Claimant<'_>) {
+        let name = claimant.name.unwrap_or_default();
         let admitted = self.throttle.admit("host", name, Instant::now());
         let Some(more) = admitted.map(HeldBack) else { return };
-        let mut text = format!("{} ({name}): ", sender.address);
+        let mut text = format!("{} ({name}): ", claimant.address);
         let _ = match claimed {
             Some(host) => write!(
                 text,

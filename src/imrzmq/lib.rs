@@ -1,11 +1,11 @@
 //! imrzmq: the input module. Glue of host (rsyslog) and link (ZeroMQ).
 //!
-//! The walk of a line: libzmq's thread decrypts a message; the input's listener (listener.rs) takes
-//! it from the socket, gives it the sender's address, and submits it with its neighbours to the
-//! queue of the input's ruleset. statement.rs is what the configuration says.
+//! The walk of a line: libzmq's thread decrypts a message; the input's listener (listener.rs) has the
+//! intake (intake.rs) take it from the socket, give it the sender's address, and submit it with its
+//! neighbours to the queue of the input's ruleset. statement.rs is what the configuration says.
 //!
 //! Threads: rsyslog's input thread, which waits for the stop; a listener an input;
-//! the link's authenticator and monitor; libzmq's own.
+//! the link's authenticator, monitor, watcher of keys (rzmq-keys) and teller (rzmq-log); libzmq's own.
 //! Locks: none on the way of a line but the queue's.
 
 mod acked;
@@ -14,6 +14,7 @@ mod free_space;
 mod gaps;
 mod hostcheck;
 mod hostname;
+mod intake;
 mod listener;
 mod marks;
 mod params;
@@ -27,11 +28,17 @@ use rzmq_link::{Context, spawn_without_signals};
 use rzmq_module::{Credentials, Hup};
 use statement::Statement;
 use std::ffi::CStr;
+use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How long rsyslog's input thread sleeps; the signal of a stop ends it early.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// A listener's end that takes longer is told of: a Direct queue waits for its actions.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 static HUP: Hup = Hup::new();
 
@@ -107,15 +114,15 @@ impl InputModule for Imrzmq {
     }
 
     fn run(mut self, rsyslogd: &Arc<Rsyslogd>) {
-        let mut threads = Vec::new();
-        let mut wakers = Vec::new();
+        let mut running = Vec::new();
         for listener in std::mem::take(&mut self.listeners) {
+            let log = listener.log();
             let started = UnixStream::pair().and_then(|(waker, wake)| {
-                wakers.push(waker);
-                spawn_without_signals("imrzmq listener", move || listener.run(&wake))
+                let thread = spawn_without_signals("imrzmq listener", move || listener.run(&wake))?;
+                Ok((log, waker, thread))
             });
             match started {
-                Ok(thread) => threads.push(thread),
+                Ok(started) => running.push(started),
                 Err(why) => Log::module("imrzmq").error(format!("an input cannot start: {why}")),
             }
         }
@@ -123,10 +130,35 @@ impl InputModule for Imrzmq {
             // EINTR is the signal of the stop; a time-out covers one that came just before.
             let _ = poll(&mut [], Some(&LOOK));
         }
-        drop(wakers);
-        for thread in threads {
+        for (_, waker, _) in &running {
+            // That fails where the listener has ended already.
+            let _ = waker.shutdown(Shutdown::Write);
+        }
+        for (log, waker, thread) in running {
+            if !has_ended(&waker) {
+                log.warning(
+                    "rsyslogd cannot end yet: an action behind its ruleset does not take the lines that \
+                     were handed over",
+                );
+            }
             // A panic in it was logged where it happened.
             let _ = thread.join();
+        }
+    }
+}
+
+/// Whether the listener ends within [`PATIENCE`]: it owns the other end of its waker's stream.
+fn has_ended(mut waker: &UnixStream) -> bool {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || waker.set_read_timeout(Some(left)).is_err() {
+            return false;
+        }
+        match waker.read(&mut [0]) {
+            // by the signal of the stop
+            Err(why) if why.kind() == ErrorKind::Interrupted => {}
+            answer => return answer.is_ok(),
         }
     }
 }

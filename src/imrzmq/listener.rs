@@ -1,24 +1,19 @@
-//! One input while rsyslogd runs: a thread that drains the socket and submits lines in batches.
+//! One input while rsyslogd runs: a thread that opens the socket, has the intake (intake.rs) drain it, and
+//! sleeps until a message comes or the module wakes it for the stop.
 //!
 //! It owns its socket, its submitter and its counters; nothing is shared with other inputs, so one
-//! whose ruleset's queue is full holds up no other. It sleeps until a message comes or the module
-//! wakes it for the stop.
+//! whose ruleset's queue is full holds up no other.
 
-use crate::acked::{self, Acked};
+use crate::acked::Acked;
 use crate::counters::InputCounters;
 use crate::free_space::FreeSpace;
-use crate::gaps::StreamGaps;
-use crate::hostcheck::{HostCheck, Sender};
+use crate::intake::{Addresses, Intake};
 use crate::marks::Marks;
-use crate::peer_rate::PeerRates;
 use crate::statement::Statement;
 use rzmq_delivery::{FRAME_MIN, ReceiverLimits};
-use rzmq_host::{LineContext, Log, Property, RateLimitError, Rsyslogd, SubmitError, Submitter};
-use rzmq_link::{Context, HeldBack, LinkError, Notices, Received, Socket, Throttle, few_files};
+use rzmq_host::{Log, RateLimitError, Rsyslogd, Submitter};
+use rzmq_link::{Context, LinkError, Notices, Received, Socket, few_files};
 use rzmq_module::InstanceNotices;
-use std::collections::HashMap;
-use std::ffi::CStr;
-use std::fmt::Display;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -34,16 +29,6 @@ const TELL_AGAIN: Duration = Duration::from_secs(60);
 const LAST_CALL: Duration = Duration::from_millis(100);
 /// Messages taken before the counters are brought up to date.
 const ROUND: usize = 8192;
-/// Lines that one frame of acknowledged delivery counts for in a round.
-const FRAME_WEIGHT: usize = 1024;
-/// Addresses that are remembered; beyond that the memory begins anew.
-const MOST_ADDRESSES: usize = 4096;
-/// Kinds of trouble: of the socket, a sender over its rate, the queue that lines go to.
-const SOCKET: &str = "socket";
-const RATE: &str = "rate";
-const QUEUE: &str = "queue";
-/// What stands for the address of a sender of whom libzmq knows none.
-const UNKNOWN: &str = "unknown";
 
 /// An input with what it needs to work.
 pub(crate) struct Listener {
@@ -85,6 +70,11 @@ impl Listener {
         listener
     }
 
+    /// For who waits for its end.
+    pub(crate) fn log(&self) -> Log {
+        self.log.clone()
+    }
+
     /// Whether the socket is open.
     pub(crate) fn is_open(&self) -> bool {
         self.socket.is_some()
@@ -99,6 +89,24 @@ impl Listener {
         let Some(socket) = self.socket.take().or_else(|| self.open_at_last(wake)) else {
             return;
         };
+        let addresses = Addresses::new(&self.rsyslogd);
+        let parts = self.submitter().and_then(|submitter| Ok((submitter, addresses?)));
+        let (submitter, addresses) = match parts {
+            Ok(parts) => parts,
+            Err(why) => return self.log.error(format!("{why}; this input does not work")),
+        };
+        let mut intake = Intake::new(
+            &self.rsyslogd,
+            &self.statement,
+            (&self.log, &self.counters),
+            (submitter, addresses),
+            self.acked(),
+        );
+        self.serve(&mut intake, socket, wake);
+        intake.end();
+    }
+
+    fn submitter(&self) -> Result<Submitter, RateLimitError> {
         let submitter = Submitter::new(
             &self.rsyslogd,
             "imrzmq",
@@ -107,13 +115,7 @@ impl Listener {
             self.statement.flow,
             self.statement.limit.as_ref(),
             self.statement.parses_early,
-        );
-        let unknown = Property::new(&self.rsyslogd, UNKNOWN);
-        let unknown = unknown.ok_or(RateLimitError::Memory);
-        let (submitter, unknown) = match submitter.and_then(|it| unknown.map(|no| (it, no))) {
-            Ok(both) => both,
-            Err(why) => return self.log.error(format!("{why}; this input does not work")),
-        };
+        )?;
         let expected = self.statement.parses_early && self.statement.limit.is_none();
         if expected && !submitter.parses_early() {
             self.log.info(
@@ -121,32 +123,34 @@ impl Listener {
                  parses in another way than the one that is known",
             );
         }
-        let addresses = Addresses { known: HashMap::new(), unknown };
-        let acked = self.acked();
-        let mut intake = Intake {
-            listener: &self,
-            submitter,
-            acked,
-            host_check: self.host_check(),
-            rates: self.statement.peer_limit.map(PeerRates::new),
-            addresses,
-            told_unknown: false,
-            failed: 0,
-            throttle: Throttle::of_peers(),
-            gaps: StreamGaps::default(),
-        };
-        intake.run(socket, wake);
-        if let Some(gap) = intake.gaps.rest(Instant::now()) {
-            self.log.error(gap);
-        }
-        if let Some(acked) = &intake.acked {
-            acked.end();
-        }
+        Ok(submitter)
     }
 
-    fn host_check(&self) -> Option<HostCheck> {
-        let enforces = self.statement.enforces_host;
-        enforces.then(|| HostCheck::new(&self.rsyslogd, self.log.clone()))
+    fn serve(&self, intake: &mut Intake<'_>, mut socket: Socket, wake: &UnixStream) {
+        let mut received = Received::new();
+        while !intake.is_stopping() {
+            intake.drain(&socket, &mut received, ROUND);
+            intake.tell_of_gaps();
+            if let Some(pause) = intake.pause() {
+                if wake.set_read_timeout(Some(pause)).is_err() || !is_quiet(wake) {
+                    break;
+                }
+            }
+            match self.with_new_keys(socket, wake) {
+                Some(same_or_new) => socket = same_or_new,
+                None => return,
+            }
+            match socket.wait_readable(wake, WAIT) {
+                Ok(ready) if ready.woken => break,
+                Ok(_) => {}
+                Err(why) => {
+                    intake.socket_failed(&why);
+                    std::thread::sleep(RETRY.0);
+                }
+            }
+        }
+        let last_call = Instant::now();
+        while last_call.elapsed() < LAST_CALL && intake.drain(&socket, &mut received, 128) {}
     }
 
     /// The acknowledged side of a ROUTER, with what it knows of a former run.
@@ -213,6 +217,29 @@ impl Listener {
         }
     }
 
+    /// Takes over keys that have changed: what is bound is bound anew for them, and whoever is called is
+    /// called anew. What has to be opened anew is closed first, for it may hold an address that the next one
+    /// wants. None: the stop came meanwhile.
+    fn with_new_keys(&self, mut socket: Socket, wake: &UnixStream) -> Option<Socket> {
+        socket.call_again();
+        if !socket.is_bound_with_old_keys() {
+            return Some(socket);
+        }
+        match socket.rebind() {
+            Ok(()) => {
+                self.log.info("bound anew with the new key; its peers come back by themselves");
+                return Some(socket);
+            }
+            Err(why @ LinkError::NoRightToRebind(_)) => {
+                self.log.error(why.to_string());
+                return Some(socket);
+            }
+            Err(why) => self.log.error(format!("{why}; the socket is opened anew")),
+        }
+        drop(socket);
+        self.open().ok().or_else(|| self.open_at_last(wake))
+    }
+
     /// Tries again until the socket is open or the stop comes.
     fn open_at_last(&self, wake: &UnixStream) -> Option<Socket> {
         let (mut pause, longest) = RETRY;
@@ -245,249 +272,4 @@ fn is_quiet(mut wake: &UnixStream) -> bool {
         arrived.map_err(|why| why.kind()),
         Err(ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
     )
-}
-
-/// The senders' addresses as rsyslog's properties, one each.
-struct Addresses {
-    known: HashMap<String, Property>,
-    unknown: Property,
-}
-
-impl Addresses {
-    fn of(&mut self, rsyslogd: &Rsyslogd, address: Option<&str>) -> &Property {
-        let Some(address) = address else {
-            return &self.unknown;
-        };
-        if !self.known.contains_key(address) {
-            if self.known.len() >= MOST_ADDRESSES {
-                self.known.clear();
-            }
-            if let Some(property) = Property::new(rsyslogd, address) {
-                self.known.insert(address.to_string(), property);
-            }
-        }
-        self.known.get(address).unwrap_or(&self.unknown)
-    }
-}
-
-/// The way of the lines.
-struct Intake<'a> {
-    listener: &'a Listener,
-    submitter: Submitter,
-    acked: Option<Acked>,
-    host_check: Option<HostCheck>,
-    rates: Option<PeerRates>,
-    addresses: Addresses,
-    /// Said once: whoever has such senders has them all day.
-    told_unknown: bool,
-    /// Lines of this drain that the queue answered with an error.
-    failed: u64,
-    throttle: Throttle,
-    gaps: StreamGaps,
-}
-
-impl Intake<'_> {
-    fn run(&mut self, mut socket: Socket, wake: &UnixStream) {
-        let mut received = Received::new();
-        while !self.submitter.is_stopping() {
-            self.drain(&socket, &mut received, ROUND);
-            if let Some(gap) = self.gaps.due(Instant::now()) {
-                self.listener.log.error(gap);
-            }
-            match self.with_new_keys(socket, wake) {
-                Some(same_or_new) => socket = same_or_new,
-                None => return,
-            }
-            match socket.wait_readable(wake, WAIT) {
-                Ok(ready) if ready.woken => break,
-                Ok(_) => {}
-                Err(why) => {
-                    self.tell(SOCKET, &why);
-                    std::thread::sleep(RETRY.0);
-                }
-            }
-        }
-        let last_call = Instant::now();
-        while last_call.elapsed() < LAST_CALL && self.drain(&socket, &mut received, 128) {}
-    }
-
-    /// Takes over keys that have changed: what is bound is bound anew for them, and whoever is called is
-    /// called anew. What has to be opened anew is closed first, for it may hold an address that the next one
-    /// wants. None: the stop came meanwhile.
-    fn with_new_keys(&mut self, mut socket: Socket, wake: &UnixStream) -> Option<Socket> {
-        let log = &self.listener.log;
-        socket.call_again();
-        if !socket.is_bound_with_old_keys() {
-            return Some(socket);
-        }
-        match socket.rebind() {
-            Ok(()) => {
-                log.info("bound anew with the new key; its peers come back by themselves");
-                return Some(socket);
-            }
-            Err(why @ LinkError::NoRightToRebind(_)) => {
-                log.error(why.to_string());
-                return Some(socket);
-            }
-            Err(why) => log.error(format!("{why}; the socket is opened anew")),
-        }
-        drop(socket);
-        self.listener.open().ok().or_else(|| self.listener.open_at_last(wake))
-    }
-
-    /// Takes what is there, up to `most` messages, and submits it. Answers whether there may be more.
-    fn drain(&mut self, socket: &Socket, received: &mut Received, most: usize) -> bool {
-        let (mut lines, mut frames) = (0, 0);
-        let mut bytes = 0;
-        let mut submitted = 0;
-        let more = loop {
-            if lines + frames * FRAME_WEIGHT >= most {
-                break true;
-            }
-            match socket.receive(received) {
-                Ok(true) => {}
-                Ok(false) => break false,
-                Err(why) => {
-                    self.tell(SOCKET, &why);
-                    break false;
-                }
-            }
-            if self.take_frame(socket, received) {
-                frames += 1;
-                continue;
-            }
-            lines += 1;
-            bytes += received.body().len() as u64;
-            submitted += u64::from(self.take(received));
-        };
-        let listener = self.listener;
-        let counters = &listener.counters;
-        counters.received().add(lines as u64);
-        counters.bytes().add(bytes);
-        if let Err(why) = self.submitter.flush() {
-            self.failed(why);
-        }
-        // The limiter's own message about repetitions may be among those that failed.
-        counters.submitted().add(submitted.saturating_sub(std::mem::take(&mut self.failed)));
-        counters.parsed().add(self.submitter.take_parsed());
-        more
-    }
-
-    /// Takes a message that is a frame of acknowledged delivery; answers whether it was one.
-    fn take_frame(&mut self, socket: &Socket, received: &Received) -> bool {
-        let is_acked = self.acked.is_some() && rzmq_delivery::is_frame(received.body());
-        if !is_acked || !received.authenticated() {
-            return false;
-        }
-        // Lines that nobody acknowledges share no batch with the frame's: their errors are other ones.
-        if let Err(why) = self.submitter.flush() {
-            self.failed(why);
-        }
-        let Some(acked) = &mut self.acked else { return false };
-        let address = received.peer_address();
-        let key = received.key();
-        let members: [Option<(&'static CStr, &str)>; 3] = [
-            received.sender_name().map(|name| (c"peer", name)),
-            key.map(|key| (c"key", key)),
-            address.map(|address| (c"address", address)),
-        ];
-        let members: Vec<_> = members.into_iter().flatten().collect();
-        let intake = acked::Intake {
-            socket,
-            submitter: &mut self.submitter,
-            from: self.addresses.of(&self.listener.rsyslogd, address),
-            metadata: self.listener.statement.metadata.then_some(members.as_slice()),
-            trusts_relays: self.listener.statement.trusts_relays,
-            host_check: self.host_check.as_mut().map(|it| (it, Sender::of(received))),
-            rate: self.rates.as_mut().map(|rates| acked::Rate {
-                rates,
-                sender: PeerRates::sender(received),
-                name: PeerRates::name(received),
-            }),
-        };
-        acked.take(received, intake);
-        true
-    }
-
-    /// Takes one message; answers whether its line is on its way to the queue.
-    fn take(&mut self, received: &Received) -> bool {
-        let listener = self.listener;
-        let counters = &listener.counters;
-        let line = received.body();
-        if !received.authenticated() {
-            counters.discarded_unauthenticated().add(1);
-            return false;
-        }
-        counters.missed().add(self.gaps.note(received));
-        if line.is_empty() {
-            counters.discarded_empty().add(1);
-            return false;
-        }
-        if let Some(rates) = &mut self.rates {
-            let (sender, now) = (PeerRates::sender(received), Instant::now());
-            if rates.left(sender, now) == 0 {
-                counters.discarded_ratelimit().add(1);
-                let name = PeerRates::name(received);
-                if let Some(more) = self.throttle.admit(RATE, name, now).map(HeldBack) {
-                    listener.log.error(format!(
-                        "{name} sends more lines than ratelimit.perpeer lets through{more}"
-                    ));
-                }
-                return false;
-            }
-            rates.take(sender, 1, now);
-        }
-        let address = received.peer_address();
-        if address.is_none() && !std::mem::replace(&mut self.told_unknown, true) {
-            listener.log.warning(format!(
-                "libzmq does not tell the address of a peer: it speaks ZMTP 1 or 2 (libzmq before 4.0), or \
-                 came by multicast or tipc; its lines have \"{UNKNOWN}\" as fromhost-ip"
-            ));
-        }
-        if let Some(check) = &mut self.host_check {
-            if !check.passes(line, Sender::of(received)) {
-                counters.discarded_host().add(1);
-                return false;
-            }
-        }
-        let from = self.addresses.of(&self.listener.rsyslogd, address);
-        let added = if self.listener.statement.metadata {
-            let key = received.key();
-            let topic = received.topic().map(String::from_utf8_lossy);
-            let members: [Option<(&'static CStr, &str)>; 4] = [
-                received.sender_name().map(|name| (c"peer", name)),
-                key.map(|key| (c"key", key)),
-                address.map(|address| (c"address", address)),
-                topic.as_deref().map(|topic| (c"topic", topic)),
-            ];
-            let members: Vec<_> = members.into_iter().flatten().collect();
-            self.submitter.add(line, LineContext { from, metadata: &members })
-        } else {
-            self.submitter.add(line, LineContext { from, metadata: &[] })
-        };
-        match added {
-            Ok(true) => true,
-            Ok(false) => {
-                counters.discarded_ratelimit().add(1);
-                false
-            }
-            Err(why) => {
-                // The line is one of those that failed: `drain` takes them off what was submitted.
-                self.failed(why);
-                true
-            }
-        }
-    }
-
-    fn failed(&mut self, why: SubmitError) {
-        self.listener.counters.failed().add(why.lines as u64);
-        self.failed += why.lines as u64;
-        self.tell(QUEUE, &why);
-    }
-
-    fn tell(&mut self, kind: &'static str, trouble: &dyn Display) {
-        if let Some(more) = self.throttle.admit(kind, "", Instant::now()).map(HeldBack) {
-            self.listener.log.error(format!("{trouble}{more}"));
-        }
-    }
 }

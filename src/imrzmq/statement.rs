@@ -40,7 +40,7 @@ impl Statement {
     /// The parameters it knows.
     pub(crate) const PARAMS: &'static [rzmq_host::Param] = &INPUT;
 
-    /// Reads the statement; the error lists every mistake.
+    /// Reads the statement; the error lists the mistakes: of the shared parameters, or else of its own.
     pub(crate) fn read(
         rsyslogd: &Rsyslogd,
         module: &Credentials,
@@ -49,20 +49,75 @@ impl Statement {
         let defaults = rsyslogd.secure_defaults();
         let instance = Instance::read(values, module, SocketType::INPUTS, defaults);
         let instance = instance.map_err(unusable)?;
-        let log = Log::instance("imrzmq", &instance.spec.name);
-        instance.tell_of_trust(&log);
-        let mut spec = instance.spec;
-        let subscribes = matches!(spec.socket_type, SocketType::Sub | SocketType::Dish);
-        if spec.socket_type == SocketType::Sub && spec.topics.is_empty() {
+        let mistakes = Self::mistakes(&instance.spec, values);
+        if !mistakes.is_empty() {
+            return Err(unusable(mistakes));
+        }
+        Self::warn(&instance, values);
+        let Instance { mut spec, is_named, endpoints_text, .. } = instance;
+        match spec.socket_type {
             // The empty prefix: everything. The C module received nothing, without a word.
-            spec.topics.push(String::new());
-        } else if !subscribes && !spec.topics.is_empty() {
+            SocketType::Sub if spec.topics.is_empty() => spec.topics.push(String::new()),
+            SocketType::Sub | SocketType::Dish => {}
+            _ => spec.topics.clear(),
+        }
+        let count = |name, standard| {
+            values.number(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(standard)
+        };
+        Ok(Self {
+            spec,
+            flow: match values.text("flowcontrol") {
+                Some("light") => FlowControl::Light,
+                Some("no") => FlowControl::No,
+                _ => FlowControl::Full,
+            },
+            limit: limit(values),
+            peer_limit: peer_limit(values),
+            sessions: (count("maxsessions", 65_536), count("maxsessionsperkey", 1024)),
+            least_free: values
+                .number("minfree")
+                .filter(|mib| *mib > 0)
+                .map(|mib| (mib.unsigned_abs(), values.text("minfree.path").map(PathBuf::from))),
+            metadata: values.switch("metadata").unwrap_or(false),
+            trusts_relays: values.switch("trustrelays").unwrap_or(false),
+            enforces_host: values.switch("enforcehost").unwrap_or(false),
+            parses_early: values.switch("earlyparse").unwrap_or(true),
+            ruleset: None,
+            ruleset_name: values.text("ruleset").map(str::to_string),
+            is_named,
+            endpoints_text,
+        })
+    }
+
+    fn mistakes(spec: &SocketSpec, values: &Values) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        if values.switch("enforcehost") == Some(true) {
+            let trusts_relays = values.switch("trustrelays") == Some(true);
+            mistakes = contradictions_of_enforcehost(&spec.security, trusts_relays);
+        }
+        let lines_and_policy = ["ratelimit.interval", "ratelimit.burst"]
+            .into_iter()
+            .find(|name| values.is_written(name) && values.is_written("ratelimit.name"));
+        if let Some(name) = lines_and_policy {
+            mistakes.push(format!(
+                "parameters ratelimit.name and {name} contradict each other: write one of them"
+            ));
+        }
+        mistakes
+    }
+
+    fn warn(instance: &Instance, values: &Values) {
+        let spec = &instance.spec;
+        let log = Log::instance("imrzmq", &spec.name);
+        instance.tell_of_trust(&log);
+        if !matches!(spec.socket_type, SocketType::Sub | SocketType::Dish)
+            && !spec.topics.is_empty()
+        {
             log.warning(format!(
                 "parameter topics: only SUB and DISH sockets have topics, this {} socket receives \
                  everything",
                 spec.socket_type.name()
             ));
-            spec.topics.clear();
         }
         if spec.socket_type == SocketType::Router
             && matches!(values.text("flowcontrol"), Some("light" | "no"))
@@ -77,56 +132,6 @@ impl Statement {
                 "parameter {name} does nothing: minfree holds back acknowledged senders of a ROUTER socket"
             ));
         }
-        let trusts_relays = values.switch("trustrelays").unwrap_or(false);
-        let enforces_host = values.switch("enforcehost").unwrap_or(false);
-        if enforces_host {
-            let mistakes = contradictions_of_enforcehost(&spec.security, trusts_relays);
-            if !mistakes.is_empty() {
-                return Err(unusable(mistakes));
-            }
-        }
-        let lines_and_policy = ["ratelimit.interval", "ratelimit.burst"]
-            .into_iter()
-            .find(|name| values.is_written(name) && values.is_written("ratelimit.name"));
-        if let Some(name) = lines_and_policy {
-            return Err(unusable(vec![format!(
-                "parameters ratelimit.name and {name} contradict each other: write one of them"
-            )]));
-        }
-        let seconds = values.number("ratelimit.interval").unwrap_or(0);
-        let lines = values.number("ratelimit.burst").unwrap_or(10_000);
-        let count = |name, standard| {
-            values.number(name).and_then(|count| usize::try_from(count).ok()).unwrap_or(standard)
-        };
-        Ok(Self {
-            spec,
-            flow: match values.text("flowcontrol") {
-                Some("light") => FlowControl::Light,
-                Some("no") => FlowControl::No,
-                _ => FlowControl::Full,
-            },
-            limit: match values.text("ratelimit.name") {
-                Some(policy) => Some(RateLimit::Policy(policy.to_owned())),
-                None => (seconds > 0).then(|| RateLimit::Lines {
-                    interval: u32::try_from(seconds).unwrap_or(u32::MAX),
-                    burst: u32::try_from(lines).unwrap_or(u32::MAX),
-                }),
-            },
-            peer_limit: peer_limit(values),
-            sessions: (count("maxsessions", 65_536), count("maxsessionsperkey", 1024)),
-            least_free: values
-                .number("minfree")
-                .filter(|mib| *mib > 0)
-                .map(|mib| (mib.unsigned_abs(), values.text("minfree.path").map(PathBuf::from))),
-            metadata: values.switch("metadata").unwrap_or(false),
-            trusts_relays,
-            enforces_host,
-            parses_early: values.switch("earlyparse").unwrap_or(true),
-            ruleset: None,
-            ruleset_name: values.text("ruleset").map(str::to_string),
-            is_named: instance.is_named,
-            endpoints_text: instance.endpoints_text,
-        })
     }
 
     /// What stands for this input in its file of marks.
@@ -149,7 +154,7 @@ impl Statement {
 
     /// Finds what it names, now that the whole configuration is known.
     pub(crate) fn find_names(&mut self, rsyslogd: &Rsyslogd) {
-        if let Some(Err(why)) = self.limit.as_ref().map(|limit| limit.check(rsyslogd)) {
+        if let Some(Err(why)) = self.limit.as_ref().map(|limit| limit.check(rsyslogd, "imrzmq")) {
             self.log().error(format!("{why}; this input does not work"));
         }
         let Some(name) = &self.ruleset_name else {
@@ -194,6 +199,19 @@ fn contradictions_of_enforcehost(security: &Security, trusts_relays: bool) -> Ve
         );
     }
     mistakes
+}
+
+/// Of all senders together.
+fn limit(values: &Values) -> Option<RateLimit> {
+    if let Some(policy) = values.text("ratelimit.name") {
+        return Some(RateLimit::Policy(policy.to_owned()));
+    }
+    let seconds = values.number("ratelimit.interval").unwrap_or(0);
+    let lines = values.number("ratelimit.burst").unwrap_or(10_000);
+    (seconds > 0).then(|| RateLimit::Lines {
+        interval: u32::try_from(seconds).unwrap_or(u32::MAX),
+        burst: u32::try_from(lines).unwrap_or(u32::MAX),
+    })
 }
 
 fn peer_limit(values: &Values) -> Option<PeerLimit> {

@@ -1,5 +1,7 @@
-//! What imrzmq and omrzmq share: the parameters both have, and rsyslogd's log as the place for the
-//! link's notices. The only crate beside the modules that knows both host and link.
+//! What imrzmq and omrzmq share: the parameters both have (params.rs, of trust: security.rs), rsyslogd's log
+//! as the place for the link's notices (notices.rs), files in the work directory that outlive the process
+//! (statefile.rs), HUP (hup.rs), and the reference and man pages (reference.rs, manual.rs). The only crate
+//! beside the modules that knows both host and link.
 //!
 //! No threads; one lock, for HUP (hup.rs).
 

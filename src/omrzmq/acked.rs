@@ -6,9 +6,8 @@
 //! targets.rs.
 
 use crate::action::Action;
-use crate::carrier::{
-    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
-};
+use crate::carrier::{Advance, Carrier, CarrierError, Context, Rest, SpoolStep, Stuck};
+use crate::offered_again::OfferedAgain;
 use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
@@ -199,7 +198,7 @@ impl Acked {
             let settled = self.sender.settled() > before;
             self.targets.note(context, &event, settled);
             match event {
-                Ok(event) => self.note(context, event),
+                Ok(event) => self.note(context, &event),
                 Err(why) => {
                     context.action.tell(context.running, "protocol", &why.to_string());
                 }
@@ -217,44 +216,32 @@ impl Acked {
         context.running.counters.sent().add(settled);
     }
 
-    fn note(&mut self, context: Context<'_>, event: Event) {
-        let Context { action, running } = context;
-        match event {
-            Event::Nothing | Event::Welcome => {}
-            Event::Later(reason) => {
-                action.tell(
-                    running,
-                    "later",
-                    &format!("the receiver takes nothing now: {reason:?}"),
-                );
-            }
-            Event::Trouble(code, text) => {
-                action.tell(
-                    running,
-                    "protocol",
-                    &format!("the receiver answers an error ({code:?}): {text}"),
-                );
-            }
-            Event::SessionLost(code, text) => {
-                action.tell(
-                    running,
-                    "session",
-                    &format!(
-                        "the session {} is lost ({code:?}): {text}. What is unsettled goes on in a new \
-                         one, and may arrive twice",
-                        self.sender.session()
-                    ),
-                );
-                let shift = self.sender.renumber(SessionId(rzmq_link::random()));
-                self.target = self.target.saturating_sub(shift);
-                self.suspended = self.suspended.saturating_sub(shift);
-                for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
-                    *number = number.and_then(|number| number.checked_sub(shift));
-                }
-                for (end, ..) in &mut self.spooled {
-                    *end = end.saturating_sub(shift);
-                }
-            }
+    fn note(&mut self, context: Context<'_>, event: &Event) {
+        let kind = match event {
+            Event::Nothing | Event::Welcome => return,
+            Event::Later(_) => "later",
+            Event::Trouble(..) => "protocol",
+            Event::SessionLost(..) => "session",
+        };
+        if let Some(trouble) = event.sentence(format_args!("the session {}", self.sender.session()))
+        {
+            context.action.tell(context.running, kind, &trouble);
+        }
+        if matches!(event, Event::SessionLost(..)) {
+            self.renumber();
+        }
+    }
+
+    /// What is unsettled goes on in a session of another name.
+    fn renumber(&mut self) {
+        let shift = self.sender.renumber(SessionId(rzmq_link::random()));
+        self.target = self.target.saturating_sub(shift);
+        self.suspended = self.suspended.saturating_sub(shift);
+        for number in self.numbers.iter_mut().chain(self.offered_again.known()) {
+            *number = number.and_then(|number| number.checked_sub(shift));
+        }
+        for (end, ..) in &mut self.spooled {
+            *end = end.saturating_sub(shift);
         }
     }
 

@@ -3,9 +3,8 @@
 //! A connecting worker has its own socket; a binding socket is the action's and is borrowed.
 
 use crate::action::Action;
-use crate::carrier::{
-    Advance, Carrier, CarrierError, Context, OfferedAgain, Rest, SpoolStep, Stuck,
-};
+use crate::carrier::{Advance, Carrier, CarrierError, Context, Rest, SpoolStep, Stuck};
+use crate::offered_again::OfferedAgain;
 use crate::record::{self, Record};
 use crate::spool::Held;
 use rzmq_delivery::{Head, SpooledFrame};

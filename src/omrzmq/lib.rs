@@ -6,7 +6,8 @@
 //! configuration says, engine.rs what it asks of rsyslog's engine, action.rs what runs.
 //!
 //! Threads: those of rsyslog's queues, one keeper an action while its spool is sent or its
-//! bind is tried again, the link's authenticator and monitor, and libzmq's.
+//! bind is tried again, the link's authenticator, monitor, watcher of keys (rzmq-keys) and teller
+//! (rzmq-log), and libzmq's.
 //! Locks: see action.rs; there is none that two actions share.
 
 mod acked;
@@ -16,6 +17,7 @@ mod carrier;
 mod counters;
 mod engine;
 mod keeper;
+mod offered_again;
 mod outlet;
 mod params;
 mod record;

@@ -82,7 +82,7 @@ impl Statement {
     /// The parameters it knows.
     pub(crate) const PARAMS: &'static [rzmq_host::Param] = &ACTION;
 
-    /// Reads the statement; the error lists every mistake.
+    /// Reads the statement; the error lists the mistakes: of the shared parameters, or else of its own.
     pub(crate) fn read(
         rsyslogd: &Rsyslogd,
         module: &Credentials,

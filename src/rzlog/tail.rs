@@ -13,7 +13,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rzlog_client::{Event, Line, Subscriber};
 
 use crate::connect::{self, Target, Trust};
+use crate::duration::duration;
 use crate::error::{Error, Exit};
+use crate::flood::Flood;
 use crate::pick::{Lines, Pick};
 use crate::screen::{dropped, notice};
 use crate::seen::Seen;
@@ -23,11 +25,6 @@ use crate::signals::Signals;
 /// How soon a signal that came at the wrong moment, or a reader that is gone, is noticed; and how long a
 /// line may wait for others in a flood.
 const SLICE: Duration = Duration::from_millis(200);
-/// Without a pause for this long, lines may come faster than they are written.
-const FLOOD: Duration = Duration::from_secs(5);
-/// How often that is said.
-const FLOOD_AGAIN: Duration = Duration::from_secs(60);
-
 #[derive(Args)]
 #[command(
     // of an option that is there twice the last one counts, and lists are joined; for LogTalez the last list counts
@@ -94,34 +91,6 @@ enum Colour {
     Never,
 }
 
-/// A time with its unit, as options have it; several are added up, as in 1h30m.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let (mut rest, mut whole) = (text, Duration::ZERO);
-    loop {
-        let is_unit = |sign: char| sign.is_ascii_alphabetic();
-        let (digits, behind) = rest.split_at(rest.find(is_unit).unwrap_or(rest.len()));
-        let next = behind.find(|sign| !is_unit(sign)).unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(next);
-        let number: f64 = digits.parse().map_err(|_| "write 10s, 5m or 2h".to_owned())?;
-        let unit = match unit {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "" if rest == text => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            "d" => 86_400.0,
-            "w" => 604_800.0,
-            other => return Err(format!("\"{other}\": ms, s, m, h, d and w are possible")),
-        };
-        let part = Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())?;
-        whole = whole.checked_add(part).ok_or("that is too long")?;
-        if behind.is_empty() {
-            return Ok(whole);
-        }
-        rest = behind;
-    }
-}
-
 /// What a run has come to.
 struct Course {
     quiet: bool,
@@ -131,9 +100,7 @@ struct Course {
     ever_connected: bool,
     shown: u64,
     read: u64,
-    /// When there was last nothing to read, and when that was last said.
-    idle: Instant,
-    flood_told: Option<Instant>,
+    flood: Flood,
 }
 
 pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
@@ -175,7 +142,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
         }
         let mut message = subscriber.receive(Duration::ZERO)?;
         if message.is_none() {
-            course.idle = Instant::now();
+            course.flood.paused();
             out.flush().map_err(Error::output)?;
             waits_since = None;
             if nobody_reads() {
@@ -269,8 +236,7 @@ impl Course {
             ever_connected: false,
             shown: 0,
             read: 0,
-            idle: Instant::now(),
-            flood_told: None,
+            flood: Flood::new(),
         }
     }
 
@@ -301,13 +267,8 @@ impl Course {
         }
     }
 
-    /// Who reads without a pause may be too slow, and the publisher then drops lines unseen.
     fn tell_of_flood(&mut self) {
-        if self.read % 1024 != 0 || self.idle.elapsed() < FLOOD {
-            return;
-        }
-        if self.flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN) {
-            self.flood_told = Some(Instant::now());
+        if self.read % 1024 == 0 && self.flood.is_due() {
             notice(
                 "gap possible: lines come as fast as they can be written, and a publisher drops what is \
                  not taken. Ask for less: a host, a program, a topic",
@@ -329,23 +290,4 @@ fn nobody_reads() -> bool {
     let asked = poll(&mut fds, Some(&Timespec::default()));
     let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
     asked.is_ok() && fds[0].revents().intersects(gone)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, expected) in
-            [("10s", 10_000), ("5m", 300_000), ("0.5", 500), ("2h", 7_200_000), ("250ms", 250)]
-                .into_iter()
-                .chain([("1h30m", 5_400_000), ("1w", 604_800_000), ("1m2s500ms", 62_500)])
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
-        }
-        for bad in ["", "s", "-1s", "1y", "ten", "1e400", "1h30", "1h-1m", "1h m"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
 }

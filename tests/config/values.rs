@@ -298,6 +298,16 @@ fn draft_socket_types_on_a_stock_libzmq_say_what_is_missing() {
 }
 
 #[test]
+fn input_with_two_mistakes_of_its_own_is_told_of_both() {
+    let parameters = "endpoints=\"tcp://127.0.0.1:1\" socktype=\"PULL\" enforcehost=\"on\" \
+                      ratelimit.name=\"x\" ratelimit.interval=\"5\"";
+    let mut mistakes = Mistakes::new("imrzmq", "input");
+    mistakes.add(parameters, &["enforcehost", "CURVESERVER"]);
+    mistakes.add(parameters, &["ratelimit.name", "ratelimit.interval"]);
+    mistakes.judge();
+}
+
+#[test]
 fn more_dynamic_topics_than_the_engine_takes_are_an_error() {
     let mut mistakes = Mistakes::new("omrzmq", "action");
     mistakes.add(

@@ -4,8 +4,10 @@
 //! Rules: a test waits for conditions, never for time alone; ports are chosen free; whatever was
 //! started is killed on drop; when a test fails, the configuration and rsyslogd's log are printed.
 
+pub mod alone;
 pub mod check;
 pub mod dice;
+pub mod disk;
 pub mod feed;
 pub mod flavour;
 pub mod keys;
@@ -17,19 +19,19 @@ pub mod peer;
 pub mod ports;
 pub mod proxy;
 pub mod python;
-pub mod quiet;
 pub mod rsyslogd;
 pub mod rzlog;
 pub mod site;
 pub mod skip;
-pub mod small;
 pub mod stats;
 pub mod sums;
 pub mod valgrind;
 pub mod wait;
 
+pub use alone::alone;
 pub use check::Check;
 pub use dice::Dice;
+pub use disk::{Small, fail_writes, mend_writes};
 pub use flavour::Flavour;
 pub use keys::Keys;
 pub use oracle::Oracle;
@@ -38,7 +40,6 @@ pub use proxy::{Half, Proxy};
 pub use rsyslogd::{Ending, Rsyslogd};
 pub use rzlog::Rzlog;
 pub use site::Site;
-pub use small::{Small, fail_writes, mend_writes};
 pub use wait::wait_until;
 
 /// Seconds, as most deadlines are written.

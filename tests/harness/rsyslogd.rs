@@ -156,7 +156,7 @@ impl Rsyslogd {
     }
 
     /// Has it ended by itself?
-    pub fn ending(&mut self) -> Option<ExitStatus> {
+    pub fn exited(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("rsyslogd's status");
         }
@@ -166,7 +166,7 @@ impl Rsyslogd {
     /// It must still run.
     #[track_caller]
     pub fn assert_alive(&mut self) {
-        if let Some(status) = self.ending() {
+        if let Some(status) = self.exited() {
             panic!("rsyslogd is gone: {status}");
         }
     }
@@ -316,7 +316,7 @@ impl Rsyslogd {
     }
 
     fn end_since(&mut self, start: Instant) -> Ending {
-        let ended = try_until(HUNG, || self.ending());
+        let ended = try_until(HUNG, || self.exited());
         let hung = ended.is_none();
         let status = ended.unwrap_or_else(|| self.kill9());
         Ending { status, took: start.elapsed(), hung }
@@ -333,7 +333,7 @@ impl Rsyslogd {
 
 impl Drop for Rsyslogd {
     fn drop(&mut self) {
-        if self.ending().is_none() {
+        if self.exited().is_none() {
             self.kill9();
         }
         if std::thread::panicking() {

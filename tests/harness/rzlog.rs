@@ -293,7 +293,7 @@ impl Running {
     pub fn wait_for(&mut self, what: &str, deadline: Duration, condition: impl Fn(&Self) -> bool) {
         // asked once: what is on a terminal may be another thing the next moment
         let came = try_until(deadline, || {
-            let ended = self.ending().is_some();
+            let ended = self.exited().is_some();
             let holds = condition(self);
             (holds || ended).then_some(holds)
         });
@@ -308,7 +308,7 @@ impl Running {
     }
 
     /// Has it ended?
-    pub fn ending(&mut self) -> Option<ExitStatus> {
+    pub fn exited(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("rzlog's status");
         }
@@ -326,7 +326,7 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn wait(mut self, deadline: Duration) -> Ran {
-        let ended = try_until(deadline, || self.ending());
+        let ended = try_until(deadline, || self.exited());
         let Some(status) = ended else {
             panic!(
                 "rzlog {} did not end within {deadline:?}; out: {}; err: {}",
@@ -342,7 +342,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.ending().is_none() {
+        if self.exited().is_none() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use harness::{quiet, secs};
+use harness::{alone, secs};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::{Attack, CEILING, Ground, Keys, print, sending};
@@ -22,7 +22,7 @@ fn open_files(ground: &Ground) -> usize {
 /// Attacks with this many connections that say nothing. Those who are there send on; rsyslogd's own
 /// files can be opened meanwhile; when it is over, somebody new is let in.
 fn more_than_enough(connections: usize, files: u64, told: &str) -> usize {
-    let _alone = quiet::alone();
+    let _alone = alone();
     // On a slow machine too, they are all there before the first has had its time; and none waits because those
     // before it were closed.
     let mut ground = Ground::with("handshakeivl=\"9000\" maxfailuresperaddress=\"0\"");

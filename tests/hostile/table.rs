@@ -1,7 +1,7 @@
 //! The table: an attack, what is told of it, what counts it.
 
 use super::{Attack, CEILING, Ground, Keys, SOON, print, secs};
-use harness::{Peer, quiet};
+use harness::{Peer, alone};
 
 const SILENT: &str = "it said nothing more until the deadline (handshakeivl)";
 const BROKEN_OFF: &str =
@@ -93,7 +93,7 @@ fn lengths_that_are_not_there() {
 
 #[test]
 fn huge_frames() {
-    let _alone = quiet::alone();
+    let _alone = alone();
     let options = ["--total", "200", "--at-once", "100"];
     whole_row("huge-frames", &options, TOO_MUCH, "handshakes_protocol", 10);
 }

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use harness::ports::free_endpoint;
 use harness::skip::skipped;
 use harness::valgrind::{Findings, Valgrind};
-use harness::{Site, millis, patient, quiet, secs, wait_until};
+use harness::{Site, alone, millis, patient, secs, wait_until};
 
 use super::{Attack, Ground, Keys};
 
@@ -19,7 +19,7 @@ fn valgrind_finds_nothing_of_ours_in_a_hostile_run() {
     if let Some(why) = Valgrind::unusable() {
         return skipped("valgrind_finds_nothing_of_ours_in_a_hostile_run", why);
     }
-    let _alone = quiet::alone();
+    let _alone = alone();
     let (liar, publisher) = (Liar::new(), free_endpoint());
     let mut ground =
         Ground::on(|site| outputs(site, &publisher, &liar.endpoint).valgrind(Valgrind));

@@ -8,7 +8,7 @@ use std::env;
 
 use harness::paths::repository;
 use harness::ports::free_endpoint;
-use harness::{Peer, SOON, Site, secs};
+use harness::{Dice, Peer, SOON, Site, secs};
 use proptest::prelude::*;
 
 use crate::hostname::{LongLines, hostname};
@@ -107,46 +107,34 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples
 }
 
-/// A generator of numbers, the same for the same seed (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % most.max(1)
-    }
-}
-
 /// Mutations of these lines: bytes that mean something to a parser put in, over or in front of others,
 /// bytes left out or doubled, lines cut off, and one line's head before another's end.
 pub(crate) fn mutations(samples: &[Sample], count: usize, seed: u64) -> Vec<Sample> {
     const TELLING: &[u8] =
         b"  :::..--__[]{}<>/@\\#\"'0123456789TZz+aA\t\n\r\0\x01\x7f\x80\xa0\xe4\xff";
-    let mut numbers = Numbers(seed | 1);
+    let mut dice = Dice(seed);
     let short: Vec<_> = samples.iter().filter(|sample| sample.line.len() < 300).collect();
-    let mutated = |numbers: &mut Numbers| {
-        let mut line = short[numbers.below(short.len())].line.clone();
-        for _ in 0..=numbers.below(3) {
-            let at = numbers.below(line.len() + 1).min(numbers.below(line.len() + 1));
-            let telling = TELLING[numbers.below(TELLING.len())];
-            match numbers.below(8) {
+    let mutated = |dice: &mut Dice| {
+        let mut line = short[dice.roll(short.len())].line.clone();
+        for _ in 0..=dice.roll(3) {
+            let at = dice.roll(line.len() + 1).min(dice.roll(line.len() + 1));
+            let telling = TELLING[dice.roll(TELLING.len())];
+            match dice.roll(8) {
                 0 | 1 => line.insert(at, telling),
                 2 | 3 if at < line.len() => line[at] = telling,
                 4 if at < line.len() => drop(line.remove(at)),
                 5 if at < line.len() => line.insert(at, line[at]),
-                6 => line.truncate(numbers.below(line.len() + 1)),
+                6 => line.truncate(dice.roll(line.len() + 1)),
                 _ => {
-                    let other = &short[numbers.below(short.len())].line;
+                    let other = &short[dice.roll(short.len())].line;
                     line.truncate(at);
-                    line.extend_from_slice(&other[numbers.below(other.len())..]);
+                    line.extend_from_slice(&other[dice.roll(other.len().max(1))..]);
                 }
             }
         }
         line
     };
-    let lines = std::iter::repeat_with(|| mutated(&mut numbers));
+    let lines = std::iter::repeat_with(|| mutated(&mut dice));
     let lines = lines.filter(|line| !line.is_empty()).take(count);
     lines.map(|line| Sample { required: String::new(), line }).collect()
 }

@@ -33,7 +33,7 @@ fn told(lines: &[String]) -> i64 {
 
 #[test]
 fn lines_that_a_publisher_drops_are_counted_to_the_line() {
-    let _alone = harness::quiet::alone();
+    let _alone = harness::alone();
     let endpoint = free_endpoint();
     let action = format!(
         "name=\"out\" endpoints=\"{endpoint}\" socktype=\"PUB\" topics=\"a.\" topicframe=\"on\" \

@@ -84,14 +84,19 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What is compiled into the modules: without comments and without the unit tests, which stand at the
-/// end of a file, or are named there.
+/// What is compiled into the modules: without comments, and without the items that are for tests alone,
+/// wherever in a file they stand.
 fn product_lines(path: &Path) -> Vec<(usize, String)> {
     let text = fs::read_to_string(path).expect("source");
-    let mut lines = Vec::new();
+    let (mut lines, mut is_test, mut above) = (Vec::new(), false, "");
     for (number, line) in text.lines().enumerate() {
-        if line.starts_with("#[cfg(test)]") {
-            break;
+        is_test |= line.starts_with("#[cfg(test)]");
+        if is_test {
+            // An item ends with its brace at the margin, or is one line below its attributes.
+            let is_one_line = above.starts_with("#[") && line.ends_with(';');
+            is_test = !(line.starts_with('}') || is_one_line);
+            above = line;
+            continue;
         }
         let code = line.split("//").next().unwrap_or_default();
         lines.push((number + 1, code.to_owned()));

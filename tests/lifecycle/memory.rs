@@ -13,7 +13,7 @@ fn valgrind_finds_nothing_of_ours() {
     if let Some(why) = Valgrind::unusable() {
         return skipped("valgrind_finds_nothing_of_ours", why);
     }
-    let _alone = harness::quiet::alone();
+    let _alone = harness::alone();
     let to = free_endpoint();
     let both = Both::new(&to);
     let sink = Peer::new(zmq::PULL).curve_server(&both.server);
@@ -42,7 +42,7 @@ fn valgrind_finds_nothing_of_ours_with_a_spool() {
     if let Some(why) = Valgrind::unusable() {
         return skipped("valgrind_finds_nothing_of_ours_with_a_spool", why);
     }
-    let _alone = harness::quiet::alone();
+    let _alone = harness::alone();
     let endpoint = free_endpoint();
     let site = Site::sender("", &format!("endpoints=\"{endpoint}\" socktype=\"PUSH\""))
         .with("action(type=\"omrzmq\" endpoints=\"tcp://127.0.0.1:1\" socktype=\"NONE\")")

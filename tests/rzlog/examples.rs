@@ -391,7 +391,7 @@ impl Stage {
             self.speak();
             // a terminal that nobody reads stops who writes to it
             running.out();
-            running.ending()
+            running.exited()
         };
         wait_until(command, BUILT, ended);
         running.wait(secs(1))

@@ -45,7 +45,7 @@ impl Source {
     #[track_caller]
     fn until_shown(&mut self, tail: &mut Running) {
         wait_until("the newest lines", secs(30), || {
-            assert!(tail.ending().is_none(), "it ended: {}", tail.err());
+            assert!(tail.exited().is_none(), "it ended: {}", tail.err());
             self.say(1, "");
             let newest = |host: &str| format!("{host} app: k={}.", self.said - 1);
             let shown = || {
@@ -84,7 +84,7 @@ fn told(err: &str) -> Vec<usize> {
 
 #[test]
 fn what_a_slow_reader_sees_and_what_it_is_told_are_all_lines() {
-    let _alone = harness::quiet::alone();
+    let _alone = harness::alone();
     let mut source = start("sndhwm=\"10\"");
     let mut tail = source.publisher.tail("--quiet").start();
     source.until_shown(&mut tail);
@@ -245,7 +245,7 @@ fn top_counts_missed_lines() {
     let hand = Hand::new();
     let line = format!("top {} --plaintext --by publisher --for 3s", hand.endpoint);
     let mut top = Rzlog::of(&line).start();
-    gaps_until(&hand, "its end", || top.ending().is_some());
+    gaps_until(&hand, "its end", || top.exited().is_some());
     let ran = top.wait(SOON).ended(0);
     let [head, row] = ran.out.lines().collect::<Vec<_>>()[..] else { panic!("{ran:?}") };
     let at = head.split_whitespace().position(|title| title == "missed").expect("a column");

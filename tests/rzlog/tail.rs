@@ -282,7 +282,7 @@ fn it_ends_as_it_was_told() {
     // a subscription takes its time to arrive
     let ended = harness::wait_until("three lines", SOON, || {
         publisher.says("web1", "app", &["one of many"]);
-        tail.ending()
+        tail.exited()
     });
     assert_eq!((ended.code(), tail.out().lines().count()), (Some(0), 3));
     for (signal, status) in [("INT", 130), ("TERM", 143)] {

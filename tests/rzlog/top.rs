@@ -148,7 +148,7 @@ fn three_publishers_on_one_screen() {
     top.types("q");
     wait_row(&mut top, &["errors/s", "newest"]);
     top.types("q");
-    let ended = wait_until("its end", SOON, || top.ending());
+    let ended = wait_until("its end", SOON, || top.exited());
     assert!(ended.success() && is_given_back(&top), "{ended:?}");
 }
 
@@ -168,13 +168,13 @@ fn every_way_out_gives_the_terminal_back() {
         } else {
             top.signal(signal);
         }
-        let ended = wait_until("its end", SOON, || top.ending());
+        let ended = wait_until("its end", SOON, || top.exited());
         assert_eq!(ended.code(), Some(status), "{keys:?} {signal}");
         assert!(is_given_back(&top), "{keys:?} {signal}: {:?}", top.out());
     }
     let mut top = alone();
     top.hangs_up();
-    let ended = wait_until("its end", SOON, || top.ending());
+    let ended = wait_until("its end", SOON, || top.exited());
     assert_eq!(ended.code(), Some(129));
 }
 
@@ -195,7 +195,7 @@ fn a_second_signal_gives_a_terminal_back_that_takes_nothing() {
     });
     let ended = wait_until("its end", SOON, || {
         top.signal("TERM");
-        top.ending()
+        top.exited()
     });
     assert_eq!(ended.code(), Some(143));
     assert!(!top.has_the_keys());
@@ -216,7 +216,7 @@ fn it_stops_and_goes_on() {
         screen.alternate_screen() && row(&screen, &["rzlog top"]).is_some() && top.has_the_keys()
     });
     top.types("q");
-    assert!(wait_until("its end", SOON, || top.ending()).success() && is_given_back(&top));
+    assert!(wait_until("its end", SOON, || top.exited()).success() && is_given_back(&top));
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn the_screen_may_become_another_size() {
         });
     }
     top.types("q");
-    assert!(wait_until("its end", SOON, || top.ending()).success());
+    assert!(wait_until("its end", SOON, || top.exited()).success());
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn names_that_were_seen_are_known_to_completion() {
     assert!(peer.send(&[b"<13>Nov 24 10:00:00 web1 nginx: text"], SOON));
     wait_row(&mut top, &["web1", "nginx"]);
     top.types("q");
-    assert!(wait_until("its end", SOON, || top.ending()).success());
+    assert!(wait_until("its end", SOON, || top.exited()).success());
     let seen = std::fs::read_to_string(state.path().join("rzlog/seen")).expect("words");
     assert_eq!(seen.lines().collect::<Vec<_>>(), ["nginx", "web1"]);
 }
@@ -382,7 +382,7 @@ fn without_a_terminal_the_table_is_printed_once_or_not_at_all() {
         publisher.says("web1", "nginx", &["GET / 200"]);
         publisher.says("web1", "cron", &["not asked for"]);
         publisher.says("db1", "nginx", &["not asked for"]);
-        top.ending()
+        top.exited()
     });
     assert_eq!(ended.code(), Some(0), "{}", top.err());
     let out = top.out();

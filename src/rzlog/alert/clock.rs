@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::duration::duration;
 use crate::show::rfc3339;
-use crate::tail::duration;
 
 /// Milliseconds since 1970, UTC.
 pub(crate) type Time = u64;

@@ -23,6 +23,7 @@ use super::outbox::{Attempt, Detail, Outcome};
 use super::route::Notification;
 use super::state::{Keeper, StateFile, WITHOUT};
 use crate::error::{Error, Exit};
+use crate::flood::Flood;
 use crate::reload::{self, Hup};
 use crate::screen::{dropped, notice, say};
 use crate::signals::Signals;
@@ -37,9 +38,6 @@ const ROUND: Duration = Duration::from_millis(500);
 const SAVE: Duration = Duration::from_secs(30);
 /// How long a stop waits for attempts that are on their way.
 const GRACE: Duration = Duration::from_secs(5);
-/// Without a pause for this long, lines may come faster than they are read; how often that is said.
-const FLOOD: Duration = Duration::from_secs(5);
-const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 
 /// The wall clock at the start, and what has passed since: it does not jump.
 struct Clock {
@@ -232,7 +230,7 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         core.engine.connection(clock.now(), &endpoint.address, false);
     }
     let mut ticked = 0;
-    let (mut idle, mut flood_told) = (Instant::now(), None::<Instant>);
+    let mut flood = Flood::new();
     let signal = loop {
         for event in subscriber.events() {
             note(&mut core, clock.now(), event, alert.quiet);
@@ -240,25 +238,9 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         if let Some(signal) = signals.came() {
             break signal;
         }
-        let (round, mut patience) = (Instant::now(), SLICE);
-        let paused = loop {
-            let Some(message) = subscriber.receive(patience)? else { break true };
-            let line = Line::parse(message.topic, message.text);
-            // by the system's clock, which may have been set since the start
-            let said = line.time.and_then(read_exact);
-            let age = Span(said.map_or(0, |said| wall().saturating_sub(said)));
-            core.engine.line(clock.now(), &line, message.endpoint, age);
-            patience = Duration::ZERO;
-            if round.elapsed() >= ROUND {
-                break false;
-            }
-        };
-        if paused {
-            idle = Instant::now();
-        } else if idle.elapsed() >= FLOOD
-            && flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)
-        {
-            flood_told = Some(Instant::now());
+        if read_round(&mut subscriber, &mut core, &clock)? {
+            flood.paused();
+        } else if flood.is_due() {
             notice(
                 "gap possible: lines come as fast as they can be read, and a publisher drops what is not \
                  taken. Ask for less: --topics",
@@ -287,6 +269,23 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
         notice(&format!("{waiting} notices for {receiver} wait in the state file"));
     }
     Ok(Exit::signal(signal))
+}
+
+/// Takes lines until there are none, or for a round; answers whether there were none.
+fn read_round(subscriber: &mut Subscriber, core: &mut Core, clock: &Clock) -> Result<bool, Error> {
+    let (round, mut patience) = (Instant::now(), SLICE);
+    while let Some(message) = subscriber.receive(patience)? {
+        let line = Line::parse(message.topic, message.text);
+        // by the system's clock, which may have been set since the start
+        let said = line.time.and_then(read_exact);
+        let age = Span(said.map_or(0, |said| wall().saturating_sub(said)));
+        core.engine.line(clock.now(), &line, message.endpoint, age);
+        patience = Duration::ZERO;
+        if round.elapsed() >= ROUND {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Rules, routes and receivers as the files have them now; answers how many rules. A mistake changes

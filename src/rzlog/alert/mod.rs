@@ -11,6 +11,7 @@
 mod age;
 mod channel;
 mod clock;
+mod command;
 mod config;
 mod core;
 mod dry;
@@ -22,12 +23,11 @@ mod pattern;
 mod payload;
 mod route;
 mod rule;
+mod secret;
 mod state;
 mod text;
+mod webhook;
 mod window;
-
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 
@@ -107,3 +107,6 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
 fn channels(config: &Config) -> Result<Vec<Channel>, Error> {
     config.receivers.iter().map(Channel::new).collect()
 }
+
+#[cfg(test)]
+mod tests;

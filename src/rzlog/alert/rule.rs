@@ -78,11 +78,7 @@ pub(crate) enum Fit<'a> {
 impl Rule {
     pub(crate) fn new(text: &config::Rule) -> Result<Rule, Error> {
         let wrong = |what: String| Error::Usage(format!("rule {}: {what}", text.alert));
-        let name = |name: &str| {
-            name.starts_with(|sign: char| sign.is_ascii_alphabetic() || sign == '_')
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
-        if !name(&text.alert) {
+        if !is_name(&text.alert) {
             let alert = &text.alert;
             return Err(Error::Usage(format!(
                 "alert = \"{alert}\": a name has letters, digits and _ in it, as AuthenticationBurst"
@@ -96,53 +92,14 @@ impl Rule {
             (None, _) => vec!["host".into()],
         };
         let filter = filter(text).map_err(wrong)?;
-        let known = ["host", "program", "severity", "facility", "endpoint"];
-        for label in &by {
-            let captured = |regex: &Regex| regex.capture_names().flatten().any(|it| it == label);
-            let fits = match &condition {
-                Condition::Lost | Condition::Missed { .. } => label == "endpoint",
-                _ if known.contains(&label.as_str()) => true,
-                // lines that do not match have nothing captured, and count in the share
-                Condition::Baseline { floor: Some(_), .. } => false,
-                _ => !filter.matches.is_empty() && filter.matches.iter().all(captured),
-            };
-            if !fits {
-                return Err(wrong(format!(
-                    "by = \"{label}\": possible are host, program, severity, facility, endpoint, and \
-                     names that each expression of match captures, (?<name>…), but for a share; \
-                     endpoint alone for lost and missed"
-                )));
-            }
-        }
+        check_by(&by, &condition, &filter).map_err(wrong)?;
         for label in text.labels.keys() {
             let taken = label == "alertname" || label == "pattern" || by.contains(label);
-            if !name(label) || taken {
+            if !is_name(label) || taken {
                 return Err(wrong(format!("labels.{label}: the name is taken, or is none")));
             }
         }
-        let summary = text.summary.clone().unwrap_or_default();
-        let form = template(&summary).map_err(|error| wrong(error.to_string()))?;
-        if let Form::Template(pieces) = form {
-            let own = ["alertname", "status", "labels", "what", "since", "count", "more"];
-            let is_new = matches!(condition, Condition::NewPattern { .. });
-            let known = |name: &String| {
-                own.contains(&name.as_str())
-                    || by.contains(name)
-                    || text.labels.contains_key(name)
-                    || (is_new && name == "pattern")
-            };
-            for piece in pieces {
-                match piece {
-                    Piece::Field(name) if !known(&name) => {
-                        return Err(wrong(format!(
-                            "summary: there is no {{{name}}}; possible are {}, and the alert's labels",
-                            own.join(", ")
-                        )));
-                    }
-                    _ => {}
-                }
-            }
-        }
+        check_summary(text, &by, &condition).map_err(wrong)?;
         let usual = match &condition {
             Condition::Silent { .. } => MOST_GROUPS,
             _ => GROUPS,
@@ -151,14 +108,6 @@ impl Rule {
         if limit == 0 || limit > MOST_GROUPS || text.lines > LINES {
             return Err(wrong(format!("limit is 1 to {MOST_GROUPS}, lines 0 to {LINES}")));
         }
-        let at_least = match &condition {
-            Condition::Threshold { count, .. } => text.at_least.unwrap_or(0).max(*count),
-            Condition::Baseline { .. } => text.at_least.unwrap_or(30),
-            Condition::Silent { .. } => text.at_least.unwrap_or(10),
-            Condition::NewPattern { .. } => text.at_least.unwrap_or(1),
-            Condition::Lost => 0,
-            Condition::Missed { .. } => text.missed.as_ref().map_or(1, |missed| missed.count),
-        };
         let keep = match &condition {
             Condition::Silent { .. } | Condition::Lost => Span(0),
             Condition::NewPattern { .. } => Span::minutes(60),
@@ -167,12 +116,12 @@ impl Rule {
         let version = version(text, &by, &condition);
         Ok(Rule {
             alert: text.alert.clone(),
-            summary,
+            summary: text.summary.clone().unwrap_or_default(),
             labels: text.labels.clone(),
             by,
             hold: text.hold,
             keep_firing_for: text.keep_firing_for.unwrap_or(keep),
-            at_least,
+            at_least: at_least(text, &condition),
             lines: text.lines,
             limit,
             max_age: text.max_age,
@@ -245,6 +194,72 @@ impl Rule {
             }
         };
         self.by.iter().map(|label| (label.as_str(), value(label))).collect()
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|sign: char| sign.is_ascii_alphabetic() || sign == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn check_by(by: &[String], condition: &Condition, filter: &Filter) -> Result<(), String> {
+    let known = ["host", "program", "severity", "facility", "endpoint"];
+    for label in by {
+        let captured = |regex: &Regex| regex.capture_names().flatten().any(|it| it == label);
+        let fits = match condition {
+            Condition::Lost | Condition::Missed { .. } => label == "endpoint",
+            _ if known.contains(&label.as_str()) => true,
+            // lines that do not match have nothing captured, and count in the share
+            Condition::Baseline { floor: Some(_), .. } => false,
+            _ => !filter.matches.is_empty() && filter.matches.iter().all(captured),
+        };
+        if !fits {
+            return Err(format!(
+                "by = \"{label}\": possible are host, program, severity, facility, endpoint, and \
+                 names that each expression of match captures, (?<name>…), but for a share; \
+                 endpoint alone for lost and missed"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_summary(text: &config::Rule, by: &[String], condition: &Condition) -> Result<(), String> {
+    let summary = text.summary.as_deref().unwrap_or_default();
+    let Form::Template(pieces) = template(summary).map_err(|error| error.to_string())? else {
+        return Ok(());
+    };
+    let own = ["alertname", "status", "labels", "what", "since", "count", "more"];
+    let is_new = matches!(condition, Condition::NewPattern { .. });
+    let known = |name: &String| {
+        own.contains(&name.as_str())
+            || by.contains(name)
+            || text.labels.contains_key(name)
+            || (is_new && name == "pattern")
+    };
+    for piece in pieces {
+        match piece {
+            Piece::Field(name) if !known(&name) => {
+                return Err(format!(
+                    "summary: there is no {{{name}}}; possible are {}, and the alert's labels",
+                    own.join(", ")
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What has to be counted before anything is told.
+fn at_least(text: &config::Rule, condition: &Condition) -> u64 {
+    match condition {
+        Condition::Threshold { count, .. } => text.at_least.unwrap_or(0).max(*count),
+        Condition::Baseline { .. } => text.at_least.unwrap_or(30),
+        Condition::Silent { .. } => text.at_least.unwrap_or(10),
+        Condition::NewPattern { .. } => text.at_least.unwrap_or(1),
+        Condition::Lost => 0,
+        Condition::Missed { .. } => text.missed.as_ref().map_or(1, |missed| missed.count),
     }
 }
 

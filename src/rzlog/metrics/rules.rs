@@ -12,8 +12,8 @@ use toml::Spanned;
 
 use super::fields::{Own, Source};
 use super::file::{File, MetricText, RuleText};
+use crate::duration::duration;
 use crate::pick::glob;
-use crate::tail::duration;
 
 /// How long a series stays that nothing was counted in.
 const TTL: Duration = Duration::from_secs(24 * 3600);

@@ -27,11 +27,11 @@ use clap::Args;
 use self::lens::{By, Lens};
 use self::reader::Reader;
 use crate::connect::{self, Trust};
+use crate::duration::duration;
 use crate::error::{Error, Exit};
 use crate::pick::Lines;
 use crate::screen::notice;
 use crate::signals::Signals;
-use crate::tail::duration;
 
 /// How soon a signal that came at the wrong moment is noticed.
 const SLICE: Duration = Duration::from_millis(200);

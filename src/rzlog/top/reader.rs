@@ -10,24 +10,20 @@ use super::table::Table;
 use super::words::ago;
 use crate::connect::Target;
 use crate::error::Error;
+use crate::flood::Flood;
 use crate::pick::{Pick, severity_in_json};
 use crate::screen::dropped;
 
 /// Lines that are taken before anything else is looked at, and how long that may take: keys wait.
 const BURST: usize = 4096;
 const BURST_TIME: Duration = Duration::from_millis(50);
-/// Without a pause for this long, lines may come faster than they are read; how often that is said.
-const FLOOD: Duration = Duration::from_secs(5);
-const FLOOD_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) struct Reader {
     pub(super) table: Table,
     subscriber: Subscriber,
     pick: Pick,
     began: Instant,
-    /// When there was last nothing to read, and when that was last said.
-    idle: Instant,
-    flood_told: Option<Instant>,
+    flood: Flood,
     /// When rows last had to make room.
     looked: Instant,
     /// Somebody was there, now or before.
@@ -43,8 +39,7 @@ impl Reader {
             subscriber,
             pick,
             began: now,
-            idle: now,
-            flood_told: None,
+            flood: Flood::new(),
             looked: now,
             ever_connected: false,
         })
@@ -59,10 +54,7 @@ impl Reader {
     pub(super) fn notices(&mut self) -> Vec<String> {
         let events: Vec<_> = self.subscriber.events().collect();
         let mut told = self.notes(events);
-        if self.flood_told.is_none_or(|told| told.elapsed() >= FLOOD_AGAIN)
-            && self.idle.elapsed() >= FLOOD
-        {
-            self.flood_told = Some(Instant::now());
+        if self.flood.is_due() {
             told.push(
                 "gap possible: lines come as fast as they can be counted, and a publisher drops what is \
                  not taken. Ask for less: a host, a program, a topic"
@@ -114,7 +106,7 @@ impl Reader {
 
     /// It was not read for a while, on purpose: that says nothing of how fast lines come.
     pub(super) fn paused(&mut self) {
-        self.idle = Instant::now();
+        self.flood.paused();
     }
 
     /// Counts what comes within this time, and no more than a burst; told is where each line was counted.
@@ -134,7 +126,7 @@ impl Reader {
                 break;
             }
             let Some(message) = self.subscriber.receive(patience)? else {
-                self.idle = Instant::now();
+                self.flood.paused();
                 break;
             };
             patience = Duration::ZERO;
