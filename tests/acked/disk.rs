@@ -67,7 +67,14 @@ fn full_disk_makes_the_sender_wait(more: &str) {
     let ballast = disk.fill();
     let feeding = feed_meanwhile(&sender, total / 2..total);
     receiver.wait_log(&["imrzmq[in]", "they are not acknowledged and come again"], SOON);
-    receiver.wait_stats("imrzmq", "in", "failed lines", |stats| stats["failed"] > 0);
+    let first =
+        receiver.wait_stats("imrzmq", "in", "failed lines", |stats| stats["failed"] > 0)["failed"];
+    let began = Instant::now();
+    let later = receiver
+        .wait_stats("imrzmq", "in", "more of them", |stats| stats["failed"] >= first + 3)["failed"];
+    // the engine frees none of them
+    let tries = began.elapsed().as_secs() as i64 + 2;
+    assert!(later - first <= tries, "more than a line a second: {later}, {first} before");
     sender.wait_log(&["omrzmq[out]", "the receiver takes nothing now", "QueueError"], SOON);
     fs::remove_file(ballast).expect("ballast");
     feeding.join().expect("fed");

@@ -115,6 +115,33 @@ pub(crate) fn blocked_behind(
     (site, pipe)
 }
 
+/// An action behind a Direct queue takes nothing: rsyslogd ends when it does again, says so meanwhile, and what was
+/// not acknowledged comes at the next start.
+#[test]
+fn stop_beside_a_direct_queue_waits_for_its_action_and_says_so() {
+    let (endpoint, other) = (free_endpoint(), free_endpoint());
+    let (site, pipe) = blocked_behind(DIRECT, &endpoint, &other, "");
+    let total = 5_000;
+    let since = Instant::now();
+    let mut receiver = site.start();
+    let mut sender = sender(&endpoint, "").start();
+    let feeding = feed_meanwhile(&sender, 0..total);
+    sender.wait_stats("omrzmq", "out", "a receiver that stands still", |stats| {
+        stats["wait_busy_ms"] >= 1_000
+    });
+    receiver.terminate();
+    receiver.wait_log(&["imrzmq[in]", "rsyslogd cannot end yet", "an action behind"], SOON);
+    assert!(!receiver.logged(&["imrzmq[in2]", "rsyslogd cannot end yet"]), "it holds nobody up");
+    fs::write(&pipe, "go\n").expect("pipe");
+    receiver.wait_end().clean();
+    let mut receiver = site.start();
+    fs::write(&pipe, "go\n").expect("pipe");
+    feeding.join().expect("fed");
+    wait_for_all(&mut receiver, total);
+    end(&mut [&mut sender, &mut receiver]);
+    Figures::of("stop beside a Direct queue", since, total, &receiver.lines("out.log")).all.once();
+}
+
 /// The queue behind one input is full: its sender waits and counts, nothing is sent again, and the
 /// other input's sender does not notice.
 #[test]
