@@ -309,7 +309,7 @@ impl AckedSender {
             self.in_vain &= !settled;
             match &event {
                 Ok(event) => {
-                    if let Some(trouble) = event.sentence("the session") {
+                    if let Some(trouble) = event.sentence(None) {
                         self.tell(trouble);
                     }
                     self.answered |= *event == Event::Welcome;

@@ -1,8 +1,7 @@
 //! What a sender hears of its receiver, beyond the numbers.
 
 use crate::codes::{ErrorCode, LaterReason, RefusedReason};
-use crate::wire::WireError;
-use std::fmt::Display;
+use crate::wire::{SessionId, WireError};
 
 /// A line that the receiver will never take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,18 +33,22 @@ pub enum Event {
 }
 
 impl Event {
-    /// What people should hear of it, if anything. `session` is what the session is called.
-    pub fn sentence(&self, session: impl Display) -> Option<String> {
+    /// What people should hear of it, if anything; with the session's id where they may look for it.
+    pub fn sentence(&self, session: Option<SessionId>) -> Option<String> {
         match self {
             Self::Nothing | Self::Welcome => None,
             Self::Later(reason) => Some(format!("the receiver takes nothing now: {reason}")),
             Self::Trouble(code, text) => {
                 Some(format!("the receiver answers an error ({code}): {text}"))
             }
-            Self::SessionLost(code, text) => Some(format!(
-                "{session} is lost ({code}): {text}. What is unsettled goes on in a new one, and may arrive \
-                 twice"
-            )),
+            Self::SessionLost(code, text) => {
+                let session = session.map(|id| format!("the session {id}"));
+                let session = session.as_deref().unwrap_or("the session");
+                Some(format!(
+                    "{session} is lost ({code}): {text}. What is unsettled goes on in a new one, and may \
+                     arrive twice"
+                ))
+            }
         }
     }
 }

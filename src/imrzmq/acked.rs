@@ -1,6 +1,6 @@
 //! Acknowledged delivery: the driver of the receiving state machine (src/delivery) on a ROUTER socket.
 //! docs/protocol.md is the protocol. Frames of all senders come from one socket, which takes turns
-//! between them; a message that is no frame of the protocol is a best-effort line (listener.rs).
+//! between them; a message that is no frame of the protocol is a best-effort line (intake.rs).
 //!
 //! For each chunk of lines: submit, write the mark, acknowledge, in this order; within a frame only now
 //! and then, as each acknowledgement wakes threads on both sides. When the queue answers

@@ -223,8 +223,7 @@ impl Acked {
             Event::Trouble(..) => "protocol",
             Event::SessionLost(..) => "session",
         };
-        if let Some(trouble) = event.sentence(format_args!("the session {}", self.sender.session()))
-        {
+        if let Some(trouble) = event.sentence(Some(self.sender.session())) {
             context.action.tell(context.running, kind, &trouble);
         }
         if matches!(event, Event::SessionLost(..)) {

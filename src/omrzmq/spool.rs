@@ -3,7 +3,8 @@
 //!
 //! A state file (module/statefile.rs) with records (record.rs) in the order in which the lines were
 //! committed. Bytes 48 to 55 of its header are the offset of the first record that a later process
-//! sends, bytes 56 to 63 how many of the lines that this record has left are settled. It has one owner, who holds it under a mutex; this file knows neither threads nor locks.
+//! sends, bytes 56 to 63 how many of the lines that this record has left are settled. It has one owner,
+//! who holds it under a mutex; this file knows neither threads nor locks.
 
 use crate::record::{self, Record};
 use rustix::fs::{FlockOperation, flock};
@@ -174,7 +175,8 @@ impl Spool {
         Ok(())
     }
 
-    /// The first record that is not sent yet, with the offset behind it for [`Spool::settled`] and [`Spool::sent_or_owe`].
+    /// The first record that is not sent yet, with the offset behind it for [`Spool::settled`] and
+    /// [`Spool::sent_or_owe`].
     pub(crate) fn first(&self) -> Result<Option<(Record, u64)>, StateFileError> {
         self.at(self.next)
     }
