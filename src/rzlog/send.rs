@@ -534,6 +534,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_ends_with_a_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, "x".repeat(CHUNK - 5) + "\nb\nhalf of one\n").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert!(matches!(lines.next(), Ok(Next::Line(line)) if line.len() == CHUNK - 5));
+        lines.stop();
+        assert!(matches!(lines.next(), Ok(Next::Line(line)) if line == b"b"));
+        assert!(matches!(lines.next(), Ok(Next::End)));
+    }
+
+    #[test]
     fn a_line_that_is_too_long_is_left_out_and_the_next_one_is_not() {
         let mut text = vec![b'x'; 3 * LONGEST];
         text.extend_from_slice(b"\nnext");
