@@ -194,6 +194,13 @@ fn explain(heard: Heard, failures: &[HandshakeFailure], security: &Security) -> 
     let mechanism = match heard {
         Heard::Nobody(reason) => return Finding::NothingListens(reason),
         Heard::NotZeroMq(reason) => return Finding::NotZeroMq(reason),
+        Heard::Cut => {
+            return Finding::Unclear(
+                "it takes the call and hangs up or says nothing: it stands still, has as many connections as it \
+                 takes, or is not ZeroMQ"
+                    .into(),
+            );
+        }
         Heard::Mechanism(mechanism) => mechanism,
     };
     let refused = |cause: &HandshakeFailure| {

@@ -20,8 +20,10 @@ const MECHANISM: usize = 20;
 pub(crate) enum Heard {
     /// There is nobody, for the system's reason.
     Nobody(String),
-    /// Somebody who speaks something else, or nothing.
+    /// Somebody who speaks something else.
     NotZeroMq(&'static str),
+    /// Nothing, or the beginning of a greeting: whoever it is says no more.
+    Cut,
     /// The mechanism's name: NULL is plaintext.
     Mechanism(String),
 }
@@ -73,7 +75,7 @@ const OURS: [u8; VERSION_AT + 1] = [0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 3];
 
 fn converse(stream: &mut (impl Read + Write), until: Instant) -> Heard {
     if stream.write_all(&OURS).is_err() {
-        return Heard::NotZeroMq("it hung up before it said anything");
+        return Heard::Cut;
     }
     let mut said = [0; GREETING];
     let mut length = 0;
@@ -98,9 +100,6 @@ fn could_be_a_greeting(said: &[u8]) -> bool {
 }
 
 fn understand(said: &[u8]) -> Heard {
-    if said.is_empty() {
-        return Heard::NotZeroMq("it says nothing");
-    }
     if !could_be_a_greeting(said) {
         return match said {
             [0xFF, ..] if said.get(9) == Some(&0x7F) => {
@@ -110,7 +109,7 @@ fn understand(said: &[u8]) -> Heard {
         };
     }
     if said.len() < GREETING {
-        return Heard::NotZeroMq("it breaks off in the middle of the greeting");
+        return Heard::Cut;
     }
     let name = &said[MECHANISM_AT..MECHANISM_AT + MECHANISM];
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -136,9 +135,13 @@ mod tests {
         assert_eq!(understand(&curve), Heard::Mechanism("CURVE".into()));
         curve[12] = 0x1b;
         assert_eq!(understand(&curve), Heard::Mechanism("\\x1bURVE".into()));
-        for other in [&b""[..], b"HTTP/1.1 400 Bad Request", b"SSH-2.0-OpenSSH", &greeting()[..40]]
-        {
+        let mut old = greeting();
+        old[VERSION_AT] = 1;
+        for other in [&b"HTTP/1.1 400 Bad Request"[..], b"SSH-2.0-OpenSSH", &old] {
             assert!(matches!(understand(other), Heard::NotZeroMq(_)), "{other:?}");
+        }
+        for cut in [&b""[..], b"\xff", &greeting()[..40]] {
+            assert_eq!(understand(cut), Heard::Cut, "{cut:?}");
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::screen::{escape, notice, say};
 #[command(
     after_help = "Exit status: 0 fine; 1 a file or an option is wrong; 3 nothing listens there; \
     4 not ZeroMQ; 5 the peer speaks plaintext; 6 the peer wants keys; 7 the server has another key; \
-    8 our key is not allowed; 9 unclear; 13 the receiver takes no session of ours. For a configuration: 0 fine; 11 something is unsafe, broken \
-    or ignored; 12 nothing of that, but not all could be read.",
+    8 our key is not allowed; 9 unclear, such as a peer that says nothing; 13 the receiver takes no session of ours. For a \
+    configuration: 0 fine; 11 something is unsafe, broken or ignored; 12 nothing of that, but not all could be read.",
     mut_arg("config", |arg| arg.help(
         "Without an endpoint: the rsyslog configuration to look at, such as /etc/rsyslog.conf. With \
         one: the file of profiles [default: ~/.config/rzlog/config.toml, then /etc/rzlog/config.toml]"

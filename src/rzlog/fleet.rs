@@ -4,15 +4,16 @@
 //! edited them. So a fleet grows by running it again, and what would be written otherwise now is named.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::process::geteuid;
 use rzmq_link::{
-    Existing, Metadata, Mode, PublicKey, generate, is_hidden_or_backup, load_own, load_peer,
-    parse_endpoints, write_pair, write_public,
+    Endpoint, Existing, Metadata, Mode, PublicKey, generate, is_hidden_or_backup, load_own,
+    load_peer, parse_endpoints, write_pair, write_public,
 };
 
 use crate::error::{Error, Exit};
@@ -70,9 +71,13 @@ pub(crate) fn is_file_name(name: &str) -> bool {
 pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     let hosts = hosts(fleet)?;
     let address = fleet.address.as_deref().unwrap_or(&fleet.server);
+    let mut ipv6 = "";
     for port in [fleet.port, fleet.publish] {
-        parse_endpoints(&format!("tcp://{address}:{port}"), Mode::Connect)
+        let endpoints = parse_endpoints(&format!("tcp://{address}:{port}"), Mode::Connect)
             .map_err(|error| Error::Usage(error.to_string()))?;
+        if endpoints.iter().any(Endpoint::needs_ipv6) {
+            ipv6 = " ipv6=\"on\"";
+        }
     }
     if fleet.port == fleet.publish {
         return Err(Error::Usage("--port and --publish are the same: two sockets need two".into()));
@@ -85,6 +90,7 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
         }
     }
     folder(&fleet.out, 0o700)?;
+    ours_alone(&fleet.out)?;
     let mut made = 0;
     let server = &fleet.server;
     let (server_key, new) = pair(&fleet.out.join(server).join(KEYS), server)?;
@@ -92,11 +98,12 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     let to = |host: &str| fleet.out.join(host);
     for host in &hosts {
         made += usize::from(member(fleet, &server_key, host, HOSTS)?);
-        text(&to(host).join(SNIPPET), &sender(fleet, address, host))?;
+        text(&to(host).join(SNIPPET), &sender(fleet, address, ipv6, host))?;
     }
+    tell_of_former(&fleet.out.join(server).join(KEYS).join(HOSTS), &hosts)?;
     made += usize::from(member(fleet, &server_key, READER, READERS)?);
     text(&to(READER).join("config.toml"), &profile(fleet, address))?;
-    text(&to(server).join(SNIPPET), &receiver(fleet))?;
+    text(&to(server).join(SNIPPET), &receiver(fleet, ipv6))?;
     // not -a: it would give the folder there, such as /etc/rsyslog.d, to who owns the one here
     say(&format!(
         "{made} new keys. Copy each host's folder to its {install}, for example\n  \
@@ -173,8 +180,50 @@ fn member(fleet: &Fleet, server_key: &PublicKey, name: &str, allowed: &str) -> R
     Ok(new)
 }
 
+/// Who was taken off the list is let in until its key is gone, here and where it was copied to.
+fn tell_of_former(allowed: &Path, hosts: &BTreeSet<String>) -> Result<(), Error> {
+    let entries = fs::read_dir(allowed).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut names: Vec<_> =
+        entries.map_err(Error::file(allowed))?.iter().map(fs::DirEntry::file_name).collect();
+    names.sort();
+    for name in names {
+        let text = name.to_string_lossy();
+        if !hosts.contains(&*text) && !is_hidden_or_backup(&text) {
+            notice(&format!(
+                "{text} is not in the list any more and is still let in: remove {} here and on the server",
+                allowed.join(&name).display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder, with this mode whatever the umask is: rsyslogd may be somebody else. One that is there
+/// keeps its own.
 fn folder(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(Error::file(path))
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        folder(above, mode)?;
+    }
+    fs::DirBuilder::new()
+        .mode(mode)
+        .create(path)
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+        .map_err(Error::file(path))
+}
+
+/// Somebody else's key here would become the server's, or be let in.
+fn ours_alone(path: &Path) -> Result<(), Error> {
+    let there = fs::metadata(path).map_err(Error::file(path))?;
+    if there.uid() == geteuid().as_raw() && there.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{} is not yours alone, and neither may be a key in it: name another --out",
+        path.display()
+    )))
 }
 
 fn named(name: &str) -> Metadata {
@@ -184,8 +233,9 @@ fn named(name: &str) -> Metadata {
 /// The pair in this folder, and whether it is new.
 fn pair(keys: &Path, name: &str) -> Result<(PublicKey, bool), Error> {
     folder(keys, 0o755)?;
-    let path = keys.join(name);
-    if path.exists() || keys.join(format!("{name}_secret")).exists() {
+    let (path, secret) = (keys.join(name), keys.join(format!("{name}_secret")));
+    if let Some(there) = [&secret, &path].into_iter().find(|it| it.exists()) {
+        ours_alone(there)?;
         return Ok((load_own(&path)?.public, false));
     }
     let pair = generate()?;
@@ -230,12 +280,13 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let mut file = fs::File::create(&beside)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)
 }
 
-fn sender(fleet: &Fleet, address: &str, host: &str) -> String {
+fn sender(fleet: &Fleet, address: &str, ipv6: &str, host: &str) -> String {
     let (keys, server, port) = (fleet.install.join(KEYS), &fleet.server, fleet.port);
     format!(
         r#"# {host} sends every line to {server}, encrypted; a line leaves the queue when {server} has it.
@@ -243,7 +294,7 @@ fn sender(fleet: &Fleet, address: &str, host: &str) -> String {
 module(load="omrzmq" authtype="CURVECLIENT"
        servercertpath="{keys}/{server}" clientcertpath="{keys}/{host}_secret")
 action(type="omrzmq" name="to-{server}" socktype="DEALER" delivery="acked"
-       endpoints="tcp://{address}:{port}"
+       endpoints="tcp://{address}:{port}"{ipv6}
        queue.type="Disk" queue.filename="to-{server}" queue.size="500000"
        queue.checkpointInterval="1" queue.timeoutShutdown="10000" queue.timeoutEnqueue="2000000")
 "#,
@@ -251,7 +302,7 @@ action(type="omrzmq" name="to-{server}" socktype="DEALER" delivery="acked"
     )
 }
 
-fn receiver(fleet: &Fleet) -> String {
+fn receiver(fleet: &Fleet, ipv6: &str) -> String {
     let (keys, server) = (fleet.install.join(KEYS), &fleet.server);
     let (port, publish) = (fleet.port, fleet.publish);
     format!(
@@ -263,9 +314,9 @@ module(load="imrzmq" authtype="CURVESERVER"
 module(load="omrzmq" authtype="CURVESERVER"
        servercertpath="{keys}/{server}_secret" clientcertpath="{keys}/readers")
 template(name="rzmq-topic" type="string" string="%hostname%.%programname%.")
-input(type="imrzmq" name="from-hosts" socktype="ROUTER" endpoints="tcp://*:{port}" ruleset="rzmq-hosts")
+input(type="imrzmq" name="from-hosts" socktype="ROUTER" endpoints="tcp://*:{port}"{ipv6} ruleset="rzmq-hosts")
 ruleset(name="rzmq-readers") {{
-    action(type="omrzmq" name="to-readers" socktype="PUB" endpoints="tcp://*:{publish}"
+    action(type="omrzmq" name="to-readers" socktype="PUB" endpoints="tcp://*:{publish}"{ipv6}
            topics="rzmq-topic" dynatopic="on" topicframe="on" pub.numbered="on"
            queue.type="LinkedList" queue.size="50000" queue.timeoutShutdown="10000")
 }}

@@ -26,6 +26,7 @@ mod seen;
 mod send;
 mod show;
 mod signals;
+mod stdout;
 mod tail;
 mod top;
 

@@ -4,14 +4,16 @@
 //! connection, and the other way round.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rzlog_client::{AckedSender, FACILITIES, Severity};
 
 use crate::connect::{self, Trust};
@@ -30,6 +32,8 @@ const CHUNK: usize = 64 << 10;
 const LONGEST: usize = 16 << 20;
 /// How long input and connection are waited for in turn.
 const SLICE: Duration = Duration::from_millis(50);
+/// How long what was read may take when a signal has come.
+const GRACE: Duration = Duration::from_secs(5);
 /// Refused lines that are shown.
 const SHOWN: u64 = 10;
 
@@ -62,7 +66,7 @@ pub(crate) struct Send {
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Compress::None)]
     compress: Compress,
     /// Give up when nothing was acknowledged for so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
     /// No progress, no count and no notices but errors
     #[arg(short, long)]
@@ -124,7 +128,10 @@ impl Lines {
             let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
             (stdin, PathBuf::from("standard input"))
         } else {
-            (File::open(path), path.to_owned())
+            // a pipe that nobody writes to yet would stand still here, and hear no signal
+            let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+            let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+            (file, path.to_owned())
         };
         let file = file.map_err(Error::file(&path))?;
         Ok(Lines {
@@ -168,9 +175,25 @@ impl Lines {
             self.buffer.drain(..self.at);
             self.looked -= self.at;
             self.at = 0;
-            let read = read_once(&self.file, &mut self.buffer);
-            self.ended = read.map_err(Error::file(&self.path))? == 0;
+            match read_once(&self.file, &mut self.buffer) {
+                // another reader of the pipe was faster
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::NotYet),
+                read => self.ended = read.map_err(Error::file(&self.path))? == 0,
+            }
         }
+    }
+
+    /// Reads no more. Lines that were read are still there; the half of one is not, it would be taken for a
+    /// line.
+    fn stop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let end = self.buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.buffer.truncate(end);
+        self.looked = self.looked.min(end);
+        self.skipping &= self.at < end;
+        self.ended = true;
     }
 
     fn whole(&mut self, mut line: Vec<u8>) -> Next {
@@ -228,6 +251,8 @@ struct Run<'a> {
     too_long: u64,
     /// Something could not be read.
     failed: bool,
+    /// The signal that came, and when.
+    stopped: Option<(i32, Instant)>,
     began: Instant,
     /// When something was last settled, or there was nothing to settle.
     moved: Instant,
@@ -257,6 +282,7 @@ pub(crate) fn run(send: &Send) -> Result<Exit, Error> {
     let sender = connect(&target.endpoints, &target.credentials, "rzlog send")?;
     let mut run = Run::new(send, sender);
     let outcome = run.all_of(files, &signals);
+    let outcome = outcome.map(|exit| run.stopped.map_or(exit, |(signal, _)| Exit::signal(signal)));
     // whatever ended it, it is told how far it came
     let exit = run.end(*outcome.as_ref().unwrap_or(&Exit::FAILED));
     outcome.map(|_| exit)
@@ -275,6 +301,7 @@ impl<'a> Run<'a> {
             refused: 0,
             too_long: 0,
             failed: false,
+            stopped: None,
             began: Instant::now(),
             moved: Instant::now(),
             progress: None,
@@ -284,8 +311,10 @@ impl<'a> Run<'a> {
     fn all_of(&mut self, mut files: VecDeque<PathBuf>, signals: &Signals) -> Result<Exit, Error> {
         let mut lines: Option<Lines> = None;
         loop {
-            if let Some(signal) = signals.came() {
-                return Ok(Exit::signal(signal));
+            if let (None, Some(signal)) = (self.stopped, signals.came()) {
+                self.stop(signal);
+                files.clear();
+                lines.iter_mut().for_each(Lines::stop);
             }
             if lines.is_none() {
                 match files.pop_front().map(|path| Lines::open(&path)).transpose() {
@@ -319,6 +348,19 @@ impl<'a> Run<'a> {
             if self.gives_up() {
                 return Ok(Exit::NOBODY);
             }
+        }
+    }
+
+    /// What was read is still sent, and counted, for a while.
+    fn stop(&mut self, signal: i32) {
+        self.stopped = Some((signal, Instant::now()));
+        if self.sender.unsettled() > 0 && !self.send.quiet {
+            self.clear_progress();
+            notice(&format!(
+                "stops, in {} s at the latest, when what was read is acknowledged; another signal ends it at \
+                 once",
+                GRACE.as_secs()
+            ));
         }
     }
 
@@ -401,7 +443,8 @@ impl<'a> Run<'a> {
 
     fn gives_up(&self) -> bool {
         let patience = Duration::from_secs(self.send.patience);
-        self.sender.unsettled() > 0 && self.moved.elapsed() >= patience
+        let stopped = self.stopped.is_some_and(|(_, since)| since.elapsed() >= GRACE);
+        self.sender.unsettled() > 0 && (stopped || self.moved.elapsed() >= patience)
     }
 
     fn taken(&self) -> u64 {
@@ -488,6 +531,18 @@ mod tests {
         let long = "x".repeat(200_000);
         let text = format!("{long}\n{long}\nend\n");
         assert_eq!(lines_of(text.as_bytes()), [some(&long), some(&long), some("end")]);
+    }
+
+    #[test]
+    fn what_was_read_ends_with_a_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, "x".repeat(CHUNK - 5) + "\nb\nhalf of one\n").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert!(matches!(lines.next(), Ok(Next::Line(line)) if line.len() == CHUNK - 5));
+        lines.stop();
+        assert!(matches!(lines.next(), Ok(Next::Line(line)) if line == b"b"));
+        assert!(matches!(lines.next(), Ok(Next::End)));
     }
 
     #[test]

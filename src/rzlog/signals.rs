@@ -1,5 +1,5 @@
 //! Ctrl-C and SIGTERM as something to look at, so that what was read is written and counted first. A
-//! second one ends the process at once: whoever stands still in a write looks no more.
+//! second one, whichever of them, ends the process at once: whoever stands still in a write looks no more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,10 @@ pub(crate) struct Signals(Vec<(i32, Arc<AtomicBool>)>);
 impl Signals {
     pub(crate) fn listen() -> io::Result<Signals> {
         let signals = Signals::of(&[SIGINT, SIGTERM]);
+        let any = Arc::<AtomicBool>::default();
         for (signal, came) in &signals.0 {
-            flag::register_conditional_shutdown(*signal, 128 + *signal, Arc::clone(came))?;
+            flag::register_conditional_shutdown(*signal, 128 + *signal, Arc::clone(&any))?;
+            flag::register(*signal, Arc::clone(&any))?;
             flag::register(*signal, Arc::clone(came))?;
         }
         Ok(signals)

@@ -21,6 +21,7 @@ use crate::screen::{dropped, notice};
 use crate::seen::Seen;
 use crate::show::{Form, Show, put, template};
 use crate::signals::Signals;
+use crate::stdout::Patient;
 
 /// How soon a signal that came at the wrong moment, or a reader that is gone, is noticed; and how long a
 /// line may wait for others in a flood.
@@ -119,7 +120,7 @@ pub(crate) fn run(tail: &Tail) -> Result<Exit, Error> {
     let mut course = Course::new(tail.quiet);
     // what is watched by a program is of no interest to who completes words
     let mut seen = io::stdout().is_terminal().then(Seen::load);
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 16, Patient(io::stdout().lock()));
     let mut bytes = Vec::new();
     let mut waits_since = None;
     let exit = loop {

@@ -631,3 +631,26 @@ fn ready_rules_find_their_troubles_and_are_silent_on_a_usual_day() {
         assert_eq!(found(&lines), expected);
     }
 }
+
+/// What the modules and the kernel say of a loss, as it stands in src/omrzmq, src/link and Linux.
+#[test]
+fn ready_rules_know_the_words_for_a_loss() {
+    for text in [
+        "omrzmq[to-loghost]: 3 lines are lost: /var/spool/rsyslog/to-loghost.spool was removed while rsyslogd \
+         ran, and No space left on device (os error 28)",
+        "omrzmq[to-loghost]: no spool: global(workDirectory=…) is not set; so what a stop of rsyslogd finds \
+         unsent may be lost unless that is mended before, and lines that may be in it are not sent",
+        "omrzmq[to-loghost]: the spool /var/spool/rsyslog/to-loghost.spool was damaged at its end; 7 bytes are \
+         cut off, the lines before them are sent",
+        "omrzmq[to-loghost]: the spool /var/spool/rsyslog/to-loghost.spool is damaged at its end, and the 7 \
+         bytes there cannot be kept elsewhere",
+        "omrzmq[to-readers]: lines that were not published before the stop are discarded: a publisher's lines \
+         are not kept (see the counter)",
+        "omrzmq[to-loghost]: called tcp://loghost:5140 anew: what libzmq held for it, as immediate=\"off\" \
+         wants it, is lost (sndhwm lines at most)",
+    ] {
+        assert_eq!(found(&minute(0, "web1", 43, "rsyslogd", &[text])), ["LinesLost"], "{text}");
+    }
+    let btrfs = "BTRFS info (device sda1: state E): forced readonly";
+    assert_eq!(found(&minute(0, "db1", 6, "kernel", &[btrfs])), ["FilesystemReadOnly"]);
+}

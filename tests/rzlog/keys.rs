@@ -265,6 +265,71 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     assert!(said.contains("fine: a PUB"), "{said}");
 }
 
+/// Whoever could have put a key there would have the server's, or be let in.
+#[test]
+fn fleet_takes_no_folder_that_others_can_write() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    let allow = |name: &str, mode: u32| {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).expect("another mode");
+    };
+    let fleet = || {
+        Rzlog::of("keys fleet --server loghost --clients - --out fleet")
+            .in_folder(folder.path())
+            .input(b"web1\n")
+            .run()
+    };
+    fs::create_dir(at("fleet")).expect("a folder");
+    for mode in [0o777, 0o770] {
+        allow("fleet", mode);
+        fleet().ended(1).complains(&["fleet is not yours alone", "--out"]);
+    }
+    allow("fleet", 0o755);
+    fleet().ended(0);
+    let secret = "fleet/web1/rzmq/web1_secret";
+    allow(secret, 0o622);
+    fleet().ended(1).complains(&[secret, "is not yours alone"]);
+    allow(secret, 0o600);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(at(secret), Some(65_534), None).expect("another's");
+        fleet().ended(1).complains(&[secret, "is not yours alone"]);
+    }
+}
+
+#[test]
+fn fleet_has_its_own_modes_names_who_left_and_speaks_ipv6() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join("fleet").join(name);
+    let fleet = |hosts: &str| {
+        Rzlog::of("keys fleet --server loghost --clients - --out fleet --address 2001:db8::5")
+            .in_folder(folder.path())
+            .input(hosts.as_bytes())
+            .under(["sh", "-c", "umask 077; exec \"$@\"", "sh"])
+            .run()
+            .ended(0)
+    };
+    fleet("web1\nweb2\n");
+    assert_eq!(mode(&at("")), 0o700);
+    for (path, expected) in [
+        ("loghost", 0o755),
+        ("loghost/rzmq/hosts", 0o755),
+        ("web1/rzmq", 0o755),
+        ("web1/60-rzmq.conf", 0o644),
+        ("web1/rzmq/web1", 0o644),
+        ("web1/rzmq/web1_secret", 0o600),
+    ] {
+        assert_eq!(mode(&at(path)), expected, "{path}");
+    }
+    for (host, times) in [("web1", 1), ("loghost", 2)] {
+        let text = text(&at(&format!("{host}/60-rzmq.conf")));
+        assert_eq!(text.matches("\" ipv6=\"on\"").count(), times, "{text}");
+    }
+    let said = fleet("web1\n").err;
+    let named = "rzlog: web2 is not in the list any more and is still let in: remove \
+                 fleet/loghost/rzmq/hosts/web2 here and on the server\n";
+    assert_eq!(said, named);
+}
+
 fn text_or_nothing(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }

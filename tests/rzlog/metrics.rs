@@ -394,6 +394,16 @@ fn ready_rules_count_their_samples() {
         .run()
         .ended(0);
     assert!(ran.out.contains("\nsshd_unknown_users_total{host=\"web1\"} 1\n"), "{ran:?}");
+    // more is said of it than that it is a bug
+    let rules = repository.join("packaging/rules/metrics/kernel.toml").display().to_string();
+    let ran = Rzlog::of(&format!("metrics --rules {rules} --test -"))
+        .input(
+            b"<0>Nov 24 10:00:02 db1 kernel: watchdog: BUG: soft lockup - CPU#1 stuck for 22s!\n",
+        )
+        .run()
+        .ended(0);
+    let counted = "\nkernel_faults_total{host=\"db1\",kind=\"soft lockup\"} 1\n";
+    assert!(ran.out.contains(counted), "{ran:?}");
     // what the other server says is none of Postfix's own words
     let bounced = b"<22>Nov 24 10:00:02 mail1 postfix/smtp[21]: 4F1D2C3B: to=<bob@example.com>, \
         relay=mx[192.0.2.10]:25, delay=30, delays=0/0/30/0, dsn=5.0.0, status=bounced (host mx said: \

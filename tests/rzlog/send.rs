@@ -162,6 +162,62 @@ fn packed_lines_arrive_and_fewer_bytes_travel() {
 }
 
 #[test]
+fn what_was_read_when_a_signal_comes_is_acknowledged() {
+    let (mut receiver, endpoint) = receiver();
+    let proxy = Proxy::before(&endpoint);
+    let line = format!("send {} --plaintext", proxy.endpoint());
+    let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
+    input.write_all(&numbers(0..3)).expect("written");
+    receiver.wait_lines("out.log", 3, SOON);
+    proxy.stall();
+    input.write_all(&numbers(3..1000)).expect("written");
+    input.write_all(b"half of o").expect("written");
+    let is_read = || (rustix::io::ioctl_fionread(&input).expect("a pipe") == 0).then_some(());
+    wait_until("all of the pipe is read", SOON, is_read);
+    send.signal("TERM");
+    send.wait_err(&["stops, in 5 s at the latest"], SOON);
+    proxy.come_back();
+    let ran = send.wait(SOON).ended(143);
+    assert!(ran.err.ends_with("rzlog: 1000 lines acknowledged\n"), "{ran:?}");
+    let lines = receiver.wait_lines("out.log", 1000, SOON);
+    Oracle::judge(0..1000, &lines).once_in_order();
+}
+
+#[test]
+fn a_pipe_without_a_writer_is_waited_for_and_any_second_signal_ends_it() {
+    let (mut receiver, endpoint) = receiver();
+    let folder = tempfile::tempdir().expect("folder");
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|it| it.success()), "mkfifo");
+    let line = format!("send {endpoint} --plaintext first.log pipe");
+    let start = || {
+        fs::write(folder.path().join("first.log"), numbers(0..3)).expect("written");
+        Rzlog::of(&line).in_folder(folder.path()).start()
+    };
+    let send = start();
+    receiver.wait_lines("out.log", 3, SOON);
+    send.signal("TERM");
+    assert!(send.wait(SOON).ended(143).err.ends_with("3 lines acknowledged\n"));
+    // a writer that comes late
+    let send = start();
+    receiver.wait_lines("out.log", 6, SOON);
+    fs::write(&pipe, numbers(3..5)).expect("written");
+    assert!(send.wait(SOON).ended(0).err.ends_with("5 lines acknowledged\n"));
+    // with nobody there it stops after a while, or at once
+    let line = format!("send {} --plaintext", free_endpoint());
+    let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
+    input.write_all(&numbers(0..3)).expect("written");
+    send.wait_err(&["nothing listens at"], SOON);
+    send.signal("INT");
+    send.wait_err(&["stops, in 5 s at the latest"], SOON);
+    send.signal("TERM");
+    let ran = send.wait(SOON).ended(143);
+    assert!(!ran.err.contains("acknowledged,"), "{ran:?}");
+    Rzlog::of(&format!("{line} --patience 0")).run().ended(2);
+}
+
+#[test]
 fn a_line_is_on_its_way_while_the_input_pauses() {
     let (mut receiver, endpoint) = receiver();
     let line =

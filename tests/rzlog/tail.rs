@@ -298,6 +298,34 @@ fn it_ends_as_it_was_told() {
     nobody.ended(3).complains(&["nobody was there"]);
 }
 
+/// Some programs make the pipes non-blocking that others write to.
+#[test]
+fn a_reader_that_is_slower_than_the_lines_is_waited_for() {
+    let publisher = Publisher::with_topics();
+    let (far, mut near) = UnixStream::pair().expect("a pair of sockets");
+    far.set_nonblocking(true).expect("non-blocking");
+    rustix::net::sockopt::set_socket_send_buffer_size(&far, 1 << 14).expect("a small buffer");
+    let (lines, words) = (500, format!("tail {} {}", publisher.endpoint, publisher.trust("--")));
+    let mut child = Command::new(harness::paths::rzlog())
+        .args(format!("{words} web1 app --limit {lines}").split(' '))
+        .stdout(OwnedFd::from(far))
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("rzlog runs");
+    let text = format!("the-long-line {}", "x".repeat(4000));
+    let texts = vec![text.as_str(); lines];
+    harness::wait_until("lines in the pipe", SOON, || {
+        publisher.says("web1", "app", &texts);
+        (rustix::io::ioctl_fionread(&near).expect("a socket") > 0).then_some(())
+    });
+    // the first ones may have been published too early
+    publisher.says("web1", "app", &texts);
+    let mut read = String::new();
+    near.read_to_string(&mut read).expect("all lines");
+    let ended = harness::wait_until("the end", SOON, || child.try_wait().expect("status"));
+    assert_eq!((ended.code(), read.matches("the-long-line").count()), (Some(0), lines));
+}
+
 /// `rzlog tail … | head -n 1`, and a publisher that says nothing more.
 #[test]
 fn it_ends_when_nobody_reads_any_more() {

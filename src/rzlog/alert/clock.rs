@@ -94,8 +94,8 @@ fn iso(text: &str) -> Option<Time> {
     let local = (day * 86_400 + seconds) * 1000 + milliseconds;
     let Some(sign @ (b'+' | b'-')) = rest.as_bytes().first() else { return Some(local) };
     let (hours, minutes) = (rest.get(1..3)?, rest.get(3..)?.trim_start_matches(':'));
-    let offset = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
-    let offset = offset.checked_mul(1000)?;
+    let minutes = minutes.parse().ok().filter(|_| minutes.len() <= 2)?;
+    let offset = second_of_day(hours.parse().ok()?, minutes, 0)? * 1000;
     if *sign == b'+' { local.checked_sub(offset) } else { local.checked_add(offset) }
 }
 
@@ -150,6 +150,9 @@ mod tests {
         for bad in ["", "2026", "2026-13-01T00:00:00Z", "Foo  2 01:02:03", "Jan 99 01:02:03"] {
             assert_eq!(read(bad.as_bytes(), now), None, "{bad}");
         }
+        for zone in ["+24:00", "-05:60", "+01:000", "+01:307445734561825861"] {
+            assert_eq!(read_exact(format!("2026-11-24T10:00:00{zone}").as_bytes()), None, "{zone}");
+        }
     }
 
     #[test]
@@ -169,6 +172,13 @@ mod tests {
         fn any_bytes_are_a_time_or_none(text: Vec<u8>, now in 0u64..4_000_000_000_000) {
             read(&text, now);
             read_exact(&text);
+        }
+
+        #[test]
+        fn any_zone_is_one_or_none(zone in "[+-][0-9]{2}:[0-9]{1,25}") {
+            let minutes = zone.get(4..).unwrap_or_default();
+            let exact = read_exact(format!("2026-11-24T10:00:00{zone}").as_bytes());
+            prop_assert!(exact.is_none() || minutes.len() <= 2, "{zone}: {exact:?}");
         }
 
         #[test]
