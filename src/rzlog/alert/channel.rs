@@ -29,11 +29,12 @@ pub(crate) struct Channel {
 enum Kind {
     Chat { chat: config::Chat, style: Style, url: Secret, http: Agent },
     Alertmanager { url: String, token: Option<Secret>, http: Agent },
-    Command(config::Command),
+    Command { command: config::Command, hidden: Vec<String> },
 }
 
 impl Channel {
-    pub(crate) fn new(text: &config::Receiver) -> Result<Channel, Error> {
+    /// `secrets`: the variables that hold those of all receivers.
+    pub(crate) fn new(text: &config::Receiver, secrets: &[String]) -> Result<Channel, Error> {
         let wrong = |what: &str| Error::Usage(format!("receiver {}: {what}", text.name));
         let kind = match (&text.mattermost, &text.slack, &text.alertmanager, &text.command) {
             (Some(chat), None, None, None) => {
@@ -55,7 +56,7 @@ impl Channel {
                 if command.arguments.is_empty() {
                     return Err(wrong("command.arguments is the program and its arguments"));
                 }
-                Kind::Command(command.clone())
+                Kind::Command { command: command.clone(), hidden: secrets.to_vec() }
             }
             _ => return Err(wrong("one of mattermost, slack, alertmanager and command is needed")),
         };
@@ -84,7 +85,7 @@ impl Channel {
         match &self.kind {
             Kind::Chat { style, .. } => style.notice(attempt, now),
             Kind::Alertmanager { .. } => pretty(&payload::alertmanager(attempt, now, now)),
-            Kind::Command(_) => pretty(&payload::command(attempt)),
+            Kind::Command { .. } => pretty(&payload::command(attempt)),
         }
     }
 
@@ -133,7 +134,9 @@ impl Channel {
                 let body = payload::alertmanager(attempt, now, wall());
                 post(http, url, token.as_deref(), &body, &secrets, attempt.unsure)
             }
-            Kind::Command(it) => command::run(it, &payload::command(attempt)),
+            Kind::Command { command, hidden } => {
+                command::run(command, hidden, &payload::command(attempt))
+            }
         }
     }
 }
@@ -189,7 +192,7 @@ mod tests {
             "alertmanager = { url = \"http://a\", token_env = \"https://x/S3cret\" }",
         ] {
             let text = toml::from_str(&format!("name = \"ops\"\n{receiver}")).unwrap();
-            let error = Channel::new(&text).err().map(|it| it.to_string()).unwrap_or_default();
+            let error = Channel::new(&text, &[]).err().map(|it| it.to_string()).unwrap_or_default();
             assert!(error.contains("receiver ops: ") && !error.contains("S3cret"), "{error}");
         }
     }
@@ -248,7 +251,7 @@ mod tests {
             "name = \"am\"\nalertmanager = {{ url = \"http://{}\" }}",
             listener.local_addr().unwrap()
         );
-        let channel = Channel::new(&toml::from_str(&text).unwrap()).unwrap();
+        let channel = Channel::new(&toml::from_str(&text).unwrap(), &[]).unwrap();
         let attempt = attempt_of(an_alert());
         let before = wall();
         let taken = thread::spawn(move || body_of_one(&listener));

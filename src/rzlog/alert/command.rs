@@ -16,14 +16,18 @@ use super::outbox::Outcome;
 const SLICE: Duration = Duration::from_millis(50);
 
 /// The notice is on its standard input. Its arguments are the configuration's alone: nothing foreign is
-/// in them.
-pub(crate) fn run(command: &config::Command, notice: &Value) -> Outcome {
+/// in them. `hidden` are the variables of the other receivers' secrets.
+pub(crate) fn run(command: &config::Command, hidden: &[String], notice: &Value) -> Outcome {
     let later = |why: String| Outcome::Later { wait: None, why };
     let failed = |why, unsure| Outcome::Failed { wait: None, unsure, of_text: false, why };
     let Some((program, arguments)) = command.arguments.split_first() else {
         return later("no command".into());
     };
-    let started = process::Command::new(program)
+    let mut process = process::Command::new(program);
+    for name in hidden {
+        process.env_remove(name);
+    }
+    let started = process
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -76,19 +80,25 @@ mod tests {
             timeout: Span(timeout),
         };
         let notice = serde_json::json!({ "text": "$(touch /nowhere)".repeat(100_000) });
-        assert_eq!(run(&command(&["grep", "-q", "touch"], 10_000), &notice), Outcome::Delivered);
+        let grep = command(&["grep", "-q", "touch"], 10_000);
+        assert_eq!(run(&grep, &[], &notice), Outcome::Delivered);
+        let secret = "CARGO_MANIFEST_DIR";
+        assert!(std::env::var_os(secret).is_some());
+        let asks = command(&["sh", "-c", "test -z \"$CARGO_MANIFEST_DIR\""], 10_000);
+        assert_ne!(run(&asks, &[], &notice), Outcome::Delivered);
+        assert_eq!(run(&asks, &[secret.to_owned()], &notice), Outcome::Delivered);
         for (arguments, timeout, words) in [
             (&["false"][..], 10_000, "false: exit status: 1, false"),
             (&["sleep", "600"], 100, "sleep took more than 0s, true"),
         ] {
-            match run(&command(arguments, timeout), &notice) {
+            match run(&command(arguments, timeout), &[], &notice) {
                 Outcome::Failed { why, unsure, .. } => {
                     assert_eq!(format!("{why}, {unsure}"), words)
                 }
                 other => panic!("{other:?}"),
             }
         }
-        match run(&command(&["/nowhere"], 100), &notice) {
+        match run(&command(&["/nowhere"], 100), &[], &notice) {
             Outcome::Later { why, .. } => assert!(why.contains("No such file"), "{why}"),
             other => panic!("{other:?}"),
         }

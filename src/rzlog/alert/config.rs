@@ -60,6 +60,15 @@ pub(crate) struct Receiver {
     pub(crate) command: Option<Command>,
 }
 
+impl Receiver {
+    /// The variable with its secret, where it is in one.
+    pub(crate) fn secret_variable(&self) -> Option<String> {
+        let chat = self.mattermost.as_ref().or(self.slack.as_ref());
+        let token = self.alertmanager.as_ref().and_then(|it| it.token_env.as_ref());
+        chat.and_then(|it| it.url_env.as_ref()).or(token).cloned()
+    }
+}
+
 /// The URL of an incoming webhook is a secret: who knows it can write there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

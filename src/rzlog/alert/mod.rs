@@ -105,7 +105,9 @@ pub(crate) fn run(alert: &Alert) -> Result<Exit, Error> {
 }
 
 fn channels(config: &Config) -> Result<Vec<Channel>, Error> {
-    config.receivers.iter().map(Channel::new).collect()
+    let secrets: Vec<_> =
+        config.receivers.iter().filter_map(config::Receiver::secret_variable).collect();
+    config.receivers.iter().map(|it| Channel::new(it, &secrets)).collect()
 }
 
 #[cfg(test)]
