@@ -35,9 +35,15 @@ impl Manual {
              .SH \"PARAMETERS OF {}()\"\n{}\
              .SH FILES\n\
              .TP\n.I /etc/rsyslog\\-rzmq\nA place for keys and certificates; the parameters name it.\n\
+             .TP\n.I /etc/rsyslog.d/60\\-rzmq\\-example.conf\n\
+             Examples: a sender and a receiver, all of it commented out.\n\
+             .TP\n.I omrzmq\\-*.spool\n\
+             In rsyslog's work directory: what omrzmq could not deliver before a stop.\n\
+             .TP\n.I imrzmq\\-*.marks\n\
+             In rsyslog's work directory: what imrzmq has taken from each sender of acknowledged delivery.\n\
              .TP\n.I /usr/share/doc/rsyslog\\-rzmq\n\
              What is guaranteed and what is not, counters, log lines, security, examples.\n\
-             .SH \"SEE ALSO\"\n.BR {other} (5),\n.BR rsyslog.conf (5),\n.BR rsyslogd (8)\n",
+             .SH \"SEE ALSO\"\n.BR {other} (5),\n.BR rzlog (1),\n.BR rsyslog.conf (5),\n.BR rsyslogd (8)\n",
             module.to_uppercase(),
             roff(summary),
             roff(description),
