@@ -12,6 +12,7 @@ use crate::sys;
 use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Lines that go to the queue at once. A batch has to be smaller than the queue's fullDelayMark (97
 /// in the smallest queue that rsyslog takes without a warning): the core wakes the queue's worker
@@ -161,6 +162,7 @@ pub struct Submitter {
     limiter: Option<Limiter>,
     early: Option<EarlyParser>,
     parsed: u64,
+    failed_at: Option<Instant>,
     pending: Vec<*mut sys::smsg_t>,
     /// When the first of these was received, and so all of them.
     received: Option<Received>,
@@ -202,6 +204,7 @@ impl Submitter {
                 .then(|| EarlyParser::prove(rsyslogd, ruleset))
                 .flatten(),
             parsed: 0,
+            failed_at: None,
             pending: Vec::with_capacity(BATCH + ADDED),
             received: rsyslogd.time(),
             turn: 0,
@@ -275,7 +278,14 @@ impl Submitter {
         // frees none that it did not take, and does not say which: these stay allocated.
         let code = unsafe { sys::multiSubmitMsg2(&mut batch) };
         self.pending.clear();
+        self.failed_at = if code == sys::RS_RET_OK { None } else { Some(Instant::now()) };
         if code == sys::RS_RET_OK { Ok(()) } else { Err(SubmitError { code, lines }) }
+    }
+
+    /// When the queue answered an error, if it has taken no batch since. Who tries again does so with a single line:
+    /// nobody frees those that it does not take.
+    pub fn failed_at(&self) -> Option<Instant> {
+        self.failed_at
     }
 
     /// Whether rsyslogd is being stopped. What is submitted after that finds its way as long as the

@@ -44,9 +44,6 @@ pub(crate) struct Acked {
     log: Log,
     counters: Arc<InputCounters>,
     longest_line: usize,
-    /// When the queue answered an error, until it takes a line: a single one is tried then, once a pause, for
-    /// nobody frees those that it does not take.
-    failed_at: Option<Instant>,
     throttle: Throttle,
     forgotten: u64,
 }
@@ -92,7 +89,6 @@ impl Acked {
             peers: HashMap::new(),
             next_peer: 0,
             longest_line: limits.line,
-            failed_at: None,
             log,
             counters,
             throttle: Throttle::of_peers(),
@@ -196,7 +192,6 @@ impl Acked {
             if let Some(Rate { rates, sender, .. }) = &mut destination.rate {
                 rates.take(sender, count as u32, Instant::now());
             }
-            self.failed_at = None;
             let Some(accepted) = self.receiver.accepted(now, incoming, &refused) else { return };
             refused.clear();
             if let Some(Err(why)) = self.marks.as_mut().map(|marks| marks.write(&accepted.mark)) {
@@ -226,11 +221,12 @@ impl Acked {
         if destination.submitter.is_stopping() {
             return Err((STOP_PAUSE, LaterReason::Stopping));
         }
-        let is_pausing = self.failed_at.is_some_and(|at| at.elapsed() < QUEUE_PAUSE);
+        let failed_at = destination.submitter.failed_at();
+        let is_pausing = failed_at.is_some_and(|at| at.elapsed() < QUEUE_PAUSE);
         if has_more && (is_pausing || self.has_no_room()) {
             return Err((QUEUE_PAUSE, LaterReason::QueueError));
         }
-        let most = if self.failed_at.is_some() { 1 } else { CHUNK };
+        let most = if failed_at.is_some() { 1 } else { CHUNK };
         let Some(Rate { rates, sender, name }) = &mut destination.rate else { return Ok(most) };
         let now = Instant::now();
         let most = most.min(rates.left(sender, now));
@@ -327,7 +323,6 @@ impl Acked {
     }
 
     fn queue_failed(&mut self, why: &SubmitError, count: u64) {
-        self.failed_at = Some(Instant::now());
         self.counters.failed().add(count);
         self.tell(
             "queue",

@@ -70,8 +70,8 @@ pub(crate) struct Intake<'a> {
     told_unknown: bool,
     /// Lines of this drain that the queue answered with an error.
     failed: u64,
-    /// When it did, until it takes a line.
-    failed_at: Option<Instant>,
+    /// It answered one for a best-effort line, and has taken none since.
+    is_failing: bool,
     throttle: Throttle,
     gaps: StreamGaps,
 }
@@ -96,7 +96,7 @@ impl<'a> Intake<'a> {
             addresses,
             told_unknown: false,
             failed: 0,
-            failed_at: None,
+            is_failing: false,
             throttle: Throttle::of_peers(),
             gaps: StreamGaps::default(),
         }
@@ -110,7 +110,8 @@ impl<'a> Intake<'a> {
     /// How long nothing is to be taken from the socket, as the queue has answered an error: the senders wait
     /// meanwhile, which loses none.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        QUEUE_PAUSE.checked_sub(self.failed_at?.elapsed())
+        let failed_at = self.submitter.failed_at().filter(|_| self.is_failing)?;
+        QUEUE_PAUSE.checked_sub(failed_at.elapsed()).filter(|left| !left.is_zero())
     }
 
     /// Tells of lines that publishers dropped, when it is time to.
@@ -135,15 +136,15 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes what is there, up to `most` messages, and submits it: a single one after an error. Answers whether
-    /// there may be more.
+    /// Takes what is there, up to `most` messages, and submits it: after an error up to a single best-effort line.
+    /// Answers whether there may be more.
     pub(crate) fn drain(&mut self, socket: &Socket, received: &mut Received, most: usize) -> bool {
-        let most = if self.failed_at.is_some() { 1 } else { most };
+        self.is_failing &= self.submitter.failed_at().is_some();
         let (mut lines, mut frames) = (0, 0);
         let mut bytes = 0;
         let mut submitted = 0;
         let more = loop {
-            if lines + frames * FRAME_WEIGHT >= most {
+            if lines + frames * FRAME_WEIGHT >= most || self.is_failing && lines > 0 {
                 break true;
             }
             match socket.receive(received) {
@@ -167,9 +168,6 @@ impl<'a> Intake<'a> {
         counters.bytes().add(bytes);
         if let Err(why) = self.submitter.flush() {
             self.failed(why);
-        }
-        if self.failed == 0 && submitted > 0 {
-            self.failed_at = None;
         }
         // The limiter's own message about repetitions may be among those that failed.
         counters.submitted().add(submitted.saturating_sub(std::mem::take(&mut self.failed)));
@@ -271,7 +269,7 @@ impl<'a> Intake<'a> {
     fn failed(&mut self, why: SubmitError) {
         self.counters.failed().add(why.lines as u64);
         self.failed += why.lines as u64;
-        self.failed_at = Some(Instant::now());
+        self.is_failing = true;
         self.tell(QUEUE, &why);
     }
 

@@ -118,7 +118,7 @@ impl InputModule for Imrzmq {
         for listener in std::mem::take(&mut self.listeners) {
             let log = listener.log();
             let started = UnixStream::pair().and_then(|(waker, wake)| {
-                let thread = spawn_without_signals("imrzmq listener", move || listener.run(&wake))?;
+                let thread = spawn_without_signals("imrzmq listener", move || listener.run(wake))?;
                 Ok((log, waker, thread))
             });
             match started {
@@ -137,8 +137,8 @@ impl InputModule for Imrzmq {
         for (log, waker, thread) in running {
             if !has_ended(&waker) {
                 log.warning(
-                    "rsyslogd cannot end yet: an action behind its ruleset does not take the lines that \
-                     were handed over",
+                    "rsyslogd cannot end yet: lines that were handed over are not taken. Does an action behind \
+                     a Direct queue wait?",
                 );
             }
             // A panic in it was logged where it happened.
@@ -147,7 +147,8 @@ impl InputModule for Imrzmq {
     }
 }
 
-/// Whether the listener ends within [`PATIENCE`]: it owns the other end of its waker's stream.
+/// Whether the listener is done with its lines within [`PATIENCE`]: it then lets go of the other end of its waker's
+/// stream.
 fn has_ended(mut waker: &UnixStream) -> bool {
     let until = Instant::now() + PATIENCE;
     loop {

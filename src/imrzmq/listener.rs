@@ -85,8 +85,8 @@ impl Listener {
     }
 
     /// Works until the stop; `wake` becomes readable then.
-    pub(crate) fn run(mut self, wake: &UnixStream) {
-        let Some(socket) = self.socket.take().or_else(|| self.open_at_last(wake)) else {
+    pub(crate) fn run(mut self, wake: UnixStream) {
+        let Some(socket) = self.socket.take().or_else(|| self.open_at_last(&wake)) else {
             return;
         };
         let addresses = Addresses::new(&self.rsyslogd);
@@ -102,8 +102,10 @@ impl Listener {
             (submitter, addresses),
             self.acked(),
         );
-        self.serve(&mut intake, socket, wake);
+        self.serve(&mut intake, socket, &wake);
         intake.end();
+        // no line is on its way any more; to let go of libzmq may take longer
+        drop(wake);
     }
 
     fn submitter(&self) -> Result<Submitter, RateLimitError> {

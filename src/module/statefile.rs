@@ -105,10 +105,13 @@ impl StateFile {
         &self.path
     }
 
-    /// Whether its path still leads to it: somebody may have tidied up the folder since.
+    /// Whether its path still leads to it, as far as the system tells: somebody may have tidied up the folder since.
     pub fn is_in_place(&self) -> bool {
-        let both = self.file.metadata().and_then(|own| Ok((own, fs::metadata(&self.path)?)));
-        both.is_ok_and(|(own, there)| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+        match (self.file.metadata(), fs::metadata(&self.path)) {
+            (Ok(own), Ok(there)) => (own.dev(), own.ino()) == (there.dev(), there.ino()),
+            (_, Err(why)) => why.kind() != io::ErrorKind::NotFound,
+            (Err(_), _) => true,
+        }
     }
 
     /// For reading it from one end to the other.

@@ -12,7 +12,9 @@ use crate::record::{self, Record};
 use crate::refused::{self, Refused};
 use crate::statement::AckedOptions;
 use crate::targets::Targets;
-use rzmq_delivery::{COMPRESS_FAST, Event, FRAME_TARGET, Head, Sender, SenderOptions, SessionId};
+use rzmq_delivery::{
+    COMPRESS_FAST, Event, FRAME_TARGET, Head, RefusedReason, Sender, SenderOptions, SessionId,
+};
 use rzmq_host::Batch;
 use rzmq_link::{LinkError, Received, Sent};
 use std::collections::VecDeque;
@@ -24,6 +26,8 @@ const SLICE: Duration = Duration::from_millis(20);
 /// Answers that are taken in one step: a receiver that never stops answering must not keep a commit from
 /// seeing a stop.
 const ANSWERS: usize = 1024;
+/// The longest line that waits for a receiver to say whether it takes it: a record of the spool holds it.
+const LONGEST_KEPT: usize = record::LONGEST_BODY as usize / 2;
 /// Frames of the spool that are in flight at once.
 const SPOOL_AHEAD: usize = 64;
 
@@ -248,7 +252,7 @@ impl Acked {
         for line in self.sender.take_refused() {
             let refused = Refused {
                 session: self.sender.session(),
-                number: line.number,
+                number: Some(line.number),
                 reason: &line.reason,
                 text: Head::split(&line.text).1,
                 bytes: line.bytes as usize,
@@ -375,6 +379,9 @@ impl Carrier for Acked {
         self.numbers.clear();
         let with_heads = self.with_heads(batch);
         let mut lines = Vec::with_capacity(batch.len());
+        // What a receiver took that has gone says nothing of the next one.
+        let is_there = self.sender.is_open() && context.running.counters.connections().get() > 0;
+        let longest = if is_there { self.sender.longest_line() } else { LONGEST_KEPT };
         let mut target = self.sender.settled();
         for index in 0..batch.len() {
             let line = match &with_heads {
@@ -387,6 +394,19 @@ impl Carrier for Acked {
             let text = batch.text(index, 0);
             let number = match self.offered_again.recognise(text) {
                 Some(number) => number,
+                None if line.len() > longest => {
+                    let refused = Refused {
+                        session: self.sender.session(),
+                        number: None,
+                        reason: &RefusedReason::TooLong,
+                        text,
+                        bytes: line.len(),
+                    };
+                    refused::note(context, &refused);
+                    context.running.counters.sent().add(1);
+                    context.running.counters.bytes().add(text.len() as u64);
+                    None
+                }
                 None => {
                     lines.push(line);
                     self.lengths.push_back(length(text));

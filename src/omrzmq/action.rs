@@ -15,10 +15,10 @@ use crate::spool::{Finding, Spool};
 use crate::statement::{Delivery, Statement};
 use crate::stop::{Stop, StopClock};
 use rzmq_host::{Log, Rsyslogd};
-use rzmq_link::{Context, HeldBack, LinkError, Notices, Socket, SocketSpec, Throttle, few_files};
+use rzmq_link::{Context, LinkError, Notices, Socket, SocketSpec, Throttle, few_files};
 use rzmq_module::InstanceNotices;
 use rzmq_module::statefile::StateFileError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -118,7 +118,12 @@ impl Action {
             return;
         };
         if self.statement.spools() {
-            self.open_spool(running);
+            if let Err(why) = self.open_spool(running) {
+                self.log.error(format!(
+                    "no spool: {why}; so what a stop of rsyslogd finds unsent may be lost unless that is \
+                     mended before, and lines that may be in it are not sent"
+                ));
+            }
         }
         let unbound = self.statement.binds() && lock(&running.binding).is_none();
         if unbound
@@ -151,9 +156,11 @@ impl Action {
         running: &Running,
         rest: &Rest,
     ) -> Result<(), Unkept> {
-        self.keep(running, rest, true)?;
-        self.start_keeper();
-        Ok(())
+        let kept = self.keep(running, rest, true);
+        if running.is_behind_spool() {
+            self.start_keeper();
+        }
+        kept
     }
 
     /// The keeper is done, unless lines came into the spool since it looked. Once this answers `true`
@@ -228,14 +235,15 @@ impl Action {
         }
     }
 
-    /// Writes a trouble to the log, at most once a minute for each kind. Answers whether it did.
+    /// Writes a trouble to the log, at most once a minute for each kind: most are states that are looked at again and
+    /// again, so that how often says nothing. Answers whether it did.
     pub(crate) fn tell(&self, running: &Running, kind: &'static str, trouble: &str) -> bool {
         // not under the lock: a line in the log may wait
-        let admitted = lock(&running.throttle).admit(kind, "", Instant::now());
-        if let Some(more) = admitted.map(HeldBack) {
-            self.log.error(format!("{trouble}{more}"));
+        let is_due = lock(&running.throttle).admit(kind, "", Instant::now()).is_some();
+        if is_due {
+            self.log.error(trouble);
         }
-        admitted.is_some()
+        is_due
     }
 
     /// The workers are gone: ends the keeper and closes the spool. Once is enough.
@@ -247,11 +255,14 @@ impl Action {
         let Some(running) = self.running.get() else { return };
         let Some(mut spool) = lock(&running.spool).take() else { return };
         let (lines, path) = (spool.lines(), spool.path().display().to_string());
-        if let Err(why) = spool.put_back(&self.statement.digest()) {
-            self.log.error(format!(
-                "{lines} lines are lost: {path} was removed while rsyslogd ran, and {why}"
-            ));
-            return;
+        match spool.put_back(&self.statement.digest()) {
+            Ok(findings) => self.tell_findings(spool.path(), findings),
+            Err(why) => {
+                self.log.error(format!(
+                    "{lines} lines are lost: {path} was removed while rsyslogd ran, and {why}"
+                ));
+                return;
+            }
         }
         if lines > 0 {
             self.log.info(format!("{lines} lines stay in {path}; the next start sends them first"));
@@ -276,32 +287,33 @@ impl Action {
         self.rsyslogd.work_directory().map(|folder| folder.join(self.statement.spool_file()))
     }
 
-    /// At the start.
-    fn open_spool(&self, running: &Running) {
-        match self.opened_spool() {
-            Ok(spool) => {
-                if spool.lines() > 0 {
-                    self.log.info(format!(
-                        "{} lines of a former run wait in {}; they go first",
-                        spool.lines(),
-                        spool.path().display()
-                    ));
-                }
-                running.counters.in_spool().set(spool.lines());
-                running.behind_spool.store(spool.lines() > 0, Ordering::Release);
-                running.has_former_lines.store(spool.lines() > 0, Ordering::Relaxed);
-                *lock(&running.spool) = Some(spool);
-            }
-            Err(why) => self.log.error(format!(
-                "no spool: {why}; so what a stop of rsyslogd finds unsent may be lost unless that is mended \
-                 before, and lines that may be in it are not sent"
-            )),
+    /// Opens the spool, if there is none or somebody has removed its file: at the start, and when there is something
+    /// to put into it.
+    fn open_spool(&self, running: &Running) -> Result<(), Unkept> {
+        let mut slot = running.spool();
+        if slot.as_ref().is_some_and(|spool| !spool.is_gone()) {
+            return Ok(());
         }
-    }
-
-    fn opened_spool(&self) -> Result<Spool, Unkept> {
         let path = self.spool_path().ok_or(Unkept::NoWorkDirectory)?;
         let (spool, findings) = Spool::open(&path, &self.statement.digest())?;
+        let lines = spool.lines();
+        running.counters.in_spool().set(lines);
+        running.behind_spool.store(lines > 0, Ordering::Release);
+        running.has_former_lines.store(lines > 0, Ordering::Relaxed);
+        *slot = Some(spool);
+        // a line in the log may wait
+        drop(slot);
+        self.tell_findings(&path, findings);
+        if lines > 0 {
+            self.log.info(format!(
+                "{lines} lines of a former run wait in {}; they go first",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+
+    fn tell_findings(&self, path: &Path, findings: Vec<Finding>) {
         for finding in findings {
             self.log.error(match finding {
                 Finding::TornTail(bytes) => format!(
@@ -322,7 +334,6 @@ impl Action {
                 ),
             });
         }
-        Ok(spool)
     }
 
     /// Puts what is left of a batch into the spool: all of it or nothing. It may have to go before any
@@ -334,11 +345,9 @@ impl Action {
         rest: &Rest,
         goes_first: bool,
     ) -> Result<(), Unkept> {
+        self.open_spool(running)?;
         let mut spool = running.spool();
-        let spool = match spool.take().filter(|it| !it.is_gone()) {
-            Some(there) => spool.insert(there),
-            None => spool.insert(self.opened_spool()?),
-        };
+        let spool = spool.as_mut().ok_or(Unkept::Ended)?;
         spool.append(&rest.records, rest.lines)?;
         if goes_first {
             // under the lock: who finds the spool empty lets commits go on
@@ -413,6 +422,9 @@ impl Running {
 /// Why there is no spool, or lines are not in it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unkept {
+    /// The module is being unloaded.
+    #[error("rsyslogd has ended")]
+    Ended,
     /// There is no folder for it.
     #[error("global(workDirectory=…) is not set")]
     NoWorkDirectory,

@@ -84,19 +84,26 @@ impl Carrier for BestEffort {
         }
         let before = (self.line, self.topics);
         let Self { socket, line, topics, .. } = self;
-        let mut carried = Carry { action: context.action, batch, line, topics, sent: 0, bytes: 0 };
+        let mut carried = Carry {
+            action: context.action,
+            batch,
+            line,
+            topics,
+            sent: 0,
+            bytes: 0,
+            passed_over: (0, None),
+        };
         let sent = with_socket(socket, context, |socket| carried.run(socket));
         let counters = &context.running.counters;
         counters.sent().add(carried.sent);
         counters.bytes().add(carried.bytes);
+        if let (topics, Some(why)) = carried.passed_over {
+            counters.discarded().add(topics);
+            let lost = format!("{why}; a line is not sent under it (counted as discarded)");
+            context.action.tell(context.running, "group", &lost);
+        }
         match sent {
             Some(Ok(Sent::Taken)) => Ok(Advance::Done),
-            Some(Err(why @ LinkError::Group(_))) => {
-                counters.discarded().add(1);
-                let lost = format!("{why}; a line is not sent under it (counted as discarded)");
-                context.action.tell(context.running, "group", &lost);
-                Ok(Advance::Moved)
-            }
             Some(Err(why)) => {
                 self.socket = None;
                 Err(why.into())
@@ -188,6 +195,8 @@ struct Carry<'a> {
     topics: &'a mut usize,
     sent: u64,
     bytes: u64,
+    /// Topics that cannot be groups: how many, and what is wrong with the last of them.
+    passed_over: (u64, Option<LinkError>),
 }
 
 impl Carry<'_> {
@@ -197,8 +206,13 @@ impl Carry<'_> {
             let line = self.batch.text(*self.line, 0);
             let number = *self.line;
             let topic = |index| self.batch.text(number, index + 1);
-            if self.action.statement.outlet.send(socket, line, topic, self.topics)? == Sent::Full {
-                return Ok(Sent::Full);
+            match self.action.statement.outlet.send(socket, line, topic, self.topics) {
+                Ok(Sent::Taken) => {}
+                Err(why @ LinkError::Group(_)) => {
+                    self.passed_over = (self.passed_over.0 + 1, Some(why));
+                    continue;
+                }
+                full_or_failed => return full_or_failed,
             }
             *self.line += 1;
             self.sent += 1;

@@ -12,7 +12,7 @@ use std::io::Read;
 /// Bytes before a body.
 pub(crate) const HEAD: u64 = 8;
 /// A body longer than this is not one of ours (maxMessageSize and frames are far below).
-const LONGEST_BODY: u32 = 256 << 20;
+pub(crate) const LONGEST_BODY: u32 = 256 << 20;
 
 /// One line as it was committed: its text, then its dynamic topics.
 pub(crate) type Texts = Vec<Vec<u8>>;

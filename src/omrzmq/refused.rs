@@ -12,7 +12,8 @@ use std::path::Path;
 /// A refused line.
 pub(crate) struct Refused<'a> {
     pub(crate) session: SessionId,
-    pub(crate) number: u64,
+    /// `None` where it was refused before it had one.
+    pub(crate) number: Option<u64>,
     pub(crate) reason: &'a dyn Display,
     /// The line.
     pub(crate) text: &'a [u8],
@@ -23,7 +24,8 @@ pub(crate) struct Refused<'a> {
 pub(crate) fn note(context: Context<'_>, line: &Refused<'_>) {
     let Context { action, running } = context;
     running.counters.refused().add(1);
-    let what = format!("{}:{} {} {} bytes", line.session, line.number, line.reason, line.bytes);
+    let number = line.number.map_or("-".to_string(), |number| number.to_string());
+    let what = format!("{}:{number} {} {} bytes", line.session, line.reason, line.bytes);
     action.tell(
         running,
         "refused",
@@ -36,12 +38,15 @@ pub(crate) fn note(context: Context<'_>, line: &Refused<'_>) {
     }
 }
 
-/// One write, so that two workers do not mix their lines. Nothing waits for the reader of a pipe.
+/// One write, so that two workers do not mix their lines. A pipe is no file: nobody waits for its reader.
 fn append(path: &Path, what: &str, text: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o640);
     options.custom_flags(OFlags::NONBLOCK.bits() as i32);
     let mut file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut record = format!("{what} ").into_bytes();
     record.extend_from_slice(text);
     record.push(b'\n');

@@ -146,19 +146,25 @@ impl Spool {
 
     /// Where its file has been taken from its path, puts what is unsent into a new one of `owner` there. Offsets
     /// answered before no longer count.
-    pub(crate) fn put_back(&mut self, owner: &str) -> Result<(), StateFileError> {
+    pub(crate) fn put_back(&mut self, owner: &str) -> Result<Vec<Finding>, StateFileError> {
         if self.lines == 0 || self.file.is_in_place() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let mut rest = vec![0; usize::try_from(self.end - self.next).unwrap_or(usize::MAX)];
-        self.file.read(&mut rest, self.next)?;
-        let (mut new, _) = Self::open(self.path(), owner)?;
+        let (mut new, findings) = Self::open(self.path(), owner)?;
         if new.lines == 0 {
             new.part = self.part;
         }
-        new.append(&rest, self.lines)?;
+        let mut piece = [0; 1 << 16];
+        while self.next < self.end {
+            let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
+            let piece = &mut piece[..left.min(1 << 16)];
+            self.file.read(piece, self.next)?;
+            new.append(piece, 0)?;
+            self.next += piece.len() as u64;
+        }
+        new.lines += self.lines;
         *self = new;
-        Ok(())
+        Ok(findings)
     }
 
     /// Appends encoded records of so many lines: all of them, or none and an error. They survive the

@@ -176,6 +176,7 @@ fn member(fleet: &Fleet, server_key: &PublicKey, name: &str, allowed: &str) -> R
     public(&keys.join(&fleet.server), server_key, &fleet.server)?;
     let list = fleet.out.join(&fleet.server).join(KEYS).join(allowed);
     folder(&list, 0o755)?;
+    ours_alone(&list)?;
     public(&list.join(name), &key, name)?;
     Ok(new)
 }
@@ -190,7 +191,8 @@ fn tell_of_former(allowed: &Path, hosts: &BTreeSet<String>) -> Result<(), Error>
         let text = name.to_string_lossy();
         if !hosts.contains(&*text) && !is_hidden_or_backup(&text) {
             notice(&format!(
-                "{text} is not in the list any more and is still let in: remove {} here and on the server",
+                "{text} is let in and not in the list, which is of all hosts: if it is to go, remove {} here and on \
+                 the server",
                 allowed.join(&name).display()
             ));
         }
@@ -217,13 +219,20 @@ fn folder(path: &Path, mode: u32) -> Result<(), Error> {
 /// Somebody else's key here would become the server's, or be let in.
 fn ours_alone(path: &Path) -> Result<(), Error> {
     let there = fs::metadata(path).map_err(Error::file(path))?;
-    if there.uid() == geteuid().as_raw() && there.mode() & 0o022 == 0 {
-        return Ok(());
+    let (owner, own, path) = (there.uid(), geteuid().as_raw(), path.display());
+    if owner != own {
+        return Err(Error::Usage(format!(
+            "{path} is user {owner}'s, and you are {own}: run it as that user, or name another --out, for a key \
+             there may be somebody else's"
+        )));
     }
-    Err(Error::Usage(format!(
-        "{} is not yours alone, and neither may be a key in it: name another --out",
-        path.display()
-    )))
+    if there.mode() & 0o022 != 0 {
+        return Err(Error::Usage(format!(
+            "others can write {path}, so that a key there may be theirs: look, and take the right from them \
+             (chmod go-w), or name another --out"
+        )));
+    }
+    Ok(())
 }
 
 fn named(name: &str) -> Metadata {
@@ -233,6 +242,7 @@ fn named(name: &str) -> Metadata {
 /// The pair in this folder, and whether it is new.
 fn pair(keys: &Path, name: &str) -> Result<(PublicKey, bool), Error> {
     folder(keys, 0o755)?;
+    ours_alone(keys)?;
     let (path, secret) = (keys.join(name), keys.join(format!("{name}_secret")));
     if let Some(there) = [&secret, &path].into_iter().find(|it| it.exists()) {
         ours_alone(there)?;

@@ -159,6 +159,10 @@ impl Lines {
                 self.skipping = true;
                 (self.at, self.looked) = (0, 0);
                 self.buffer.clear();
+                if !self.ended {
+                    // it may have no end: others get their turn
+                    return Ok(Next::NotYet);
+                }
             }
             if self.ended {
                 let line = self.buffer.split_off(self.at);

@@ -130,7 +130,7 @@ fn stop_beside_a_direct_queue_waits_for_its_action_and_says_so() {
         stats["wait_busy_ms"] >= 1_000
     });
     receiver.terminate();
-    receiver.wait_log(&["imrzmq[in]", "rsyslogd cannot end yet", "an action behind"], SOON);
+    receiver.wait_log(&["imrzmq[in]", "rsyslogd cannot end yet", "Direct queue"], SOON);
     assert!(!receiver.logged(&["imrzmq[in2]", "rsyslogd cannot end yet"]), "it holds nobody up");
     fs::write(&pipe, "go\n").expect("pipe");
     receiver.wait_end().clean();

@@ -282,17 +282,22 @@ fn fleet_takes_no_folder_that_others_can_write() {
     fs::create_dir(at("fleet")).expect("a folder");
     for mode in [0o777, 0o770] {
         allow("fleet", mode);
-        fleet().ended(1).complains(&["fleet is not yours alone", "--out"]);
+        fleet().ended(1).complains(&["others can write fleet,", "chmod go-w", "--out"]);
     }
     allow("fleet", 0o755);
     fleet().ended(0);
     let secret = "fleet/web1/rzmq/web1_secret";
     allow(secret, 0o622);
-    fleet().ended(1).complains(&[secret, "is not yours alone"]);
+    fleet().ended(1).complains(&["others can write", secret]);
     allow(secret, 0o600);
+    for folder in ["fleet/web1/rzmq", "fleet/loghost/rzmq/hosts", "fleet/loghost/rzmq/readers"] {
+        allow(folder, 0o777);
+        fleet().ended(1).complains(&["others can write", folder]);
+        allow(folder, 0o755);
+    }
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::chown(at(secret), Some(65_534), None).expect("another's");
-        fleet().ended(1).complains(&[secret, "is not yours alone"]);
+        fleet().ended(1).complains(&[secret, "is user 65534's, and you are 0"]);
     }
 }
 
@@ -325,7 +330,7 @@ fn fleet_has_its_own_modes_names_who_left_and_speaks_ipv6() {
         assert_eq!(text.matches("\" ipv6=\"on\"").count(), times, "{text}");
     }
     let said = fleet("web1\n").err;
-    let named = "rzlog: web2 is not in the list any more and is still let in: remove \
+    let named = "rzlog: web2 is let in and not in the list, which is of all hosts: if it is to go, remove \
                  fleet/loghost/rzmq/hosts/web2 here and on the server\n";
     assert_eq!(said, named);
 }

@@ -204,6 +204,12 @@ fn a_pipe_without_a_writer_is_waited_for_and_any_second_signal_ends_it() {
     receiver.wait_lines("out.log", 6, SOON);
     fs::write(&pipe, numbers(3..5)).expect("written");
     assert!(send.wait(SOON).ended(0).err.ends_with("5 lines acknowledged\n"));
+    // nor does a line without an end keep it from hearing a signal
+    let endless = format!("send {endpoint} --plaintext first.log /dev/zero");
+    let send = Rzlog::of(&endless).in_folder(folder.path()).start();
+    receiver.wait_lines("out.log", 11, SOON);
+    send.signal("INT");
+    assert!(send.wait(SOON).ended(130).err.ends_with("3 lines acknowledged\n"));
     // with nobody there it stops after a while, or at once
     let line = format!("send {} --plaintext", free_endpoint());
     let (mut send, mut input) = Rzlog::of(&line).start_with_pipe();
