@@ -144,7 +144,8 @@ impl<'a> Intake<'a> {
         let mut bytes = 0;
         let mut submitted = 0;
         let more = loop {
-            if lines + frames * FRAME_WEIGHT >= most || self.is_failing && lines > 0 {
+            let has_failed = self.submitter.failed_at().is_some();
+            if lines + frames * FRAME_WEIGHT >= most || has_failed && lines > 0 {
                 break true;
             }
             match socket.receive(received) {

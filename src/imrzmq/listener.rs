@@ -152,7 +152,10 @@ impl Listener {
             }
         }
         let last_call = Instant::now();
-        while last_call.elapsed() < LAST_CALL && intake.drain(&socket, &mut received, 128) {}
+        while intake.pause().is_none()
+            && last_call.elapsed() < LAST_CALL
+            && intake.drain(&socket, &mut received, 128)
+        {}
     }
 
     /// The acknowledged side of a ROUTER, with what it knows of a former run.

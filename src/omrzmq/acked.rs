@@ -380,7 +380,10 @@ impl Carrier for Acked {
         let with_heads = self.with_heads(batch);
         let mut lines = Vec::with_capacity(batch.len());
         // What a receiver took that has gone says nothing of the next one.
-        let is_there = self.sender.is_open() && context.running.counters.connections().get() > 0;
+        if self.targets.keep_open(context) {
+            self.sender.lost();
+        }
+        let is_there = self.sender.is_open() && self.targets.current().is_up();
         let longest = if is_there { self.sender.longest_line() } else { LONGEST_KEPT };
         let mut target = self.sender.settled();
         for index in 0..batch.len() {
@@ -426,6 +429,10 @@ impl Carrier for Acked {
         _batch: Batch<'_>,
     ) -> Result<Advance, CarrierError> {
         let before = self.sender.settled();
+        if before >= self.target {
+            // all of it was refused, or settled before
+            return Ok(Advance::Done);
+        }
         loop {
             let settled = self.sender.settled();
             self.drive(context, SLICE)?;

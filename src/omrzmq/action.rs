@@ -259,7 +259,7 @@ impl Action {
             Ok(findings) => self.tell_findings(spool.path(), findings),
             Err(why) => {
                 self.log.error(format!(
-                    "{lines} lines are lost: {path} was removed while rsyslogd ran, and {why}"
+                    "up to {lines} lines are lost: {path} was removed while rsyslogd ran, and {why}"
                 ));
                 return;
             }

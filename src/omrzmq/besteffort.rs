@@ -91,16 +91,15 @@ impl Carrier for BestEffort {
             topics,
             sent: 0,
             bytes: 0,
-            passed_over: (0, None),
+            passed_over: None,
         };
         let sent = with_socket(socket, context, |socket| carried.run(socket));
         let counters = &context.running.counters;
         counters.sent().add(carried.sent);
         counters.bytes().add(carried.bytes);
-        if let (topics, Some(why)) = carried.passed_over {
-            counters.discarded().add(topics);
-            let lost = format!("{why}; a line is not sent under it (counted as discarded)");
-            context.action.tell(context.running, "group", &lost);
+        if let Some(why) = carried.passed_over {
+            let text = format!("{why}; a line is not sent under it");
+            context.action.tell(context.running, "group", &text);
         }
         match sent {
             Some(Ok(Sent::Taken)) => Ok(Advance::Done),
@@ -195,8 +194,8 @@ struct Carry<'a> {
     topics: &'a mut usize,
     sent: u64,
     bytes: u64,
-    /// Topics that cannot be groups: how many, and what is wrong with the last of them.
-    passed_over: (u64, Option<LinkError>),
+    /// What is wrong with the last topic that cannot be a group: nobody can have joined it.
+    passed_over: Option<LinkError>,
 }
 
 impl Carry<'_> {
@@ -209,7 +208,7 @@ impl Carry<'_> {
             match self.action.statement.outlet.send(socket, line, topic, self.topics) {
                 Ok(Sent::Taken) => {}
                 Err(why @ LinkError::Group(_)) => {
-                    self.passed_over = (self.passed_over.0 + 1, Some(why));
+                    self.passed_over = Some(why);
                     continue;
                 }
                 full_or_failed => return full_or_failed,

@@ -353,6 +353,8 @@ pub(crate) fn count_lines(path: &Path) -> Option<u64> {
     }
     let mut file = File::open(path).ok()?;
     flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
+    // its owner may want it meanwhile
+    flock(&file, FlockOperation::Unlock).ok()?;
     let mut header = [0; HEADER as usize];
     file.read_exact(&mut header).ok()?;
     let settled = Settled::read(*header.get(SETTLED as usize..)?.first_chunk()?);

@@ -228,7 +228,8 @@ impl Place {
         self.server = new;
     }
 
-    /// Gives each folder another name, under which nobody removes it, and says which.
+    /// Gives each folder another name, under which nobody removes it, and says which, and what the daemon logged at
+    /// the last.
     pub fn keep(&self) {
         for (name, host) in [
             ("sender", &self.sender),
@@ -236,6 +237,7 @@ impl Place {
             ("visitor", &self.visitor),
             ("partner", &self.partner),
         ] {
+            eprintln!("{}", host.daemon);
             let folder = host.site.path("");
             let kept = format!("{}.{name}", folder.display().to_string().trim_end_matches('/'));
             match fs::rename(&folder, &kept) {
