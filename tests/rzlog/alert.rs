@@ -636,7 +636,7 @@ fn ready_rules_find_their_troubles_and_are_silent_on_a_usual_day() {
 #[test]
 fn ready_rules_know_the_words_for_a_loss() {
     for text in [
-        "omrzmq[to-loghost]: 3 lines are lost: /var/spool/rsyslog/to-loghost.spool was removed while rsyslogd \
+        "omrzmq[to-loghost]: up to 3 lines are lost: /var/spool/rsyslog/to-loghost.spool was removed while rsyslogd \
          ran, and No space left on device (os error 28)",
         "omrzmq[to-loghost]: no spool: global(workDirectory=…) is not set; so what a stop of rsyslogd finds \
          unsent may be lost unless that is mended before, and lines that may be in it are not sent",
