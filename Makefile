@@ -83,7 +83,7 @@ test: ## every test this machine can run, against its own rsyslogd; RELEASE=sid 
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(TEST_THREADS)} $(ON_RELEASE) $(CARGO) test --locked --workspace $(ARGS)
 
 .PHONY: test-newest
-test-newest: ## what hangs on the release, against the rsyslogd of Debian sid, about 2 minutes
+test-newest: ## what hangs on the release, against the rsyslogd of Debian sid; modules for another layout on every release
 	@scripts/setup test
 	@$(MAKE) --no-print-directory build-fault build-foreign build
 	scripts/test-newest
@@ -125,6 +125,7 @@ test-drafts: ## the draft socket types, with a libzmq built from Debian's source
 .PHONY: test-asan
 test-asan: ## the tests on modules built with AddressSanitizer, a selection; ARGS=all for every one that can run so, and rzlog
 	@scripts/setup test
+	@$(MAKE) --no-print-directory build
 	scripts/test-asan $(ARGS)
 
 .PHONY: miri

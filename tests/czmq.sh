@@ -64,7 +64,13 @@ rm -rf "$results"
 mkdir -p "$results"
 export binary results deadline tries expected RZMQ_TEST_FLAVOUR=czmq
 export -f run_one try_one word
-mapfile -t tests < <("$binary" --list | sed -n 's/: test$//p' | sort)
+list=$("$binary" --list)
+mapfile -t tests < <(sed -n 's/: test$//p' <<<"$list" | sort)
+gone=$(comm -13 <(printf '%s\n' "${tests[@]}") <(sed -n 's/^\([a-z][^ ]*\).*/\1/p' "$expected" | sort))
+[ -z "$gone" ] || {
+    echo "test-czmq: in $expected, and no test: $gone" >&2
+    exit 1
+}
 printf '%s\n' "${tests[@]}" | xargs -P "$jobs" -I{} bash -c 'run_one "$1"' _ {}
 
 printf '%-86s %-8s %s\n' "test, on the C modules" found expected
@@ -81,6 +87,7 @@ for test in "${tests[@]}"; do
         remark=
     fi
     printf '%-86s %-8s %s%s\n' "$test" "$found" "$should" "${remark:+  ($remark)}"
+    [ "$found" != skipped ] || sed -n 's/.*SKIPPED: /SKIPPED: test-czmq: /p' "$results/$test.log"
 done
 echo "${#tests[@]} tests, $failing fail on the C modules, ${#wrong[@]} differ from $expected."
 # Once more at the end, for whoever sees only that.

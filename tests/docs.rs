@@ -270,9 +270,13 @@ fn every_block_is_one_that_a_test_looks_at() {
         ("sh by-hand back", "tests/packages/fleet"),
         ("sh fleet", "tests/packages/fleet"),
         ("sh hosts", "tests/start.rs"),
+        ("sh import", "tests/packages/fleet"),
         ("sh keys", "tests/harness/pages.rs"),
+        ("sh modules", "tests/docs.rs"),
         ("sh newcomer", "scripts/newcomer"),
         ("sh newcomer second", "scripts/newcomer"),
+        ("sh packages", "tests/packages/deb"),
+        ("sh packages hosts", "tests/packages/fleet"),
         ("sql postgresql", "tests/archive.rs"),
         ("toml", "tests/rzlog/pages.rs"),
         ("toml alert", "tests/rzlog/pages.rs"),
@@ -295,6 +299,27 @@ fn every_block_is_one_that_a_test_looks_at() {
             block.place()
         );
     }
+}
+
+/// The machine's own rsyslogd, with -N1 behind what is typed, so that it ends.
+#[test]
+fn modules_are_tried_where_they_were_built_as_the_readme_says() {
+    let site = Site::new();
+    let config = site.path("my.conf");
+    let text = "module(load=\"imrzmq\")\nmodule(load=\"omrzmq\")\naction(type=\"omfile\" file=\"/dev/null\")\n";
+    fs::write(&config, text).expect("written");
+    let typed = page("README.md").block(&["sh", "modules"]).trim_end().to_owned();
+    let typed = typed.replace("my.conf", &config.display().to_string());
+    let typed = typed.replace("/run/my.pid", &site.path("my.pid").display().to_string());
+    let output = Command::new("sh")
+        .args(["-c", &format!("PATH=$PATH:/usr/sbin; {typed} -N1")])
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let complaints = complaints(&said);
+    assert!(output.status.success() && complaints.is_empty(), "{typed}: {said}");
 }
 
 /// A certificate's lines, with every value but web1's name put out.

@@ -260,7 +260,7 @@ impl Sender {
             State::Open if self.is_waiting() && now.saturating_sub(self.moved) >= SILENCE => {
                 self.greet();
             }
-            State::Open if self.in_flight == 0 => self.keep_to_limits(now),
+            State::Open if self.in_flight == 0 => self.keep_to_limits(),
             State::Open | State::Greeting { .. } | State::Spooled => {}
         }
         match self.state {
@@ -301,8 +301,9 @@ impl Sender {
     }
 
     /// Packs anew what is beyond the receiver's limits. A line that none of its frames holds is
-    /// settled when it is the oldest; the hello then tells the receiver to begin behind it.
-    fn keep_to_limits(&mut self, now: Duration) {
+    /// settled when it is the oldest; the hello then tells the receiver to begin behind it, at once: each costs a
+    /// line, so that no receiver keeps us busy with them.
+    fn keep_to_limits(&mut self) {
         while let Some(frame) = self.frames.queue.front().filter(|frame| !frame.fits(&self.limits))
         {
             let (number, end) = (frame.first, frame.end());
@@ -316,7 +317,7 @@ impl Sender {
             let reason = RefusedReason::TooLong;
             self.refused.insert(number, RefusedLine { number, reason, bytes, text });
             self.settle(end);
-            self.greet_slowly(now);
+            self.greet();
         }
     }
 

@@ -224,7 +224,7 @@ impl Submitter {
         let Some(message) = self.message(line, context) else {
             return Err(SubmitError { code: sys::RS_RET_OUT_OF_MEMORY, lines: 1 });
         };
-        let alone = line.len() > self.max_message_size;
+        let alone = self.goes_alone(line);
         // Whatever becomes of the batch before it, this line is handed over.
         let before = if alone { self.flush() } else { Ok(()) };
         let code = match &self.limiter {
@@ -255,6 +255,11 @@ impl Submitter {
             sys::RS_RET_DISCARDMSG if self.limiter.is_some() => Ok(false),
             code => Err(SubmitError { code, lines: 1 }),
         }
+    }
+
+    /// Whether a line does not wait for a batch, as it is longer than `maxMessageSize`.
+    pub fn goes_alone(&self, line: &[u8]) -> bool {
+        line.len() > self.max_message_size
     }
 
     /// Whether lines that allow it are parsed at once.

@@ -279,6 +279,12 @@ impl Acked {
                 refused.push((number, RefusedReason::Host, bytes));
                 continue;
             }
+            // It would go ahead of lines before it that the queue refuses, and that come again.
+            let before = if submitter.goes_alone(line) { submitter.flush() } else { Ok(()) };
+            if let Err(why) = before {
+                submitted = Err(why);
+                break;
+            }
             let added = match (*metadata, ids) {
                 (Some(shared), Some((session, resend))) => {
                     id.clear();

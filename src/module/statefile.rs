@@ -34,6 +34,14 @@ pub enum StateFileError {
         /// The file.
         path: PathBuf,
     },
+    /// A new one could not be made in the place of one that was somebody else's.
+    #[error("{why} (the file that was there is not this statement's; it is kept as {})", aside.display())]
+    SetAside {
+        /// Where that one is now.
+        aside: PathBuf,
+        /// Why there is none in its place.
+        why: Box<StateFileError>,
+    },
 }
 
 /// An open and locked state file. Offsets count from the beginning of the file.
@@ -65,10 +73,14 @@ impl StateFile {
         if !state.begins_with(own)? {
             let aside = beside(path, "foreign");
             fs::rename(path, &aside).map_err(|why| state.failed("set aside", why))?;
+            let made =
+                Self::open_locked(path).and_then(|state| state.write(&header, 0).map(|()| state));
+            state = match made {
+                Ok(state) => state,
+                Err(why) => return Err(StateFileError::SetAside { aside, why: Box::new(why) }),
+            };
             foreign = Some(aside);
-            state = Self::open_locked(path)?;
-        }
-        if state.len()? == 0 {
+        } else if state.len()? == 0 {
             state.write(&header, 0)?;
         }
         Ok((state, foreign))

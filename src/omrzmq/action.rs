@@ -141,12 +141,14 @@ impl Action {
         }
         // One that is done has only to return; nobody's code may run when rsyslogd unloads the module.
         let _ = keeper.thread.take().map(JoinHandle::join);
-        match keeper::start(Arc::clone(self)) {
-            Ok(thread) => *keeper = Keeper { thread: Some(thread), at_work: true },
-            Err(why) => self.log.error(format!(
+        let started = keeper::start(Arc::clone(self))
+            .map(|thread| *keeper = Keeper { thread: Some(thread), at_work: true });
+        drop(keeper);
+        if let Err(why) = started {
+            self.log.error(format!(
                 "no thread for the spool: {why}; its lines wait for the next start, and so do those of \
                  this run"
-            )),
+            ));
         }
     }
 
@@ -188,12 +190,16 @@ impl Action {
         if matches!(&renewed, Some(Err(why)) if !matches!(why, LinkError::NoRightToRebind(_))) {
             *binding = None;
         }
+        let mut opened = Ok(());
         if binding.is_none() {
-            *binding = self.open_or_tell(running, &self.statement.spec);
+            opened = self.open(running, &self.statement.spec).map(|socket| *binding = Some(socket));
         }
         let is_bound = binding.is_some();
         // a line in the log may wait for room in a queue that a worker has to make
         drop(binding);
+        if let Err(why) = opened {
+            self.tell_unopened(running, &why);
+        }
         match renewed {
             None => {}
             Some(Ok(())) => {
@@ -210,13 +216,11 @@ impl Action {
 
     /// A socket, or a line in the log.
     pub(crate) fn open_or_tell(&self, running: &Running, spec: &SocketSpec) -> Option<Socket> {
-        match self.open(running, spec) {
-            Ok(socket) => Some(socket),
-            Err(why) => {
-                self.tell(running, "socket", &format!("{why}; it is tried again"));
-                None
-            }
-        }
+        self.open(running, spec).map_err(|why| self.tell_unopened(running, &why)).ok()
+    }
+
+    fn tell_unopened(&self, running: &Running, why: &LinkError) {
+        self.tell(running, "socket", &format!("{why}; it is tried again"));
     }
 
     /// A number for each worker: with `target.order="balance"` they begin with another endpoint each.

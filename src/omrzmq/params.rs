@@ -108,8 +108,8 @@ const OWN: [Param; 25] = [
         Kind::Text,
         "",
         "Lines that the receiver never takes (too long for it, or of another host than it lets us speak \
-         for) are appended to this file, with their id, the reason and their size in front; they are \
-         counted in any case.",
+         for) are appended to this file, with their id, the reason and their size in front (`SESSION:-` in place of the id where the \
+         line never got a number: a present receiver's limits had ruled it out); they are counted in any case.",
     ),
     param(
         "target.order",

@@ -453,3 +453,27 @@ fn torn_spool_on_a_full_disk_is_sent_as_far_as_it_is_whole() {
     end(&mut [&mut sender, &mut receiver]);
     assert!(!spool.exists(), "there is room for its damaged end elsewhere");
 }
+
+/// Somebody else's file has the name of the spool, and the disk is full: there is no spool yet, and still it is told
+/// where that file is kept.
+#[test]
+fn file_that_is_set_aside_is_named_on_a_full_disk_too() {
+    let endpoint = free_endpoint();
+    let Some(disk) = Small::mount("a foreign spool on a full disk", 1024) else { return };
+    let work = disk.path().display().to_string();
+    let sending = sender(&endpoint, "linger=\"0\"")
+        .without_work_directory()
+        .global(&format!("workDirectory=\"{work}\""));
+    let text = "somebody else's";
+    fs::write(disk.path().join("omrzmq-out.spool"), text).expect("a file");
+    let ballast = disk.fill();
+    let mut sender = sending.start();
+    let kept = "omrzmq-out.spool.foreign-";
+    sender.wait_log(&["omrzmq[out]", "no spool", "cannot be written", "it is kept as", kept], SOON);
+    fs::remove_file(ballast).expect("ballast");
+    sender.stop().clean();
+    let files = fs::read_dir(disk.path()).expect("folder").map(|file| file.expect("file").path());
+    let kept: Vec<_> = files.filter(|path| path.to_string_lossy().contains(kept)).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(fs::read_to_string(&kept[0]).expect("kept"), text);
+}

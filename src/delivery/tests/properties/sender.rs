@@ -69,25 +69,53 @@ fn welcomed_by(mut sender: Sender, lines: &[&[u8]], limits: Limits) -> (Sender, 
 
 #[test]
 fn no_receiver_makes_a_sender_say_hello_twice_a_second() {
-    let limits = Limits { frame: FRAME_MIN, ..Limits::default() };
-    let giant = vec![b'x'; FRAME_MIN as usize];
-    let (mut refusing, welcome) = welcomed(&[&giant, b"a line"], limits);
-    let bytes = encoded(|out| welcome.encode("", out));
-    assert_eq!(refusing.receive(at(1), &bytes), Ok(Event::Welcome));
-    let (mut waiting, welcome) = welcomed(&[b"a line"], limits);
+    let (mut waiting, welcome) = welcomed(&[b"a line"], Limits::default());
     let bytes = encoded(|out| welcome.encode("", out));
     assert_eq!(waiting.receive(at(1), &bytes), Ok(Event::Welcome));
     let (reason, hello) = (LaterReason::QueueError, welcome.number);
     let later = Later { have: 0, milliseconds: 0, reason, hello };
     let bytes = encoded(|out| later.encode(out));
     assert_eq!(waiting.receive(at(2), &bytes), Ok(Event::Later(reason)));
-    for sender in [&mut refusing, &mut waiting] {
-        assert!(drain(sender, at(999)).is_empty());
-        assert_eq!(sender.wake_at(), Some(at(1000)));
-        let hello = drain(sender, at(1000)).remove(0);
-        assert!(matches!(decode(&hello), Ok(Frame::Hello(_))));
+    assert!(drain(&mut waiting, at(999)).is_empty());
+    assert_eq!(waiting.wake_at(), Some(at(1000)));
+    let hello = drain(&mut waiting, at(1000)).remove(0);
+    assert!(matches!(decode(&hello), Ok(Frame::Hello(_))));
+}
+
+/// Lines of a sender that knew no limits yet, every other one too long: a hello for each gap, and no pause.
+#[test]
+fn lines_that_fit_into_no_frame_hold_up_none_of_the_others() {
+    let limits = Limits { frame: FRAME_MIN, ..Limits::default() };
+    let giant = vec![b'x'; FRAME_MIN as usize];
+    let lines: Vec<_> =
+        (0..100).map(|number| if number % 2 == 0 { &giant[..] } else { b"a line" }).collect();
+    let (mut sender, welcome) = welcomed(&lines, limits);
+    let (mut have, mut taken, mut hellos) = (0, Vec::new(), 1);
+    let mut answer = Some(encoded(|out| welcome.encode("", out)));
+    while let Some(bytes) = answer.take() {
+        sender.receive(at(1), &bytes).expect("a frame that makes sense");
+        for frame in drain(&mut sender, at(1)) {
+            answer = Some(match decode(&frame) {
+                Ok(Frame::Data(data)) => {
+                    assert_eq!(data.first, have, "no gap");
+                    have += u64::from(data.count);
+                    taken.extend(data.first..have);
+                    let ack = Ack { have, window: 1 << 20, hello: welcome.number + hellos - 1 };
+                    encoded(|out| ack.encode(out))
+                }
+                Ok(Frame::Hello(Hello { number, first, .. })) => {
+                    (have, hellos) = (have.max(first), hellos + 1);
+                    assert_eq!((number, hellos <= 51), (welcome.number + hellos - 1, true));
+                    let welcome = Welcome { number, have, frame: have, ..welcome };
+                    encoded(|out| welcome.encode("", out))
+                }
+                other => panic!("{other:?}"),
+            });
+        }
     }
-    assert_eq!((refusing.settled(), refusing.take_refused().len()), (1, 1));
+    assert_eq!(taken, (0..100).filter(|number| number % 2 == 1).collect::<Vec<_>>());
+    let refused: Vec<_> = sender.take_refused().iter().map(|line| line.number).collect();
+    assert_eq!(refused, (0..100).filter(|number| number % 2 == 0).collect::<Vec<_>>());
 }
 
 #[test]
