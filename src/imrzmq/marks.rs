@@ -33,7 +33,12 @@ impl Marks {
     /// Opens, locks and reads the file of `owner`; makes it if there is none.
     pub(crate) fn open(path: &Path, owner: &str) -> Result<(Self, Found), StateFileError> {
         let (file, foreign) = StateFile::open(path, MAGIC, owner)?;
-        let mut found = Found { marks: Vec::new(), damaged: 0, foreign };
+        let found = Self::read(&file).map_err(|why| why.after(foreign.clone()))?;
+        Ok((Self { file, owed: HashMap::new() }, Found { foreign, ..found }))
+    }
+
+    fn read(file: &StateFile) -> Result<Found, StateFileError> {
+        let mut found = Found { marks: Vec::new(), damaged: 0, foreign: None };
         let there = file.len()?.saturating_sub(HEADER) / MARK_BYTES as u64;
         let places = there.min(MOST_SESSIONS as u64);
         if there > places {
@@ -50,7 +55,7 @@ impl Marks {
                 None => found.damaged = found.damaged.saturating_add(1),
             }
         }
-        Ok((Self { file, owed: HashMap::new() }, found))
+        Ok(found)
     }
 
     /// Writes one mark; one that cannot be written is owed.

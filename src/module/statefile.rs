@@ -34,14 +34,25 @@ pub enum StateFileError {
         /// The file.
         path: PathBuf,
     },
-    /// A new one could not be made in the place of one that was somebody else's.
+    /// There is none, and one that was somebody else's has been put aside for it.
     #[error("{why} (the file that was there is not this statement's; it is kept as {})", aside.display())]
     SetAside {
         /// Where that one is now.
         aside: PathBuf,
-        /// Why there is none in its place.
+        /// Why there is none.
         why: Box<StateFileError>,
     },
+}
+
+impl StateFileError {
+    /// The same, with where somebody else's file was put before it came to this.
+    #[must_use]
+    pub fn after(self, aside: Option<PathBuf>) -> Self {
+        match aside {
+            Some(aside) => Self::SetAside { aside, why: Box::new(self) },
+            None => self,
+        }
+    }
 }
 
 /// An open and locked state file. Offsets count from the beginning of the file.
@@ -73,12 +84,9 @@ impl StateFile {
         if !state.begins_with(own)? {
             let aside = beside(path, "foreign");
             fs::rename(path, &aside).map_err(|why| state.failed("set aside", why))?;
-            let made =
-                Self::open_locked(path).and_then(|state| state.write(&header, 0).map(|()| state));
-            state = match made {
-                Ok(state) => state,
-                Err(why) => return Err(StateFileError::SetAside { aside, why: Box::new(why) }),
-            };
+            let made = Self::open_locked(path);
+            let made = made.and_then(|state| state.write(&header, 0).map(|()| state));
+            state = made.map_err(|why| why.after(Some(aside.clone())))?;
             foreign = Some(aside);
         } else if state.len()? == 0 {
             state.write(&header, 0)?;

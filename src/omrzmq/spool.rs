@@ -73,7 +73,11 @@ impl Spool {
     /// Opens, locks and examines the spool of `owner`; makes it if there is none.
     pub(crate) fn open(path: &Path, owner: &str) -> Result<(Self, Vec<Finding>), StateFileError> {
         let (file, foreign) = StateFile::open(path, MAGIC, owner)?;
-        let mut findings: Vec<_> = foreign.into_iter().map(Finding::Foreign).collect();
+        let (spool, finding) = Self::examined(file).map_err(|why| why.after(foreign.clone()))?;
+        Ok((spool, foreign.map(Finding::Foreign).into_iter().chain(finding).collect()))
+    }
+
+    fn examined(file: StateFile) -> Result<(Self, Option<Finding>), StateFileError> {
         let end = file.len()?;
         let mut spool = Self {
             file,
@@ -86,8 +90,8 @@ impl Spool {
             lines: 0,
             owed: None,
         };
-        findings.extend(spool.examine()?);
-        Ok((spool, findings))
+        let finding = spool.examine()?;
+        Ok((spool, finding))
     }
 
     /// Walks the records from the first unsent one: counts them and cuts off what is damaged.
@@ -154,6 +158,18 @@ impl Spool {
         if new.lines == 0 {
             new.part = self.part;
         }
+        if let Err(why) = self.copy_to(&mut new) {
+            let aside = findings.into_iter().find_map(|finding| match finding {
+                Finding::Foreign(aside) => Some(aside),
+                Finding::TornTail(_) | Finding::StuckTail(..) => None,
+            });
+            return Err(why.after(aside));
+        }
+        *self = new;
+        Ok(findings)
+    }
+
+    fn copy_to(&mut self, new: &mut Self) -> Result<(), StateFileError> {
         let mut piece = [0; 1 << 16];
         while self.next < self.end {
             let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
@@ -163,8 +179,7 @@ impl Spool {
             self.next += piece.len() as u64;
         }
         new.lines += self.lines;
-        *self = new;
-        Ok(findings)
+        Ok(())
     }
 
     /// Appends encoded records of so many lines: all of them, or none and an error. They survive the

@@ -234,13 +234,18 @@ impl<'a> Host<'a> {
     /// Waits until so many lines more are in its file.
     #[track_caller]
     pub fn gets(&self, more: usize) {
-        let count = self.count() + more;
+        self.reaches(self.count() + more);
+    }
+
+    /// Waits until so many lines are in its file.
+    #[track_caller]
+    pub fn reaches(&self, count: usize) {
         let what = format!("{count} lines at {}", self.name);
         wait_until(&what, secs(60), || (self.count() >= count).then_some(()));
     }
 
-    /// How many lines it has, without reading all of them again and again.
-    fn count(&self) -> usize {
+    /// How many lines are in its file, without reading all of them again and again.
+    pub fn count(&self) -> usize {
         let (mut read, mut count) = self.counted.get();
         let mut bytes = Vec::new();
         if let Ok(mut file) = File::open(self.path("out.log")) {

@@ -68,7 +68,7 @@ fn welcomed_by(mut sender: Sender, lines: &[&[u8]], limits: Limits) -> (Sender, 
 }
 
 #[test]
-fn no_receiver_makes_a_sender_say_hello_twice_a_second() {
+fn a_receiver_that_asks_for_no_pause_is_not_greeted_twice_a_second() {
     let (mut waiting, welcome) = welcomed(&[b"a line"], Limits::default());
     let bytes = encoded(|out| welcome.encode("", out));
     assert_eq!(waiting.receive(at(1), &bytes), Ok(Event::Welcome));
