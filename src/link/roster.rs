@@ -11,8 +11,8 @@
 //!
 //! A connection is closed with shutdown(2), upon which libzmq sees its end and closes the descriptor.
 //!
-//! When there are as many as there may be, one that has been at its handshake for longest makes room
-//! for the next: whoever opens connections and says nothing keeps nobody else out.
+//! When there are as many as there may be, one over TCP that has been at its handshake for longest makes
+//! room for the next: whoever opens such and says nothing keeps nobody else out.
 //!
 //! Threads: monitor, authenticator, watcher and the socket's own. Locks: the connections, held for a
 //! step; within it the keys let in lately.

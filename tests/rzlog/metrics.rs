@@ -215,6 +215,23 @@ fn hosts_and_programs_are_chosen_at_the_publisher() {
     assert!(proxy.carried() - before < 20_000, "{} bytes", proxy.carried() - before);
 }
 
+/// Topics of many parts before a text without a header: whose a line is cannot be known.
+#[test]
+fn lines_that_may_be_meant_are_not_left_out_without_a_word() {
+    let templates = "template(name=\"bare\" type=\"string\" string=\"%msg%\")\n\
+                     template(name=\"topic\" type=\"string\" \
+                     string=\"%hostname%.%programname%.%syslogfacility-text%.%syslogseverity-text%.\")";
+    let publisher =
+        Publisher::start(templates, &format!("template=\"bare\" {}", crate::publisher::FRAMED));
+    let words = format!("{} {} web1 nginx", publisher.endpoint, publisher.trust("--"));
+    let mut metrics = Metrics::start(RULES, &words);
+    metrics.running.wait_for("a word about it", SOON, |running| {
+        publisher.says("web1", "nginx", &["status=200"]);
+        running.err().contains("lines are left out whose topics have several parts")
+    });
+    assert_eq!(metrics.number("lines_total{program=\"nginx\"}"), 0.0);
+}
+
 #[test]
 fn hup_keeps_what_is_the_same_and_a_mistake_keeps_the_old_rules() {
     let publisher = Publisher::with_topics();

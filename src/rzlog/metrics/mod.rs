@@ -154,6 +154,10 @@ impl Metrics {
                     }
                 }
             }
+            drop(tally);
+            if let Some(doubt) = pick.take_doubt() {
+                notice(doubt);
+            }
         }
     }
 
