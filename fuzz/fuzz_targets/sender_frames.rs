@@ -28,7 +28,7 @@ struct World {
     hello: u32,
     /// When a hello went out that no new connection and no new session asked for.
     greeted: Option<Duration>,
-    /// A line was refused since the last hello: the next may come at once, and begins behind it.
+    /// The sender itself refused a line since the last hello: the next may come at once, and begins behind it.
     passed_over: bool,
     made: u8,
     /// Lines that are too long for the least frame: few, because they are slow.
@@ -118,7 +118,7 @@ impl World {
             let Some(frame) = self.sender.transmit(self.now) else { break };
             let frame = frame.to_vec();
             // a line that fits into no frame is settled on the way
-            self.moved();
+            self.passed_over |= self.moved();
             match decode(&frame) {
                 Ok(Frame::Hello(hello)) => {
                     assert_ne!(hello.number, 0);
@@ -158,7 +158,7 @@ impl World {
             }
             self.sender.transmitted(self.now);
         }
-        self.moved();
+        self.passed_over |= self.moved();
     }
 
     /// An answer as a receiver could give it, or nearly.
@@ -288,12 +288,12 @@ impl World {
         self.hello = 0;
     }
 
-    /// Follows what the sender settled.
-    fn moved(&mut self) {
+    /// Follows what the sender settled; answers whether a line of it was refused.
+    fn moved(&mut self) -> bool {
         let settled = self.sender.settled();
         assert!(settled >= self.settled && settled <= self.sender.next());
-        for refused in self.sender.take_refused() {
-            self.passed_over = true;
+        let all_refused = self.sender.take_refused();
+        for refused in &all_refused {
             // one that fits into no frame was never sent, and is settled nevertheless
             if refused.number >= self.sent {
                 self.sent = self.sent.max(refused.number + 1);
@@ -302,6 +302,7 @@ impl World {
         assert!(settled <= self.sent.max(self.settled), "lines settled that were never sent");
         self.settled = settled;
         self.lines = self.lines.split_off(&settled);
+        !all_refused.is_empty()
     }
 
     /// Every number has the line that it was given to.
@@ -324,7 +325,7 @@ impl World {
             return;
         }
         let speaks = self.sender.transmit(self.now).is_some();
-        self.moved();
+        self.passed_over |= self.moved();
         let waits = self.sender.wake_at();
         assert!(speaks || waits.is_some() || self.lines.is_empty(), "stuck, open: {open}");
     }

@@ -277,7 +277,10 @@ impl AckedSender {
             self.sender.transmitted(now);
         }
         // a line that fits into no frame of this receiver is settled here
-        self.note(before);
+        if self.sender.settled() != before {
+            self.choice.passed_over();
+            self.note(before);
+        }
         Ok(())
     }
 

@@ -152,6 +152,12 @@ impl Choice {
         turn
     }
 
+    /// The sender refused a line itself, as it fits into no frame of the active one, and says hello again for
+    /// that: two welcomes without a line taken between them are no trouble then.
+    pub fn passed_over(&mut self) {
+        self.welcomes = 0;
+    }
+
     /// Leaves the active one when it is time to, for the next that is up.
     pub fn choose(
         &mut self,

@@ -181,6 +181,7 @@ impl Acked {
         }
         // A line that fits into no frame of this receiver is settled here: refused.
         if self.sender.settled() != before {
+            self.targets.passed_over();
             self.count_settled(context, before);
             self.note_refused(context);
         }

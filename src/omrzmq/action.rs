@@ -130,11 +130,11 @@ impl Action {
             || self.statement.has_to_be_kept()
             || running.behind_spool.load(Ordering::Acquire)
         {
-            self.start_keeper();
+            self.start_keeper(running);
         }
     }
 
-    fn start_keeper(self: &Arc<Self>) {
+    fn start_keeper(self: &Arc<Self>, running: &Running) {
         let mut keeper = lock(&self.keeper);
         if keeper.at_work && keeper.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
@@ -145,10 +145,11 @@ impl Action {
             .map(|thread| *keeper = Keeper { thread: Some(thread), at_work: true });
         drop(keeper);
         if let Err(why) = started {
-            self.log.error(format!(
+            let trouble = format!(
                 "no thread for the spool: {why}; its lines wait for the next start, and so do those of \
                  this run"
-            ));
+            );
+            self.tell(running, "keeper", &trouble);
         }
     }
 
@@ -160,7 +161,7 @@ impl Action {
     ) -> Result<(), Unkept> {
         let kept = self.keep(running, rest, true);
         if running.is_behind_spool() {
-            self.start_keeper();
+            self.start_keeper(running);
         }
         kept
     }

@@ -109,7 +109,8 @@ const OWN: [Param; 25] = [
         "",
         "Lines that the receiver never takes (too long for it, or of another host than it lets us speak \
          for) are appended to this file, with their id, the reason and their size in front (`SESSION:-` in place of the id where the \
-         line never got a number: a present receiver's limits had ruled it out); they are counted in any case.",
+         line never got a number: a present receiver's limits had ruled it out, or with none there it was longer than 128 MiB); \
+         they are counted in any case.",
     ),
     param(
         "target.order",

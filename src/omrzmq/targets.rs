@@ -110,6 +110,11 @@ impl Targets {
         tell(context, self.choice.note(self.clock.elapsed(), event, settled));
     }
 
+    /// The sender refused a line that fits into no frame of the active one.
+    pub(crate) fn passed_over(&mut self) {
+        self.choice.passed_over();
+    }
+
     /// Leaves the active endpoint when it is time to, for the next one that is up.
     pub(crate) fn choose(&mut self, context: Context<'_>, sender: &mut Sender) {
         if self.choice.is_alone() {

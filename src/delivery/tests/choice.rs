@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use rzmq_delivery::{
-    Ack, Choice, FRAME_TARGET, Frame, Later, LaterReason, Limits, Sender, SenderOptions, SessionId,
-    Turn, Welcome, decode,
+    Ack, Choice, FRAME_MIN, FRAME_TARGET, Frame, Later, LaterReason, Limits, Sender, SenderOptions,
+    SessionId, Turn, Welcome, decode,
 };
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ struct Bench {
     sender: Sender,
     now: Duration,
     up: Vec<bool>,
+    limits: Limits,
     /// The number of the last hello, and how many there were.
     hello: u32,
     hellos: usize,
@@ -37,6 +38,7 @@ impl Bench {
             sender: Sender::new(options, SESSION),
             now: Duration::from_secs(100),
             up: vec![true; receivers],
+            limits: Limits::default(),
             hello: 0,
             hellos: 0,
             turns: Vec::new(),
@@ -55,11 +57,15 @@ impl Bench {
             if !self.up[self.choice.active()] {
                 continue;
             }
+            let settled = self.sender.settled();
             while let Some(frame) = self.sender.transmit(self.now) {
                 if let Frame::Hello(hello) = decode(frame).unwrap() {
                     (self.hello, self.hellos) = (hello.number, self.hellos + 1);
                 }
                 self.sender.transmitted(self.now);
+            }
+            if self.sender.settled() > settled {
+                self.choice.passed_over();
             }
         }
     }
@@ -74,7 +80,7 @@ impl Bench {
     fn is_welcomed(&mut self) {
         let have = self.sender.settled();
         let (version, meaning, number, session) = (1, 1, self.hello, SESSION);
-        let (crc, count, limits) = (0, 0, Limits::default());
+        let (crc, count, limits) = (0, 0, self.limits);
         let mut frame = Vec::new();
         Welcome { version, meaning, number, session, have, frame: have, crc, count, limits }
             .encode("", &mut frame);
@@ -172,6 +178,24 @@ fn one_that_answers_and_takes_none_is_left_and_one_that_is_held_by_its_rate_is_n
     bench.passes(seconds(3));
     assert_eq!(bench.choice.active(), 1);
     assert_eq!(bench.told(), news("a takes no lines (later: QueueError); going on with b"));
+}
+
+/// The line is refused by the sender, whose next hello is no sign of a receiver that takes nothing.
+#[test]
+fn one_whose_frames_are_too_short_for_a_line_is_not_left_for_it() {
+    let mut bench = Bench::new(2);
+    bench.limits.frame = FRAME_MIN;
+    bench.sender.offer(&[&[b'x'; FRAME_MIN as usize], b"a line"]);
+    bench.passes(STEP);
+    bench.is_welcomed();
+    bench.passes(STEP);
+    assert_eq!((bench.sender.settled(), bench.hellos), (1, 2), "refused, and asked anew");
+    bench.is_welcomed();
+    // its queue is full, for less than the sender asks after
+    bench.passes(Duration::from_millis(2500));
+    assert_eq!((bench.choice.active(), bench.told()), (0, vec![]));
+    bench.is_acknowledged();
+    assert!(bench.sender.is_idle());
 }
 
 #[test]
