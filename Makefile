@@ -176,7 +176,7 @@ bench-metrics: ## lines a second of rzlog metrics beside mtail, same log and rul
 	@bench/metrics --rzlog $(RZLOG) $(ARGS)
 
 .PHONY: bench-tail
-bench-tail: ## whether rzlog tail keeps up with 500,000 lines/s that its topic thins to 1 %
+bench-tail: ## whether rzlog tail keeps up with 600,000 lines/s that its topic thins to 1 %
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory $(RZLOG)
 	$(CARGO) build --locked --release -p rzmq-load

@@ -82,8 +82,8 @@ impl<'a> Queue<'a> {
         self.values.text(name).and_then(|text| text.trim().parse().ok())
     }
 
-    fn is_on(&self, name: &str) -> bool {
-        self.values.text(name).is_some_and(|text| text.eq_ignore_ascii_case("on"))
+    fn is_off(&self, name: &str) -> bool {
+        self.values.text(name).is_some_and(|text| text.eq_ignore_ascii_case("off"))
     }
 }
 
@@ -109,10 +109,10 @@ pub(crate) fn warnings(values: &Values, waits: bool, requeues: bool) -> Vec<Stri
         );
     }
     if queue.is_disk_assisted() {
-        if !queue.is_on("queue.saveonshutdown") {
+        if queue.is_off("queue.saveonshutdown") {
             warn(
-                "the action's queue has a queue.filename but not queue.saveOnShutdown=\"on\": what \
-                 waits in memory when rsyslogd stops is lost",
+                "with queue.saveOnShutdown=\"off\" what waits in the memory of the action's queue when \
+                 rsyslogd stops is lost",
             );
         }
         if !requeues && shutdown < 8_000 {
@@ -175,13 +175,11 @@ mod tests {
         assert!(of(&[("queue.type", "LinkedList")], true).contains("in memory"));
         let disk = of(&[("queue.type", "Disk")], true);
         assert!(disk.contains("checkpointInterval") && disk.contains("queue.size"), "{disk}");
-        let assisted = [
-            ("queue.type", "LinkedList"),
-            ("queue.filename", "q"),
-            ("queue.saveonshutdown", "on"),
-            ("queue.size", "1000000"),
-        ];
+        let assisted =
+            [("queue.type", "LinkedList"), ("queue.filename", "q"), ("queue.size", "1000000")];
         assert_eq!(of(&assisted, true), "");
+        let thrown_away = [&assisted[..], &[("queue.saveonshutdown", "off")]].concat();
+        assert!(of(&thrown_away, true).contains("saveOnShutdown"));
         assert!(of(&assisted, false).contains("loses one batch at each stop"));
         let good = [
             ("queue.type", "Disk"),

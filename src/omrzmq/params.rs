@@ -48,8 +48,8 @@ const OWN: [Param; 25] = [
         Kind::Number(-1, 86_400_000),
         "-1",
         "Milliseconds to wait for an absent or full peer before the action is suspended, so that \
-         another action can take over. -1: wait as long as it takes. Not written: \
-         the same, unless `action.resumeRetryCount` is written with 0 or more, which means 5000.",
+         another action can take over. -1, here or as a written `action.resumeRetryCount`: wait as long as \
+         it takes. Not written: the same, unless `action.resumeRetryCount` is written with 0 or more, which means 5000.",
     ),
     param(
         "immediate",

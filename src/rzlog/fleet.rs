@@ -93,6 +93,8 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     ours_alone(&fleet.out)?;
     let mut made = 0;
     let server = &fleet.server;
+    // that is what a whole run writes last
+    let grows = fleet.out.join(server).join(SNIPPET).exists();
     let (server_key, new) = pair(&fleet.out.join(server).join(KEYS), server)?;
     made += usize::from(new);
     let to = |host: &str| fleet.out.join(host);
@@ -104,10 +106,18 @@ pub(crate) fn run(fleet: &Fleet) -> Result<Exit, Error> {
     made += usize::from(member(fleet, &server_key, READER, READERS)?);
     text(&to(READER).join("config.toml"), &profile(fleet, address))?;
     text(&to(server).join(SNIPPET), &receiver(fleet, ipv6))?;
+    // A fleet that grows: what has been edited or replaced on the server since stays there.
+    let (whose, part) = match grows {
+        false => ("each host's folder", String::new()),
+        true => (
+            "each new host's folder, and of the server's the hosts' keys,",
+            format!("{KEYS}/{HOSTS}/"),
+        ),
+    };
     // not -a: it would give the folder there, such as /etc/rsyslog.d, to who owns the one here
     say(&format!(
-        "{made} new keys. Copy each host's folder to its {install}, for example\n  \
-         rsync -r {out}/{server}/ root@{server}:{install}/\nand {out}/{READER}/ to ~/.config/rzlog/ of \
+        "{made} new keys. Copy {whose} to its {install}, for example\n  \
+         rsync -r {out}/{server}/{part} root@{server}:{install}/{part}\nand {out}/{READER}/ to ~/.config/rzlog/ of \
          whoever shall read: rzlog tail HOST PROGRAM\nThe folders hold secrets: remove {out} when they \
          are where they belong, or keep it as safe as them.",
         install = fleet.install.display(),

@@ -50,8 +50,9 @@ macro_rules! chapters {
 
 chapters! {
     ten_minutes: "## Ten minutes", &[
+        // the stage has run it before
         ("rzlog keys fleet --server loghost --clients hosts.txt --out fleet", 0,
-         &["new keys", "rsync -r fleet/loghost/ root@loghost:"], &[]),
+         &["new keys", "rsync -r fleet/loghost/rzmq/hosts/ root@loghost:"], &[]),
         ("install -d -m 700 ~/.config/rzlog && cp -r fleet/reader/. ~/.config/rzlog/", 0, &[], &[]),
         ("rzlog check @default", 0, &["fine: a PUB is there, encrypted, with both keys proven"], &[]),
         ("rzlog tail web1 nginx", CTRL_C, &["web1 nginx: "], &["cron", "db1"]),

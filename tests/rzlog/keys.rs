@@ -207,8 +207,9 @@ fn fleet_is_ready_for_rsyslogd_and_grows() {
     }
     assert!(!port_of_another.contains("web1"), "{port_of_another}");
     assert!(said.starts_with("1 new keys"), "{said}");
-    // -a would give /etc/rsyslog.d itself to who owns the folder here
-    assert!(said.contains("rsync -r fleet/loghost/ root@loghost:"), "{said}");
+    // what has been edited on the server stays; -a would give the folder there to who owns the one here
+    let copying = "rsync -r fleet/loghost/rzmq/hosts/ root@loghost:";
+    assert!(said.contains(copying) && said.contains("/rzmq/hosts/\n"), "{said}");
     assert_eq!(text(&at("fleet/web1/rzmq/web1_secret")), before);
     assert_eq!(mode(&at("fleet/web3/rzmq/web3_secret")), 0o600);
     // Nobody has what is another's secret.

@@ -92,7 +92,7 @@ fn settings_that_lose_lines_are_warned_of() {
         ("queue.type=\"Disk\" queue.filename=\"q\" queue.checkpointInterval=\"1\"", "queue.size"),
         (
             "queue.type=\"LinkedList\" queue.filename=\"q\" queue.size=\"100000\" \
-             queue.timeoutShutdown=\"10000\"",
+             queue.timeoutShutdown=\"10000\" queue.saveOnShutdown=\"off\"",
             "queue.saveOnShutdown",
         ),
     ];
