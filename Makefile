@@ -213,7 +213,7 @@ release: deb rpm sbom ## both packages, the SBOM and the sums of all, in target/
 	cd target/packages && find . -type f ! -name SHA256SUMS ! -name '.*' -printf '%P\n' | LC_ALL=C sort | xargs sha256sum > SHA256SUMS
 
 .PHONY: reproducible
-reproducible: ## builds both packages a second time, at another path, and compares the bytes
+reproducible: ## builds both packages a second time and compares the bytes
 	@scripts/setup packages
 	scripts/reproducible
 
